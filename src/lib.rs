@@ -1,0 +1,33 @@
+//! Removes expired cron run sessions from the session store of an `OpenClaw` gateway: what the
+//! gateway's own reaper does on the JavaScript thread, done on a thread of its own, at the cost of
+//! copying the file, and without ever losing what it does not understand.
+//!
+//! ```text
+//! sweepCronRunSessions(params)                      index.js      reads the clock, hands plain data over, replays the log lines
+//!   └─ throttled? disabled?                         binding       per-environment state; a thread of its own + a deferred promise
+//!        └─ sweep                                   sweep         the story, top to bottom
+//!             survey   may anything have expired?   store::survey     no lock, one pass, constant memory
+//!             rewrite  what stays, to a synced temp store::rewrite    byte ranges, never re-serialised
+//!             lock     the gateway's lock file      store::lock       held for what follows, a few ms
+//!             archive  their transcripts            transcripts       before the commit; undone if the commit fails
+//!             commit   compare and swap             store::commit     the store changed meanwhile? prepare again
+//!             cleanup  aged archives, dead temps    transcripts::archive, store::temps
+//!        └─ Report: plain data, log lines included  report
+//! ```
+//!
+//! A sweep that finds nothing expired takes no lock and writes nothing. One that finds the store
+//! unchanged since the last survey ([`store::memory`]), with nothing due yet, does not even read
+//! it.
+//!
+//! Every system call that the lock and the commit are made of goes through one seam, [`system`],
+//! so that tests drive the very code that runs in production.
+//!
+//! # Limitations
+//! - Beside a gateway from 2026.5.2 on, which locks its store no more, what a sweep removes may
+//!   come back; from 2026.8.1 on the store is no JSON file.
+//! - Without `O_TMPFILE`, exchange or `flock` (see [`store::lock`] and [`store::commit`]) the
+//!   nearest that the platform has is used, and the guarantees are those of the gateway's own
+//!   protocol.
+//! - A program that writes the store in place, rather than by rename, is noticed only by the time
+//!   stamps of the file.
+
