@@ -31,3 +31,4 @@
 //! - A program that writes the store in place, rather than by rename, is noticed only by the time
 //!   stamps of the file.
 
+pub mod js;
