@@ -32,3 +32,5 @@
 //!   stamps of the file.
 
 pub mod js;
+pub mod retention;
+pub mod session_key;
