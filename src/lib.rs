@@ -31,6 +31,8 @@
 //! - A program that writes the store in place, rather than by rename, is noticed only by the time
 //!   stamps of the file.
 
+pub mod error;
 pub mod js;
 pub mod retention;
 pub mod session_key;
+pub mod system;

@@ -1,0 +1,118 @@
+//! The names that Node.js has for the operating system's errors.
+
+use std::io::{self, ErrorKind};
+
+/// The name that Node.js has for an error: `ENOENT`. `EIO` for what has none.
+///
+/// ```
+/// use cron_session_reaper::system::errno_name;
+/// let missing = std::fs::read("/no/such/file").unwrap_err();
+/// assert_eq!(errno_name(&missing), "ENOENT");
+/// ```
+#[must_use]
+pub fn errno_name(error: &io::Error) -> String {
+    by_number(error)
+        .or_else(|| by_kind(error.kind()))
+        .unwrap_or("EIO")
+        .to_owned()
+}
+
+/// The exact name: kinds do not tell `EPERM` from `EACCES` and know nothing of `EMFILE`.
+#[cfg(unix)]
+fn by_number(error: &io::Error) -> Option<&'static str> {
+    use rustix::io::Errno;
+
+    macro_rules! names {
+        ($($name:ident)*) => {
+            [$((Errno::$name, concat!("E", stringify!($name)))),*]
+        };
+    }
+    // What file-system and process calls can answer. NOTSUP stands before OPNOTSUPP, which is the
+    // same number on Linux, where Node.js says ENOTSUP.
+    const NAMES: &[(Errno, &str)] = &names![
+        PERM NOENT SRCH INTR IO NXIO BADF AGAIN NOMEM ACCESS FAULT BUSY EXIST XDEV NODEV NOTDIR
+        ISDIR INVAL NFILE MFILE NOTTY TXTBSY FBIG NOSPC SPIPE ROFS MLINK PIPE DEADLK NAMETOOLONG
+        NOLCK NOSYS NOTEMPTY LOOP OVERFLOW NOTSUP OPNOTSUPP TIMEDOUT STALE DQUOT CANCELED CHILD
+    ];
+
+    let errno = Errno::from_io_error(error)?;
+    match errno {
+        Errno::TOOBIG => Some("E2BIG"),
+        // rustix spells this one out.
+        Errno::ACCESS => Some("EACCES"),
+        _ => NAMES
+            .iter()
+            .find(|(known, _)| *known == errno)
+            .map(|(_, name)| *name),
+    }
+}
+
+/// Windows has other numbers; the standard library's kinds bring them together.
+#[cfg(not(unix))]
+fn by_number(_: &io::Error) -> Option<&'static str> {
+    None
+}
+
+fn by_kind(kind: ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::NotFound => "ENOENT",
+        ErrorKind::PermissionDenied => "EACCES",
+        ErrorKind::AlreadyExists => "EEXIST",
+        ErrorKind::WouldBlock => "EAGAIN",
+        ErrorKind::NotADirectory => "ENOTDIR",
+        ErrorKind::IsADirectory => "EISDIR",
+        ErrorKind::DirectoryNotEmpty => "ENOTEMPTY",
+        ErrorKind::ReadOnlyFilesystem => "EROFS",
+        ErrorKind::InvalidInput => "EINVAL",
+        ErrorKind::InvalidFilename => "ENAMETOOLONG",
+        ErrorKind::TimedOut => "ETIMEDOUT",
+        ErrorKind::StorageFull => "ENOSPC",
+        ErrorKind::QuotaExceeded => "EDQUOT",
+        ErrorKind::FileTooLarge => "EFBIG",
+        ErrorKind::ResourceBusy => "EBUSY",
+        ErrorKind::Deadlock => "EDEADLK",
+        ErrorKind::CrossesDevices => "EXDEV",
+        ErrorKind::TooManyLinks => "EMLINK",
+        ErrorKind::BrokenPipe => "EPIPE",
+        ErrorKind::Interrupted => "EINTR",
+        ErrorKind::Unsupported => "ENOTSUP",
+        ErrorKind::OutOfMemory => "ENOMEM",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn names_are_the_ones_that_node_has() {
+        for (number, name) in [
+            (libc::EPERM, "EPERM"),
+            (libc::ENOENT, "ENOENT"),
+            (libc::EIO, "EIO"),
+            (libc::E2BIG, "E2BIG"),
+            (libc::EAGAIN, "EAGAIN"),
+            (libc::EACCES, "EACCES"),
+            (libc::EEXIST, "EEXIST"),
+            (libc::ENFILE, "ENFILE"),
+            (libc::EMFILE, "EMFILE"),
+            (libc::ENOSPC, "ENOSPC"),
+            (libc::EROFS, "EROFS"),
+            (libc::ELOOP, "ELOOP"),
+            (libc::EDQUOT, "EDQUOT"),
+            (libc::ENOTSUP, "ENOTSUP"),
+            (libc::ESTALE, "ESTALE"),
+        ] {
+            assert_eq!(errno_name(&io::Error::from_raw_os_error(number)), name);
+        }
+    }
+
+    #[test]
+    fn errors_without_a_number_are_named_by_their_kind() {
+        assert_eq!(errno_name(&ErrorKind::Unsupported.into()), "ENOTSUP");
+        assert_eq!(errno_name(&ErrorKind::WriteZero.into()), "EIO");
+        assert_eq!(errno_name(&io::Error::other("odd")), "EIO");
+    }
+}

@@ -1,0 +1,168 @@
+//! Linux: unnamed files, exchange and flock are all here, on every common local file system.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::time::ClockId;
+
+use super::Process;
+pub(super) use super::unix::{
+    copy_owner, create_new, exchange, open, read_at, rename_no_replace, stat, stat_following,
+    stat_open, sync_folder, try_flock, write_all_at,
+};
+
+pub(super) fn create_unnamed(folder: &Path) -> io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match retry_on_intr(|| rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR)) {
+        Ok(file) => Ok(file.into()),
+        // A kernel or file system that does not know O_TMPFILE sees an attempt to open a folder.
+        Err(Errno::ISDIR | Errno::OPNOTSUPP | Errno::INVAL) => {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+pub(super) fn link(file: &File, path: &Path) -> io::Result<()> {
+    // Through /proc: linking a descriptor directly (AT_EMPTY_PATH) takes a capability.
+    let from = format!("/proc/self/fd/{}", file.as_raw_fd());
+    match rustix::fs::linkat(CWD, &from, CWD, path, AtFlags::SYMLINK_FOLLOW) {
+        Ok(()) => Ok(()),
+        // PERM: the file system has no links (it is our own file, so no right can be missing).
+        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        // NOENT is the folder's, unless it is /proc that is not there (a bare chroot).
+        Err(Errno::NOENT) if fs::symlink_metadata(&from).is_err() => {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[allow(unsafe_code, reason = "sync_file_range has no safe wrapper in rustix")]
+pub(super) fn start_write_back(file: &File, offset: u64, length: u64) {
+    let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) else {
+        return;
+    };
+    // SAFETY: takes numbers only; the descriptor is open as long as `file` is borrowed.
+    unsafe {
+        libc::sync_file_range(
+            file.as_raw_fd(),
+            offset,
+            length,
+            libc::SYNC_FILE_RANGE_WRITE,
+        );
+    }
+}
+
+pub(super) fn process(pid: u64) -> Process {
+    if !super::unix::may_live(pid) {
+        return Process::Gone;
+    }
+    let unknown = Process::Alive {
+        starttime: None,
+        started_ms: None,
+    };
+    // Hidden (hidepid) or just gone: the caller looks again in a few milliseconds.
+    let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else {
+        return unknown;
+    };
+    parse_stat(&stat).unwrap_or(unknown)
+}
+
+/// Reads `pid (name) state …`. The name may hold spaces and brackets, so count from the last one.
+fn parse_stat(stat: &[u8]) -> Option<Process> {
+    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
+    let mut fields = stat[name_end + 1..]
+        .split(u8::is_ascii_whitespace)
+        .filter(|field| !field.is_empty());
+    if matches!(fields.next()?, b"Z" | b"X" | b"x") {
+        return Some(Process::Gone);
+    }
+    // The state was field 3; field 22 is 19 further on.
+    let starttime = std::str::from_utf8(fields.nth(18)?).ok()?.parse().ok()?;
+    Some(Process::Alive {
+        starttime: Some(starttime),
+        started_ms: started_ms(starttime),
+    })
+}
+
+/// A start time in clock ticks since boot, as milliseconds since 1970.
+///
+/// From the two clocks and not from `/proc/stat`'s `btime`, which is a second coarse.
+fn started_ms(starttime: u64) -> Option<i64> {
+    let milliseconds = |clock| {
+        let time = Duration::try_from(rustix::time::clock_gettime(clock)).ok()?;
+        i64::try_from(time.as_millis()).ok()
+    };
+    let ticks = i64::try_from(starttime).ok()?;
+    let per_second = i64::try_from(rustix::param::clock_ticks_per_second()).ok()?;
+    let since_boot = ticks.checked_mul(1000)?.checked_div(per_second)?;
+    let booted = milliseconds(ClockId::Realtime)? - milliseconds(ClockId::Boottime)?;
+    booted.checked_add(since_boot)
+}
+
+pub(super) fn boot_id() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn a_process_name_with_brackets_does_not_shift_the_fields() {
+        let stat = b"7 (a) b) (c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20 21";
+        let Some(Process::Alive { starttime, .. }) = parse_stat(stat) else {
+            panic!("should be alive");
+        };
+        assert_eq!(starttime, Some(4242));
+    }
+
+    #[test]
+    fn a_zombie_is_gone() {
+        assert_eq!(parse_stat(b"7 (x) Z 1 2 3"), Some(Process::Gone));
+    }
+
+    #[test]
+    fn half_a_stat_tells_nothing() {
+        assert_eq!(parse_stat(b"7 (x"), None);
+        assert_eq!(parse_stat(b"7 (x) S 1 2"), None);
+    }
+
+    #[test]
+    fn our_own_start_time_is_in_the_recent_past() {
+        let Process::Alive {
+            starttime: Some(_),
+            started_ms: Some(started),
+        } = process(u64::from(std::process::id()))
+        else {
+            panic!("we are alive, and Linux knows since when");
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let started = Duration::from_millis(started.try_into().unwrap());
+        assert!(started <= now + Duration::from_millis(20));
+        assert!(now < started + Duration::from_secs(3600));
+    }
+
+    #[test]
+    fn numbers_that_are_no_process_are_gone() {
+        for pid in [0, u64::from(u32::MAX), i32::MAX as u64 + 1, u64::MAX] {
+            assert_eq!(process(pid), Process::Gone);
+        }
+    }
+
+    #[test]
+    fn the_machine_has_a_boot_id() {
+        assert_eq!(boot_id().map(|id| id.len()), Some(36));
+    }
+}
