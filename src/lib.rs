@@ -35,4 +35,5 @@ pub mod error;
 pub mod js;
 pub mod retention;
 pub mod session_key;
+pub mod store;
 pub mod system;

@@ -1,0 +1,94 @@
+//! A plain reading of a store by `serde_json`, to compare with.
+
+use cron_session_reaper::js;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
+
+/// An input: its last byte is the size of the buffer (0: all at once), the rest is the store.
+pub fn input(data: &[u8]) -> Option<(&[u8], usize)> {
+    let (size, text) = data.split_last()?;
+    let whole = text.len().max(1);
+    Some((
+        text,
+        if *size == 0 {
+            whole
+        } else {
+            usize::from(*size)
+        },
+    ))
+}
+
+/// Is it a store that JavaScript would read, were it not for the depth and the numbers' size?
+pub fn is_valid(text: &[u8]) -> bool {
+    let is_space = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+    text.iter().find(|byte| !is_space(byte)) == Some(&b'{')
+        && serde_json::from_slice::<IgnoredAny>(text).is_ok()
+}
+
+/// The entries in the order of the file, a key that stands twice twice. `None` where `serde_json`
+/// gives up: at lone surrogates, beyond a depth of 128, and at numbers that are infinite.
+pub fn entries(text: &[u8]) -> Option<Vec<(String, Value)>> {
+    let text = String::from_utf8_lossy(text);
+    serde_json::from_str::<Entries>(&text)
+        .ok()
+        .map(|entries| entries.0)
+}
+
+struct Entries(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Entries;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}
+
+/// The contract's rule for `updatedAt`.
+pub fn updated_at(entry: &Value) -> Option<f64> {
+    let is_falsy = match entry {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(_) | Value::Object(_) => false,
+    };
+    if is_falsy {
+        return None;
+    }
+    Some(match entry.get("updatedAt") {
+        None | Some(Value::Null) => 0.0,
+        Some(value) => js::to_number(value.to_string().as_bytes()),
+    })
+}
+
+/// A field, if it is a string.
+pub fn string<'a>(entry: &'a Value, field: &str) -> Option<&'a str> {
+    entry.get(field)?.as_str()
+}
+
+/// A `sessionFile`: nothing where JavaScript takes it for false, empty where it is no string.
+pub fn file(entry: &Value) -> Option<&str> {
+    match entry.get("sessionFile")? {
+        Value::Null | Value::Bool(false) => None,
+        Value::Number(number) if number.as_f64() == Some(0.0) => None,
+        Value::String(text) => Some(text)
+            .filter(|text| !text.is_empty())
+            .map(|text| &**text),
+        _ => Some(""),
+    }
+}

@@ -1,0 +1,145 @@
+//! 64 bytes at once: where the quotes, the escapes and the white space are.
+//!
+//! Every set of bytes is a word with one bit for each of them, the first byte's the lowest.
+
+#![allow(
+    clippy::inline_always,
+    reason = "a call would cost more than what these functions do"
+)]
+
+use wide::u8x16;
+
+/// What matters within strings.
+pub(super) struct Marks {
+    /// Quotes that are not escaped.
+    pub(super) quotes: u64,
+    /// Escaped bytes that need a closer look: not `\"`, `\\` or `\n`.
+    pub(super) odd_escapes: u64,
+    /// Bytes that no string may hold as they are.
+    pub(super) controls: u64,
+}
+
+impl Marks {
+    /// Looks at a block. `escape` is 1 if its first byte is escaped, because the block before ended
+    /// with a backslash, and is then set for the block that follows. Only `length` bytes count.
+    #[inline(always)]
+    pub(super) fn of(block: &[u8; 64], escape: &mut u64, length: usize) -> Self {
+        let lanes = lanes(block);
+        let equal = |byte| bits(lanes.map(|lane| lane.cmp_eq(u8x16::splat(byte))));
+        let quotes = equal(b'"');
+        let backslashes = equal(b'\\');
+        let escaped = escaped(backslashes, escape, length);
+        Self {
+            quotes: quotes & !escaped,
+            odd_escapes: escaped & !(quotes | backslashes | equal(b'n')),
+            controls: controls(lanes),
+        }
+    }
+
+    /// Is there anything that matters?
+    #[inline(always)]
+    pub(super) fn is_any(&self) -> bool {
+        self.quotes | self.odd_escapes | self.controls != 0
+    }
+}
+
+/// The bytes that follow a backslash which is not escaped itself.
+#[inline(always)]
+fn escaped(backslashes: u64, escape: &mut u64, length: usize) -> u64 {
+    const EVEN: u64 = 0x5555_5555_5555_5555;
+    // The backslashes of a run escape and are escaped by turns. Adding the first bit of a run to
+    // it clears the whole run by carrying, so adding those that begin at an even place tells these
+    // runs from those that begin at an odd one.
+    let free = backslashes & !*escape;
+    let first = free & !(free << 1);
+    let even_runs = free & !free.wrapping_add(first & EVEN);
+    let escaping = (even_runs & EVEN) | (free & !even_runs & !EVEN);
+    let escaped = escaping << 1 | *escape;
+    *escape = escaping >> (length - 1) & 1;
+    escaped
+}
+
+/// The bytes below 0x20. Nearly always there are none, which is quick to see.
+#[inline(always)]
+fn controls(lanes: [u8x16; 4]) -> u64 {
+    let last = u8x16::splat(0x1f);
+    let lanes = lanes.map(|lane| lane.min(last).cmp_eq(lane));
+    let [a, b, c, d] = lanes;
+    if ((a | b) | (c | d)).none() {
+        return 0;
+    }
+    bits(lanes)
+}
+
+/// The bytes that are JSON's white space.
+#[inline(always)]
+pub(super) fn spaces(block: &[u8; 64]) -> u64 {
+    bits(lanes(block).map(|lane| {
+        let [blank, newline, tab, carriage] =
+            [b' ', b'\n', b'\t', b'\r'].map(|byte| lane.cmp_eq(u8x16::splat(byte)));
+        (blank | newline) | (tab | carriage)
+    }))
+}
+
+#[inline(always)]
+fn lanes(block: &[u8; 64]) -> [u8x16; 4] {
+    let (lanes, _) = block.as_chunks::<16>();
+    std::array::from_fn(|lane| u8x16::from(lanes[lane]))
+}
+
+/// The highest bit of each byte.
+#[inline(always)]
+fn bits(lanes: [u8x16; 4]) -> u64 {
+    let [a, b, c, d] = lanes.map(|lane| u64::from(lane.move_mask().cast_unsigned()));
+    a | b << 16 | c << 32 | d << 48
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Marks, spaces};
+
+    /// What [`Marks::of`] and [`spaces`] find, byte by byte.
+    fn plainly(bytes: &[u8], escape: &mut u64) -> [u64; 4] {
+        let mut found = [0; 4];
+        for (at, byte) in bytes.iter().enumerate() {
+            let is_escaped = *escape == 1;
+            *escape = u64::from(*byte == b'\\' && !is_escaped);
+            let is = [
+                *byte == b'"' && !is_escaped,
+                is_escaped && !matches!(byte, b'"' | b'\\' | b'n'),
+                *byte < 0x20,
+                matches!(byte, b' ' | b'\n' | b'\r' | b'\t'),
+            ];
+            for (found, is) in found.iter_mut().zip(is) {
+                *found |= u64::from(is) << at;
+            }
+        }
+        found
+    }
+
+    proptest! {
+        #[test]
+        fn a_look_at_a_block_finds_what_a_loop_over_its_bytes_finds(
+            bytes in proptest::collection::vec(
+                prop_oneof![
+                    4 => Just(b'\\'),
+                    2 => prop_oneof![Just(b'"'), Just(b'n'), Just(b' '), Just(b'\t')],
+                    2 => any::<u8>(),
+                ],
+                1..=64,
+            ),
+            escape in 0..2_u64,
+        ) {
+            let mut block = [b' '; 64];
+            block[..bytes.len()].copy_from_slice(&bytes);
+            let (mut after, mut expected_after) = (escape, escape);
+            let marks = Marks::of(&block, &mut after, bytes.len());
+            let valid = u64::MAX >> (64 - bytes.len());
+            let found = [marks.quotes, marks.odd_escapes, marks.controls, spaces(&block)];
+            prop_assert_eq!(found.map(|bits| bits & valid), plainly(&bytes, &mut expected_after));
+            prop_assert_eq!(after, expected_after);
+        }
+    }
+}
