@@ -5,6 +5,7 @@
 //! gateway's lock file; [`commit`] puts the new file in the old one's place; [`temps`] removes what
 //! crashed writers left; [`memory`] spares the next survey of an unchanged store.
 
+pub mod lock;
 pub mod rewrite;
 pub mod scan;
 pub mod survey;
