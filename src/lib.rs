@@ -37,3 +37,4 @@ pub mod retention;
 pub mod session_key;
 pub mod store;
 pub mod system;
+pub mod transcripts;
