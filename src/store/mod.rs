@@ -5,7 +5,10 @@
 //! gateway's lock file; [`commit`] puts the new file in the old one's place; [`temps`] removes what
 //! crashed writers left; [`memory`] spares the next survey of an unchanged store.
 
+pub mod commit;
 pub mod lock;
+pub mod memory;
 pub mod rewrite;
 pub mod scan;
 pub mod survey;
+pub mod temps;
