@@ -33,8 +33,10 @@
 
 pub mod error;
 pub mod js;
+pub mod report;
 pub mod retention;
 pub mod session_key;
 pub mod store;
+pub mod sweep;
 pub mod system;
 pub mod transcripts;

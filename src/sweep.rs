@@ -1,0 +1,470 @@
+//! The sweep, top to bottom. No file-system detail here: see the rooms it calls.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::error::{Error, Result};
+use crate::report::Report;
+use crate::store::commit::{Commit, Committed, Replacement, Store};
+use crate::store::lock::{self, Lock};
+use crate::store::memory::Memory;
+use crate::store::rewrite::{self, Judge, Run};
+use crate::store::scan::SessionId;
+use crate::store::survey::{self, Survey};
+use crate::store::temps::{self, Suspects};
+use crate::system::System;
+use crate::transcripts::archive::{self, Archive};
+use crate::transcripts::locate::{Folder, References};
+
+/// The store may change while it is rewritten, which takes no lock. The attempt after these begins
+/// with the lock in hand, so that the sweep gets done however busy the store is.
+const ATTEMPTS_WITHOUT_LOCK: u32 = 2;
+
+/// Under the lock only a program that ignores it can change the store. After this many attempts in
+/// all, the sweep gives way to it.
+const ATTEMPTS: u32 = 8;
+
+/// Bytes read at a time: large enough that calls cost nothing, small enough to stay in the cache.
+const BUFFER: usize = 1024 * 1024;
+
+/// What to sweep.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The store, as an absolute path without `.` and `..`.
+    pub store: &'a Path,
+    /// The moment to compare with, in milliseconds since 1970.
+    pub now_ms: f64,
+    /// How long a run is kept after its last update, in milliseconds.
+    pub retention_ms: f64,
+}
+
+/// Removes the expired runs of one store and archives their transcripts.
+///
+/// Never fails: what went wrong is in the report's log, and the store is as it was. `memory` is
+/// what earlier sweeps of the same caller found.
+///
+/// ```
+/// use cron_session_reaper::{store::memory::Memory, sweep, system::Os};
+///
+/// let folder = tempfile::tempdir()?;
+/// let store = folder.path().join("sessions.json");
+/// std::fs::write(&store, r#"{"agent:main:cron:job:run:1":{"updatedAt":0},"agent:main:main":{}}"#)?;
+///
+/// let request = sweep::Request { store: &store, now_ms: 2e9, retention_ms: 1e9 };
+/// let report = sweep::sweep(&Os, request, &Memory::new());
+///
+/// assert_eq!(report.pruned, 1);
+/// assert_eq!(std::fs::read_to_string(&store)?, r#"{"agent:main:main":{}}"#);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn sweep<S: System>(system: &S, request: Request<'_>, memory: &Memory) -> Report {
+    let mut told = Report::default();
+    sweep_and_tell(system, request, memory, |report| told = report);
+    told
+}
+
+/// The same, but tells the report as soon as it stands, when nothing is left to do but to free what
+/// the old store took on the disk. For a large store that may take as long as all the rest.
+pub fn sweep_and_tell<S: System>(
+    system: &S,
+    request: Request<'_>,
+    memory: &Memory,
+    tell: impl FnOnce(Report),
+) {
+    let mut sweep = Sweep {
+        system,
+        request,
+        memory,
+        report: Report::default(),
+        buffer: Vec::new(),
+    };
+    let old_store = sweep.run();
+    let mut report = sweep.report;
+    match &old_store {
+        Ok(_) => report.succeeded(request.retention_ms),
+        Err(error) => report.failed(error),
+    }
+    tell(report);
+    drop(old_store);
+}
+
+/// One sweep under way.
+struct Sweep<'a, S: System> {
+    system: &'a S,
+    request: Request<'a>,
+    memory: &'a Memory,
+    report: Report,
+    buffer: Vec<u8>,
+}
+
+/// What reading the whole store and writing what stays came to.
+enum Preparation<'a, S: System> {
+    /// There is something to remove.
+    Ready(Box<Prepared<'a, S>>),
+    /// Nothing goes after all, or there is no store any more.
+    NothingGoes,
+    /// The store was written while it was read.
+    Changed,
+}
+
+/// A store without its expired runs, on the disk, and what is to be done when it is committed.
+struct Prepared<'a, S: System> {
+    replacement: Replacement<'a, S>,
+    /// How many entries it has less.
+    pruned: u64,
+    /// The smallest `updatedAt` of the runs that stay.
+    earliest_ms: f64,
+    /// Transcripts of the runs that go.
+    transcripts: Vec<PathBuf>,
+    /// Temp files that a crashed writer may have left.
+    suspects: Suspects,
+}
+
+/// A store that is committed but not known to be on the disk before [`Sweep::finish`]. It keeps the
+/// old one open.
+struct Done<'a, S: System> {
+    committed: Committed<'a, S>,
+    archive: Archive<'a, S>,
+    pruned: u64,
+}
+
+impl<'a, S: System> Sweep<'a, S> {
+    /// Surveys; then prepares without the lock and commits with it, again if the store changed
+    /// meanwhile.
+    fn run(&mut self) -> Result<Option<Done<'a, S>>> {
+        if !self.is_due()? {
+            return Ok(None);
+        }
+        let mut lock: Option<Lock<'a, S>> = None;
+        for attempt in 1..=ATTEMPTS {
+            if attempt > ATTEMPTS_WITHOUT_LOCK && lock.is_none() {
+                lock = Some(self.acquire()?);
+            }
+            let prepared = match self.prepare()? {
+                Preparation::Ready(prepared) => prepared,
+                Preparation::NothingGoes => return Ok(None),
+                Preparation::Changed => continue,
+            };
+            let held = match lock.take() {
+                Some(held) => held,
+                // Nobody need wait for what is to be thrown away, and that takes its time.
+                None if !self.is_current(&prepared)? => continue,
+                None => self.acquire()?,
+            };
+            if self.may_commit(&prepared, &held)?
+                && let Some(mut done) = self.commit(*prepared)?
+            {
+                if let Err(error) = held.release() {
+                    self.report.noticed(&error);
+                }
+                self.finish(&mut done)?;
+                return Ok(Some(done));
+            }
+            // Others have their turn while the sweep prepares once more without the lock.
+            lock = (attempt >= ATTEMPTS_WITHOUT_LOCK).then_some(held);
+        }
+        Err(Error::Contended {
+            path: self.request.store.to_owned(),
+        })
+    }
+
+    /// Is there a store, and may anything in it have expired? Takes no lock and writes nothing.
+    fn is_due(&mut self) -> Result<bool> {
+        let path = self.request.store;
+        let cutoff_ms = self.cutoff_ms();
+        if let Ok(stat) = self.system.stat_following(path)
+            && self.memory.nothing_due(path, &stat, cutoff_ms)
+        {
+            return Ok(false);
+        }
+        let read_at = self.system.now();
+        let Some(store) = Store::open(self.system, path)? else {
+            return Ok(false);
+        };
+        self.buffer.resize(BUFFER, 0);
+        let survey = survey::survey(
+            self.system,
+            &store.file,
+            &store.path,
+            cutoff_ms,
+            &mut self.buffer,
+        )?;
+        let Survey::NothingDue { earliest, .. } = survey else {
+            return Ok(true);
+        };
+        if !self.memory.knows(path) {
+            self.clear_left_overs(&store.path)?;
+        }
+        self.remember(&store, earliest, read_at)?;
+        Ok(false)
+    }
+
+    /// After a crash between commit and clean-up nothing is due, yet the old store is still there:
+    /// the first sweep after a start looks for it.
+    fn clear_left_overs(&mut self, store: &Path) -> Result<()> {
+        let suspects = temps::find(store, &self.lock_path()?)?;
+        if !suspects.any_native() {
+            return Ok(());
+        }
+        let held = self.acquire()?;
+        self.report.cleared(&suspects.remove_dead(self.system)?);
+        held.release()
+    }
+
+    /// Writes what stays to a new file and waits until it is on the disk. Takes no lock: if the
+    /// store changes meanwhile, the commit notices.
+    fn prepare(&mut self) -> Result<Preparation<'a, S>> {
+        let read_at = self.system.now();
+        let Some(store) = Store::open(self.system, self.request.store)? else {
+            return Ok(Preparation::NothingGoes);
+        };
+        let folder = Folder::of(self.request.store)?;
+        let replacement = Replacement::create(self.system, store)?;
+        let store = replacement.store();
+        let mut bystanders = Bystanders::new(self.system, &folder);
+        let rewrite = match rewrite::rewrite(
+            self.system,
+            &store.file,
+            &store.path,
+            self.cutoff_ms(),
+            replacement.file(),
+            &mut bystanders,
+            &mut self.buffer,
+        ) {
+            Ok(rewrite) => rewrite,
+            // Half of what was read was the old store, half a new one.
+            Err(Error::Json { .. }) if !store.is_current(self.system)? => {
+                return Ok(Preparation::Changed);
+            }
+            Err(error) => return Err(error),
+        };
+        if rewrite.removed == 0 {
+            self.remember(store, rewrite.earliest, read_at)?;
+            return Ok(Preparation::NothingGoes);
+        }
+        replacement.sync(rewrite.bytes)?;
+        Ok(Preparation::Ready(Box::new(Prepared {
+            pruned: rewrite.removed,
+            earliest_ms: rewrite.earliest,
+            transcripts: bystanders.transcripts_that_go()?,
+            suspects: temps::find(&store.path, &self.lock_path()?)?,
+            replacement,
+        })))
+    }
+
+    /// Is the store still the one that was prepared for?
+    fn is_current(&self, prepared: &Prepared<'a, S>) -> Result<bool> {
+        prepared.replacement.store().is_current(self.system)
+    }
+
+    /// Is the lock still ours, the store still the one that was prepared for, and is none of the
+    /// transcripts written?
+    fn may_commit(&self, prepared: &Prepared<'a, S>, lock: &Lock<'a, S>) -> Result<bool> {
+        lock.verify()?;
+        Ok(self.is_current(prepared)?
+            && !prepared
+                .transcripts
+                .iter()
+                .any(|it| is_locked(self.system, it)))
+    }
+
+    /// Archives the transcripts and exchanges the stores, or undoes what it did and says `None`
+    /// because the store is not the one that was prepared for any more. To be called with the lock
+    /// held, if [`may_commit`](Self::may_commit).
+    ///
+    /// The transcripts come first: after a crash in between, their entries still stand in the
+    /// store, and the next sweep finishes the work. In the other order nobody would ever find them
+    /// again.
+    fn commit(&mut self, prepared: Prepared<'a, S>) -> Result<Option<Done<'a, S>>> {
+        let system = self.system;
+        let mut archive = Archive::new(system);
+        for transcript in &prepared.transcripts {
+            archive.add(transcript, epoch_ms(system.now()));
+        }
+        let committed = match prepared.replacement.commit() {
+            Ok(Commit::Done(committed)) => committed,
+            Ok(Commit::Changed) => {
+                self.report.undone(archive.undo());
+                return Ok(None);
+            }
+            Err(error) => {
+                self.report.undone(archive.undo());
+                return Err(error);
+            }
+        };
+        if let Some(after) = committed.after() {
+            let (path, earliest_ms) = (self.request.store, prepared.earliest_ms);
+            self.memory
+                .remember(path, after, earliest_ms, after.mtime, system.now());
+        }
+        match prepared.suspects.remove_dead(system) {
+            Ok(temps) => self.report.cleared(&temps),
+            Err(error) => self.report.noticed(&error),
+        }
+        Ok(Some(Done {
+            committed,
+            archive,
+            pruned: prepared.pruned,
+        }))
+    }
+
+    /// Makes the commit durable and deletes archives that are older than the retention.
+    fn finish(&mut self, done: &mut Done<'a, S>) -> Result<()> {
+        self.report.not_archived(done.archive.warnings());
+        done.archive.sync()?;
+        done.committed.finish()?;
+        self.report.pruned = done.pruned;
+        for folder in done.archive.folders() {
+            if let Err(error) = archive::remove_expired(self.system, folder, self.cutoff_ms()) {
+                self.report.cleanup_failed(&error);
+            }
+        }
+        Ok(())
+    }
+
+    /// A run last updated before this is expired.
+    fn cutoff_ms(&self) -> f64 {
+        self.request.now_ms - self.request.retention_ms
+    }
+
+    fn lock_path(&self) -> Result<PathBuf> {
+        lock::lock_path(self.request.store)
+    }
+
+    fn acquire(&self) -> Result<Lock<'a, S>> {
+        Lock::acquire(self.system, &self.lock_path()?)
+    }
+
+    fn remember(
+        &self,
+        store: &Store<S::File>,
+        earliest_ms: f64,
+        read_at: SystemTime,
+    ) -> Result<()> {
+        // Written in place while it was read? Then what was read is not what is there.
+        if store.is_current(self.system)? {
+            let changed = store.before.mtime.max(store.before.ctime);
+            self.memory.remember(
+                self.request.store,
+                &store.before,
+                earliest_ms,
+                changed,
+                read_at,
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What must not come to harm while runs are removed: transcripts that entries which stay point
+/// at, and transcripts that somebody is writing.
+struct Bystanders<'a, S: System> {
+    system: &'a S,
+    folder: &'a Folder,
+    references: References,
+    /// Session ids that are no strings, which the gateway never writes.
+    odd_ids: HashSet<SessionId<'static>>,
+    leaving: Vec<Leaving>,
+    /// Where in `leaving` an id is.
+    seen: HashMap<SessionId<'static>, usize>,
+}
+
+/// A session that goes and has transcripts. Most expired runs have none, and leave no trace here.
+struct Leaving {
+    id: SessionId<'static>,
+    transcripts: Vec<PathBuf>,
+}
+
+impl<'a, S: System> Bystanders<'a, S> {
+    fn new(system: &'a S, folder: &'a Folder) -> Self {
+        Self {
+            system,
+            folder,
+            references: References::new(folder),
+            odd_ids: HashSet::new(),
+            leaving: Vec::new(),
+            seen: HashMap::new(),
+        }
+    }
+
+    /// One id removed several times counts once, with the last `sessionFile` that JavaScript does
+    /// not take for false.
+    fn leaves(&mut self, run: &Run, transcripts: Vec<PathBuf>) {
+        match self.seen.get(&run.session_id) {
+            Some(&at) if run.session_file.is_some() => self.leaving[at].transcripts = transcripts,
+            Some(_) => {}
+            None if transcripts.is_empty() => {}
+            None => {
+                // An object is like no other.
+                if run.session_id != SessionId::Compound {
+                    self.seen.insert(run.session_id.clone(), self.leaving.len());
+                }
+                self.leaving.push(Leaving {
+                    id: run.session_id.clone(),
+                    transcripts,
+                });
+            }
+        }
+    }
+
+    /// The transcripts of the removed runs that no entry which stays points at.
+    fn transcripts_that_go(self) -> Result<Vec<PathBuf>> {
+        let referenced = self.references.settle()?;
+        let mut going = Vec::new();
+        for Leaving { id, transcripts } in self.leaving {
+            if self.odd_ids.contains(&id) || id.text().is_some_and(|id| referenced.has_session(id))
+            {
+                continue;
+            }
+            let unreferenced = transcripts
+                .into_iter()
+                .filter(|it| !referenced.has_path(it));
+            going.extend(unreferenced);
+        }
+        Ok(going)
+    }
+}
+
+impl<S: System> Judge for Bystanders<'_, S> {
+    /// A run whose transcript is locked by a live process is still being written, however old its
+    /// entry looks.
+    fn goes(&mut self, run: &Run) -> bool {
+        let file = run.session_file.as_deref();
+        let transcripts = self.folder.transcripts(run.session_id.text(), file);
+        if transcripts.iter().any(|it| is_locked(self.system, it)) {
+            return false;
+        }
+        self.leaves(run, transcripts);
+        true
+    }
+
+    fn stays(&mut self, session_id: &SessionId<'_>, session_file: Option<&str>) {
+        self.references.add(session_id.text(), session_file);
+        // An id that is no string protects its like, unless JavaScript takes it for false.
+        let protects = match session_id {
+            SessionId::Boolean(value) => *value,
+            SessionId::Number(bits) => f64::from_bits(*bits) != 0.0,
+            _ => false,
+        };
+        if protects {
+            self.odd_ids.insert(session_id.clone().into_owned());
+        }
+    }
+
+    fn restart(&mut self) {
+        *self = Self::new(self.system, self.folder);
+    }
+}
+
+/// Does a live process hold `<transcript>.lock`?
+fn is_locked<S: System>(system: &S, transcript: &Path) -> bool {
+    let mut lock = transcript.as_os_str().to_owned();
+    lock.push(".lock");
+    lock::is_held_by_live_process(system, Path::new(&lock))
+}
+
+fn epoch_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

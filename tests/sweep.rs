@@ -1,0 +1,555 @@
+//! Whole sweeps, without Node.js: the recordings of the real gateway, and what the contract adds.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[cfg(unix)]
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cron_session_reaper::report::{Fields, Level, Report};
+use cron_session_reaper::retention::{self, Setting};
+use cron_session_reaper::store::memory::Memory;
+use cron_session_reaper::sweep::{self, Request};
+use cron_session_reaper::system::{Os, System};
+use serde_json::Value;
+
+const HOUR: f64 = 3_600_000.0;
+const NOW: f64 = 1_772_366_400_000.0;
+
+fn sweep_at(store: &Path, memory: &Memory, now_ms: f64) -> Report {
+    let request = Request {
+        store,
+        now_ms,
+        retention_ms: 24.0 * HOUR,
+    };
+    sweep::sweep(&Os, request, memory)
+}
+
+fn sweep_once(store: &Path) -> Report {
+    sweep_at(store, &Memory::new(), NOW)
+}
+
+/// Every path below `root`: folders end in `/`, stamps of this moment are written `{STAMP}`.
+fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap();
+            let kind = fs::symlink_metadata(&path).unwrap().file_type();
+            if kind.is_dir() {
+                found.insert(format!("{name}/"), Vec::new());
+                walk(root, &path, found);
+            } else if kind.is_symlink() {
+                let target = fs::read_link(&path).unwrap();
+                found.insert(name.to_owned(), format!("-> {}", target.display()).into());
+            } else {
+                found.insert(name.to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(root, root, &mut found);
+    found
+}
+
+/// The archive stamp of a moment within this test run, as opposed to one that a recording laid out.
+fn with_stamp_hidden(name: &str, laid_out: &BTreeMap<String, Vec<u8>>) -> String {
+    match name.rsplit_once(".deleted.") {
+        Some((before, stamp)) if stamp.len() == 24 && !laid_out.contains_key(name) => {
+            format!("{before}.deleted.{{STAMP}}")
+        }
+        _ => name.to_owned(),
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn every_recorded_sweep_of_the_gateway_comes_out_the_same() {
+    let recordings = include_str!("../__test__/gateway-vectors/sweeps.json");
+    let recordings: Value = serde_json::from_str(recordings).unwrap();
+    let cases = recordings["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 150);
+    for case in cases {
+        replay(case);
+    }
+}
+
+#[cfg(unix)]
+fn replay(case: &Value) {
+    let name = case["name"].as_str().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let rooted = |text: &str| text.replace("{ROOT}", root.to_str().unwrap());
+    for file in case["files"].as_array().unwrap() {
+        let path = root.join(file["path"].as_str().unwrap());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        if file["dir"] == true {
+            fs::create_dir_all(&path).unwrap();
+        } else if let Some(target) = file["symlink"].as_str() {
+            std::os::unix::fs::symlink(rooted(target), &path).unwrap();
+        } else {
+            fs::write(&path, rooted(file["text"].as_str().unwrap())).unwrap();
+        }
+    }
+    fs::create_dir_all(root.join("home")).unwrap();
+    let laid_out = tree(&root);
+    let store_name = case["store"].as_str().unwrap();
+    let store = root.join(store_name);
+
+    let params = &case["params"];
+    let setting = match &params["cronConfig"]["sessionRetention"] {
+        Value::Bool(false) => Setting::Disabled,
+        Value::String(text) => Setting::Text(text),
+        _ => Setting::Absent,
+    };
+    let report = match retention::resolve(setting) {
+        None => Report::default(),
+        Some(retention_ms) => {
+            let request = Request {
+                store: &store,
+                now_ms: params["nowMs"].as_f64().unwrap(),
+                retention_ms,
+            };
+            sweep::sweep(&Os, request, &Memory::new())
+        }
+    };
+
+    let expect = &case["expect"];
+    assert_eq!(report.swept, expect["result"]["swept"], "{name}");
+    assert_eq!(report.pruned, expect["result"]["pruned"], "{name}");
+    let logs: Vec<Value> = report.log.iter().map(log_as_json).collect();
+    assert_eq!(Value::from(logs), expect["logs"], "{name}");
+
+    let found: BTreeMap<String, Vec<u8>> = tree(&root)
+        .into_iter()
+        .map(|(path, bytes)| (with_stamp_hidden(&path, &laid_out), bytes))
+        .collect();
+    let expected = expect["tree"].as_object().unwrap();
+    let expected_names: Vec<&String> = expected.keys().collect();
+    let mut found_names: Vec<&String> = found.keys().collect();
+    found_names.sort();
+    let mut expected_sorted = expected_names.clone();
+    expected_sorted.sort();
+    assert_eq!(found_names, expected_sorted, "{name}");
+    for (path, text) in expected {
+        let text = rooted(text.as_str().unwrap());
+        let bytes = &found[path];
+        if path == store_name && expect["storeBytesExact"] == false {
+            let found: Value = serde_json::from_slice(bytes).unwrap();
+            let expected: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(found, expected, "{name}: {path}");
+        } else if !path.ends_with('/') && !bytes.starts_with(b"-> ") {
+            assert_eq!(String::from_utf8_lossy(bytes), text, "{name}: {path}");
+        }
+    }
+}
+
+fn log_as_json(line: &cron_session_reaper::report::LogLine) -> Value {
+    let level = match line.level {
+        Level::Info => "info",
+        Level::Warn => "warn",
+    };
+    let fields = match &line.fields {
+        Fields::Failure { err } => serde_json::json!({ "err": err }),
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "recorded retentions are whole"
+        )]
+        Fields::Pruned {
+            pruned,
+            retention_ms,
+        } => serde_json::json!({ "pruned": pruned, "retentionMs": *retention_ms as i64 }),
+    };
+    serde_json::json!({ "level": level, "obj": fields, "msg": line.message })
+}
+
+/// A folder with a store of two entries, one of them an expired run with a transcript.
+struct Gateway {
+    _folder: tempfile::TempDir,
+    root: PathBuf,
+    store: PathBuf,
+}
+
+impl Gateway {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let store = root.join("sessions.json");
+        fs::write(
+            &store,
+            r#"{"agent:main:main":{"sessionId":"m"},"agent:main:cron:j:run:1":{"sessionId":"r","updatedAt":1}}"#,
+        )
+        .unwrap();
+        fs::write(root.join("r.jsonl"), "run").unwrap();
+        fs::write(root.join("m.jsonl"), "main").unwrap();
+        Self {
+            _folder: folder,
+            root,
+            store,
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let nothing = BTreeMap::new();
+        let names = tree(&self.root);
+        names
+            .keys()
+            .map(|name| with_stamp_hidden(name, &nothing))
+            .collect()
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.store).unwrap()
+    }
+}
+
+#[test]
+fn an_expired_run_goes_with_its_transcript_and_nothing_is_left_behind() {
+    let gateway = Gateway::new();
+    let report = sweep_once(&gateway.store);
+    assert!(report.swept);
+    assert_eq!(report.pruned, 1);
+    assert_eq!(gateway.text(), r#"{"agent:main:main":{"sessionId":"m"}}"#);
+    assert_eq!(
+        gateway.names(),
+        ["m.jsonl", "r.jsonl.deleted.{STAMP}", "sessions.json"]
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn the_new_store_is_readable_by_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let gateway = Gateway::new();
+    sweep_once(&gateway.store);
+    let mode = fs::metadata(&gateway.store).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_missing_store_is_swept_without_creating_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = sweep_once(&folder.path().join("none/sessions.json"));
+    assert_eq!((report.swept, report.pruned), (true, 0));
+    assert!(report.log.is_empty());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_damaged_store_is_named_with_line_and_column_and_left_alone() {
+    let gateway = Gateway::new();
+    let damaged = "{\n  \"agent:main:cron:j:run:1\": {\"updatedAt\": 1},\n  oops";
+    fs::write(&gateway.store, damaged).unwrap();
+    let before = tree(&gateway.root);
+    let report = sweep_once(&gateway.store);
+    assert!(!report.swept);
+    assert_eq!(report.log.len(), 1);
+    assert_eq!(
+        report.log[0].message,
+        "cron-reaper: failed to sweep session store"
+    );
+    let Fields::Failure { err } = &report.log[0].fields else {
+        panic!("{:?}", report.log);
+    };
+    let expected = format!("Error: {}:3:3: ", gateway.store.display());
+    assert!(err.starts_with(&expected), "{err}");
+    assert_eq!(tree(&gateway.root), before);
+}
+
+#[test]
+fn a_sweep_that_finds_nothing_expired_takes_no_lock_and_writes_nothing() {
+    let gateway = Gateway::new();
+    // A lock held by this very process: a sweep that wanted it would wait ten seconds and fail.
+    let lock = gateway.root.join("sessions.json.lock");
+    let pid = std::process::id();
+    fs::write(
+        &lock,
+        format!(r#"{{"pid":{pid},"createdAt":"2999-01-01T00:00:00.000Z"}}"#),
+    )
+    .unwrap();
+    let before = tree(&gateway.root);
+    let report = sweep_at(&gateway.store, &Memory::new(), 24.0 * HOUR);
+    assert_eq!((report.swept, report.pruned), (true, 0));
+    assert_eq!(tree(&gateway.root), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_linked_store_is_written_through() {
+    let gateway = Gateway::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let target = elsewhere.path().join("real.json");
+    fs::rename(&gateway.store, &target).unwrap();
+    std::os::unix::fs::symlink(&target, &gateway.store).unwrap();
+    assert_eq!(sweep_once(&gateway.store).pruned, 1);
+    assert!(fs::symlink_metadata(&gateway.store).unwrap().is_symlink());
+    assert_eq!(
+        fs::read_to_string(&target).unwrap(),
+        r#"{"agent:main:main":{"sessionId":"m"}}"#
+    );
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_run_whose_transcript_a_live_process_holds_stays_until_it_is_free() {
+    let gateway = Gateway::new();
+    let before = gateway.text();
+    let lock = gateway.root.join("r.jsonl.lock");
+    let pid = std::process::id();
+    fs::write(
+        &lock,
+        format!(
+            r#"{{"pid":{pid},"createdAt":"{}"}}"#,
+            "2026-01-01T00:00:00.000Z"
+        ),
+    )
+    .unwrap();
+    let memory = Memory::new();
+    let report = sweep_at(&gateway.store, &memory, NOW);
+    assert_eq!((report.swept, report.pruned), (true, 0));
+    assert_eq!(gateway.text(), before);
+    assert_eq!(
+        gateway.names(),
+        ["m.jsonl", "r.jsonl", "r.jsonl.lock", "sessions.json"]
+    );
+    fs::remove_file(&lock).unwrap();
+    assert_eq!(sweep_at(&gateway.store, &memory, NOW).pruned, 1);
+}
+
+#[test]
+fn an_unchanged_store_is_not_read_again_and_a_changed_one_is() {
+    let gateway = Gateway::new();
+    let memory = Memory::new();
+    std::thread::sleep(std::time::Duration::from_millis(80));
+    assert_eq!(sweep_at(&gateway.store, &memory, 2.0).pruned, 0);
+    // Unreadable now, but nobody reads it: the same file, nothing due.
+    assert!(sweep_at(&gateway.store, &memory, 3.0).log.is_empty());
+    let changed = gateway
+        .text()
+        .replace(r#""updatedAt":1"#, r#""updatedAt":0"#);
+    fs::write(&gateway.store, changed).unwrap();
+    let day = 24.0 * HOUR;
+    assert_eq!(sweep_at(&gateway.store, &memory, day + 1.0).pruned, 1);
+}
+
+/// What a sweep logs when it fails.
+fn failure(report: &Report) -> &str {
+    assert!(!report.swept);
+    assert_eq!(report.pruned, 0);
+    let [line] = &report.log[..] else {
+        panic!("{:?}", report.log);
+    };
+    assert_eq!(line.message, "cron-reaper: failed to sweep session store");
+    match &line.fields {
+        Fields::Failure { err } => err,
+        fields @ Fields::Pruned { .. } => panic!("{fields:?}"),
+    }
+}
+
+fn sweep_on(system: &impl System, store: &Path) -> Report {
+    let request = Request {
+        store,
+        now_ms: NOW,
+        retention_ms: 24.0 * HOUR,
+    };
+    sweep::sweep(system, request, &Memory::new())
+}
+
+#[cfg(target_os = "linux")]
+mod when_something_goes_wrong {
+    use std::io::ErrorKind;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::support::Faulty;
+    use super::*;
+
+    /// At each of these calls a sweep fails, and leaves everything as it was.
+    #[test]
+    fn a_sweep_that_cannot_commit_leaves_store_and_transcripts_as_they_were() {
+        for (call, kind, said) in [
+            (
+                "create_unnamed",
+                ErrorKind::StorageFull,
+                "cannot create a temp file in",
+            ),
+            ("write_all_at", ErrorKind::StorageFull, "cannot rewrite"),
+            ("sync", ErrorKind::Other, "cannot write the new content of"),
+            ("link", ErrorKind::PermissionDenied, "cannot make"),
+            ("exchange", ErrorKind::PermissionDenied, "cannot replace"),
+            ("read_at", ErrorKind::Other, "cannot read"),
+        ] {
+            let gateway = Gateway::new();
+            let before = tree(&gateway.root);
+            let system = Faulty::new(move |name, _| (name == call).then_some(kind));
+            let report = sweep_on(&system, &gateway.store);
+            let err = failure(&report);
+            assert!(err.starts_with(&format!("Error: {said}")), "{call}: {err}");
+            assert!(
+                err.contains(gateway.root.to_str().unwrap()),
+                "{call}: {err}"
+            );
+            assert_eq!(tree(&gateway.root), before, "{call}");
+            assert_eq!(sweep_once(&gateway.store).pruned, 1, "{call}");
+        }
+    }
+
+    #[test]
+    fn a_sweep_is_not_done_before_the_folder_is_on_the_disk() {
+        let gateway = Gateway::new();
+        let system = Faulty::new(|name, _| (name == "sync_folder").then_some(ErrorKind::Other));
+        let report = sweep_on(&system, &gateway.store);
+        assert!(failure(&report).starts_with("Error: cannot sync"));
+    }
+
+    /// Nobody can see what came out of the exchange: it goes back, and so do the archives.
+    #[test]
+    fn a_commit_that_cannot_be_examined_is_taken_back() {
+        let gateway = Gateway::new();
+        let before = tree(&gateway.root);
+        let looks = AtomicU32::new(0);
+        let system = Faulty::new(move |name, path| {
+            let is_temp = name == "stat" && path.extension() == Some("tmp".as_ref());
+            (is_temp && looks.fetch_add(1, Ordering::Relaxed) == 0).then_some(ErrorKind::Other)
+        });
+        let report = sweep_on(&system, &gateway.store);
+        assert!(failure(&report).starts_with("Error: cannot examine"));
+        assert_eq!(tree(&gateway.root), before);
+    }
+
+    /// It cannot be taken back either: then the runs are gone, and their transcripts must not
+    /// come back without them.
+    #[test]
+    fn a_commit_that_can_be_neither_examined_nor_taken_back_stands() {
+        let gateway = Gateway::new();
+        let exchanges = AtomicU32::new(0);
+        let system = Faulty::new(move |name, path| {
+            let fails = match name {
+                "stat" => path.extension() == Some("tmp".as_ref()),
+                "exchange" => exchanges.fetch_add(1, Ordering::Relaxed) > 0,
+                _ => false,
+            };
+            fails.then_some(ErrorKind::Other)
+        });
+        assert_eq!(sweep_on(&system, &gateway.store).pruned, 1);
+        assert_eq!(sweep_once(&gateway.store).pruned, 0);
+        assert_eq!(
+            gateway.names(),
+            ["m.jsonl", "r.jsonl.deleted.{STAMP}", "sessions.json"]
+        );
+    }
+
+    #[test]
+    fn a_transcript_that_cannot_be_archived_is_told() {
+        let gateway = Gateway::new();
+        let system =
+            Faulty::new(|name, _| (name == "rename_no_replace").then_some(ErrorKind::Other));
+        let report = sweep_on(&system, &gateway.store);
+        assert_eq!((report.swept, report.pruned), (true, 1));
+        let line = &report.log[0];
+        assert_eq!(line.message, "cron-reaper: transcript cleanup failed");
+        let Fields::Failure { err } = &line.fields else {
+            panic!("{line:?}");
+        };
+        assert!(err.starts_with("Error: cannot archive"), "{err}");
+    }
+
+    #[test]
+    fn without_exchange_the_store_is_replaced_by_a_rename() {
+        let gateway = Gateway::new();
+        let system = Faulty::new(|name, _| (name == "exchange").then_some(ErrorKind::Unsupported));
+        assert_eq!(sweep_on(&system, &gateway.store).pruned, 1);
+        assert_eq!(gateway.text(), r#"{"agent:main:main":{"sessionId":"m"}}"#);
+        assert_eq!(
+            gateway.names(),
+            ["m.jsonl", "r.jsonl.deleted.{STAMP}", "sessions.json"]
+        );
+    }
+
+    #[test]
+    fn without_unnamed_files_the_sweep_does_the_same() {
+        let gateway = Gateway::new();
+        let system =
+            Faulty::new(|name, _| (name == "create_unnamed").then_some(ErrorKind::Unsupported));
+        assert_eq!(sweep_on(&system, &gateway.store).pruned, 1);
+        assert_eq!(
+            gateway.names(),
+            ["m.jsonl", "r.jsonl.deleted.{STAMP}", "sessions.json"]
+        );
+    }
+
+    const THIEFS: &str = r#"{"agent:main:main":{"sessionId":"m"},"new":{"sessionId":"n"},"agent:main:cron:j:run:1":{"sessionId":"r","updatedAt":1}}"#;
+
+    /// A program that ignores the lock replaces the store `times` times, each time just before the
+    /// call of that name that has the store as its goal.
+    fn with_thief(call: &'static str, store: &Path, times: u32) -> Faulty {
+        let store = store.to_owned();
+        let thefts = AtomicU32::new(0);
+        Faulty::new(move |name, path| {
+            let is_the_stores = path.to_str().unwrap().contains("sessions.json.reaper.");
+            if name == call && is_the_stores && thefts.fetch_add(1, Ordering::Relaxed) < times {
+                let temp = store.with_extension("thief");
+                fs::write(&temp, THIEFS).unwrap();
+                fs::rename(&temp, &store).unwrap();
+            }
+            None
+        })
+    }
+
+    #[test]
+    fn what_a_program_that_ignores_the_lock_writes_is_put_back_and_then_swept() {
+        for times in 1..=3 {
+            let gateway = Gateway::new();
+            let system = with_thief("exchange", &gateway.store, times);
+            assert_eq!(sweep_on(&system, &gateway.store).pruned, 1, "{times}");
+            let stays = r#"{"agent:main:main":{"sessionId":"m"},"new":{"sessionId":"n"}}"#;
+            assert_eq!(gateway.text(), stays, "{times}");
+            assert_eq!(
+                gateway.names(),
+                ["m.jsonl", "r.jsonl.deleted.{STAMP}", "sessions.json"],
+                "{times}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_sweep_gives_way_to_a_program_that_never_stops_ignoring_the_lock() {
+        let gateway = Gateway::new();
+        let system = with_thief("link", &gateway.store, u32::MAX);
+        let report = sweep_on(&system, &gateway.store);
+        let err = failure(&report);
+        assert!(
+            err.contains("written by a program that ignores its lock"),
+            "{err}"
+        );
+        assert_eq!(gateway.text(), THIEFS);
+        assert_eq!(gateway.names(), ["m.jsonl", "r.jsonl", "sessions.json"]);
+    }
+
+    #[test]
+    fn a_lock_that_was_taken_away_ends_the_sweep_before_anything_is_changed() {
+        let gateway = Gateway::new();
+        let lock = gateway.root.join("sessions.json.lock");
+        let stolen = lock.clone();
+        // The first look at the lock after it was made is the one before the commit.
+        let made = AtomicU32::new(0);
+        let system = Faulty::new(move |name, path| {
+            if name == "link" && path == stolen {
+                made.store(1, Ordering::Relaxed);
+            } else if name == "stat" && path == stolen && made.swap(0, Ordering::Relaxed) == 1 {
+                fs::remove_file(&stolen).unwrap();
+                fs::write(&stolen, "another's").unwrap();
+            }
+            None
+        });
+        let report = sweep_on(&system, &gateway.store);
+        let err = failure(&report);
+        assert!(err.contains("was taken away during the sweep"), "{err}");
+        assert_eq!(fs::read_to_string(&lock).unwrap(), "another's");
+        assert_eq!(
+            gateway.names(),
+            ["m.jsonl", "r.jsonl", "sessions.json", "sessions.json.lock"]
+        );
+    }
+}
