@@ -1,0 +1,10 @@
+// What a CommonJS module writes.
+
+import reaper = require("cron-session-reaper");
+
+export const retention: number | null = reaper.resolveRetentionMs();
+export const result: Promise<reaper.ReaperResult> = reaper.sweepCronRunSessions({
+  sessionStorePath: "sessions.json",
+  log: console,
+});
+reaper.resetReaperThrottle();

@@ -1,0 +1,39 @@
+// Each of these must fail to compile; an unused @ts-expect-error fails the check.
+
+import * as reaper from "cron-session-reaper";
+
+const log = console;
+const sessionStorePath = "sessions.json";
+
+// @ts-expect-error: no parameters
+reaper.sweepCronRunSessions();
+// @ts-expect-error: no path
+reaper.sweepCronRunSessions({ log });
+// @ts-expect-error: no logger
+reaper.sweepCronRunSessions({ sessionStorePath });
+// @ts-expect-error: a path that is no string
+reaper.sweepCronRunSessions({ sessionStorePath: 7, log });
+// @ts-expect-error: a path as a URL
+reaper.sweepCronRunSessions({ sessionStorePath: new URL("file:///sessions.json"), log });
+// @ts-expect-error: a logger without debug and error
+reaper.sweepCronRunSessions({ sessionStorePath, log: { info() {}, warn() {} } });
+// @ts-expect-error: a time that is a Date
+reaper.sweepCronRunSessions({ sessionStorePath, log, nowMs: new Date() });
+// @ts-expect-error: force as a number
+reaper.sweepCronRunSessions({ sessionStorePath, log, force: 1 });
+// @ts-expect-error: a retention in milliseconds
+reaper.sweepCronRunSessions({ sessionStorePath, log, cronConfig: { sessionRetention: 3_600_000 } });
+// @ts-expect-error: true is no retention
+reaper.resolveRetentionMs({ sessionRetention: true });
+// @ts-expect-error: the retention itself in place of the configuration
+reaper.resolveRetentionMs("24h");
+// @ts-expect-error: the retention may be null
+reaper.resolveRetentionMs().toFixed();
+// @ts-expect-error: the result is a promise
+reaper.sweepCronRunSessions({ sessionStorePath, log }).pruned;
+// @ts-expect-error: resetReaperThrottle takes nothing
+reaper.resetReaperThrottle("sessions.json");
+// @ts-expect-error: the binding's own function is not exported
+reaper.sweep;
+// @ts-expect-error: the binding is no entry point
+import("cron-session-reaper/binding.js");
