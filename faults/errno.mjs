@@ -1,0 +1,232 @@
+// Every call of the C library fails, one after the other, in every way that it may: once, and from
+// then on for good.
+
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { constants } from "node:os";
+import { join } from "node:path";
+import { buildSweeper, compile, forEach, recover, reportIn, run, spread } from "./programs.mjs";
+import { examine, layOut, NOW, remove, SCENARIOS } from "./store.mjs";
+import { bite, figure, skipped } from "./table.mjs";
+import { callsOf, canTrace } from "./trace.mjs";
+
+export const name = "errno";
+
+/**
+ * What may come of an honest kernel. `ENOENT` and `ESRCH` are answers and no failures: a kernel that
+ * gives them wrongly lies, and no program can do without believing it.
+ */
+const ERRNOS = [
+  ...["EIO", "ENOSPC", "EACCES", "EPERM", "EMFILE", "ENFILE", "EROFS", "EDQUOT", "ENOMEM"],
+  ...["ESTALE", "EBUSY", "EXDEV", "EINVAL", "ENOSYS", "EOPNOTSUPP", "ELOOP", "ENAMETOOLONG"],
+  ...["EFBIG", "EAGAIN", "EINTR"],
+];
+
+/** Those that may be made again when they are interrupted; for ever interrupted they never end. */
+const ONCE_ONLY = ["EINTR"];
+
+/** Each comes to the kernel by one call of the same name, so that strace can bear witness. */
+const WITNESSED = ["linkat", "renameat2", "unlink", "fsync", "fdatasync", "pwrite64", "flock"];
+
+export async function campaign({ short, scratch }) {
+  const errors = "failing calls, once and for good";
+  const transfers = "short reads and writes";
+  const shim = await compileShim(scratch);
+  if (!shim) {
+    skipped(errors, "there is no C compiler");
+    skipped(transfers, "there is no C compiler");
+    return;
+  }
+  const witness = canTrace() ? await unseenCalls(shim, scratch) : [];
+  const injected = await injectAll(shim, scratch, short ? 150 : 2_600);
+  figure(errors, injected.hits, short ? 100 : 2_000, [...witness, ...injected.problems]);
+  const shortened = await shortenAll(shim, scratch, short ? 10 : 100);
+  figure(transfers, shortened.hits, short ? 8 : 40, shortened.problems);
+}
+
+export async function bites({ scratch }) {
+  const shim = await compileShim(scratch);
+  if (!shim) {
+    skipped("failing calls", "there is no C compiler");
+    return;
+  }
+  const { problems } = await injectAll(shim, scratch, 400, { FAULT: "deaf" }, ["plain"]);
+  bite("failing calls", "deaf", problems);
+}
+
+export const compileShim = (scratch) =>
+  compile(
+    "shim.c",
+    join(scratch, "shim.so"),
+    ...["-fPIC", "-shared", "-fno-delete-null-pointer-checks", "-fno-builtin"],
+  );
+
+/** A sweep with the shim before it: what it printed, what it called, how it ended. */
+export async function sweepWith(shim, tree, settings, env = {}) {
+  const sweeper = await buildSweeper();
+  const log = settings.FAULT_LOG ?? `${tree.root}.log`;
+  const preload = { LD_PRELOAD: shim, FAULT_ROOT: tree.root, FAULT_LOG: log };
+  const ended = await run(sweeper, [tree.store, "--now", String(NOW)], {
+    env: { ...env, ...preload, ...settings },
+  });
+  const calls = readLog(log);
+  rmSync(log, { force: true });
+  return { ...ended, calls, report: ended.code === 0 ? reportIn(ended.stdout) : undefined };
+}
+
+function readLog(path) {
+  let text = "";
+  try {
+    text = readFileSync(path, "utf8");
+  } catch {
+    return []; // Nothing was called under the root.
+  }
+  const lines = text.trimEnd().split("\n");
+  return lines.map((line) => {
+    const [nth, call, where, result, error, hit] = line.split("\t");
+    return {
+      ...{ nth: Number(nth), call, where, result: Number(result) },
+      ...{ errno: Number(error), hit: hit === "1" },
+    };
+  });
+}
+
+/** Does the shim see what the kernel sees? */
+async function unseenCalls(shim, scratch) {
+  const tree = layOut(join(scratch, "witness"), SCENARIOS["native lock left"]);
+  const seen = await sweepWith(shim, tree, {});
+  remove(tree);
+  const again = layOut(join(scratch, "witness"), SCENARIOS["native lock left"]);
+  const traced = await callsOf(
+    await buildSweeper(),
+    [again.store, "--now", String(NOW)],
+    again.root,
+    { scratch },
+  );
+  remove(again);
+  const count = (calls, key, name) => calls.filter((it) => it[key] === name).length;
+  return WITNESSED.filter(
+    (name) => count(seen.calls, "call", name) !== count(traced, "name", name),
+  ).map((name) => `strace and the shim disagree on ${name}`);
+}
+
+async function callsIn(shim, scratch, scenario, env = {}) {
+  const tree = layOut(join(scratch, `calls-${crypto.randomUUID()}`), SCENARIOS[scenario]);
+  const { calls } = await sweepWith(shim, tree, {}, env);
+  remove(tree);
+  // A folder that is read entry by entry fails alike at each.
+  return calls.filter(({ call, where }, index) => {
+    const before = calls[index - 1];
+    return !(before?.call === call && before.where === where && call.startsWith("read"));
+  });
+}
+
+async function injectAll(
+  shim,
+  scratch,
+  most,
+  env = {},
+  scenarios = ["plain", "linked", "native lock left", "temps left"],
+) {
+  const jobs = [];
+  for (const scenario of scenarios) {
+    for (const { nth, call } of await callsIn(shim, scratch, scenario, env)) {
+      for (const error of ERRNOS) {
+        jobs.push({ scenario, nth, call, error, sticky: "0" });
+        if (!ONCE_ONLY.includes(error)) {
+          jobs.push({ scenario, nth, call, error, sticky: "1" });
+        }
+      }
+    }
+  }
+  return await injectEach(shim, scratch, spread(jobs, most), env);
+}
+
+async function shortenAll(shim, scratch, most) {
+  const jobs = [];
+  for (const scenario of ["plain", "large"]) {
+    const calls = await callsIn(shim, scratch, scenario);
+    const transfers = calls.filter(({ call }) => ["pread64", "pwrite64", "read"].includes(call));
+    jobs.push(
+      ...["0", "1"].flatMap((sticky) => transfers.map((it) => ({ ...it, scenario, sticky }))),
+    );
+  }
+  return await injectEach(shim, scratch, spread(jobs, most), {});
+}
+
+async function injectEach(shim, scratch, jobs, env) {
+  const sweeper = await buildSweeper();
+  const problems = [];
+  let hits = 0;
+  mkdirSync(join(scratch, "errno"), { recursive: true });
+  await forEach(jobs, async ({ scenario, nth, call, error, sticky }, index) => {
+    const tree = layOut(join(scratch, "errno", String(index)), SCENARIOS[scenario]);
+    const how = error ? `errno:${constants.errno[error]}` : "short";
+    const settings = { FAULT_AT: String(nth), FAULT_HOW: how, FAULT_STICKY: sticky };
+    const swept = await sweepWith(shim, tree, settings, env);
+    hits += swept.calls.filter(({ hit }) => hit).length > 0 ? 1 : 0;
+    const found = judge(tree, swept, error);
+    if (found.length === 0) {
+      const struck = hitsOn(swept, ".jsonl");
+      found.push(...(await recover(sweeper, tree, { archived: !struck })));
+    }
+    const what = `${scenario}, ${call} (call ${nth}) ${error ?? "short"}${sticky === "1" ? " for good" : ""}`;
+    problems.push(...found.map((it) => `${what}: ${it}`));
+    remove(tree);
+  });
+  return { hits, problems };
+}
+
+const hitsOn = ({ calls }, text) => calls.some(({ hit, where }) => hit && where.includes(text));
+
+function judge(tree, swept, error) {
+  const { code, signal, timedOut, stderr, report, calls } = swept;
+  if (timedOut) {
+    return ["it hangs"];
+  }
+  if (!report) {
+    return [`it crashed (${signal ?? code}): ${stderr}`];
+  }
+  const { problems, pruned } = examine(tree, {
+    archived: !hitsOn(swept, ".jsonl"),
+    partial: hitsOn(swept, ".jsonl.lock"),
+  });
+  if (report.swept && report.pruned !== pruned) {
+    problems.push(`it says ${report.pruned} pruned, ${pruned} are`);
+  }
+  if (report.swept && report.pruned > 0) {
+    problems.push(...unsynced(calls));
+  }
+  if (!report.swept && !report.log.some(({ level, err }) => level === "warn" && err)) {
+    problems.push("it failed without a word");
+  }
+  if (!error && (!report.swept || pruned === 0)) {
+    problems.push(`a short transfer is no failure: ${JSON.stringify(report)}`);
+  }
+  return problems;
+}
+
+/** What was done and is not known to be on the disk. */
+function unsynced(calls) {
+  const last = new Map();
+  for (const { call, where, result } of calls) {
+    if (["fsync", "fdatasync"].includes(call)) {
+      last.set(`${call} ${where}`, result);
+    }
+  }
+  const failed = [...last].filter(([, result]) => result !== 0);
+  const problems = failed.map(([what]) => `it says that it is done, but this failed: ${what}`);
+  if (![...last.keys()].some((it) => it.startsWith("fdatasync"))) {
+    problems.push("it says that it is done, but never synced the store");
+  }
+  const exchange = calls.findLast(
+    ({ call, where }) => call.startsWith("rename") && where.endsWith(".json"),
+  );
+  const folder = exchange?.where.slice(0, exchange.where.lastIndexOf("/"));
+  const after = calls.filter(
+    ({ nth, call, where }) => nth > exchange?.nth && call === "fsync" && where === folder,
+  );
+  if (after.length === 0) {
+    problems.push("it says that it is done, but never synced the store's folder");
+  }
+  return problems;
+}

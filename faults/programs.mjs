@@ -1,0 +1,129 @@
+// Running the programs that the campaigns are made of.
+
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "../scripts/prepare.mjs";
+import { addExpiredRun, examineSwept, NOW } from "./store.mjs";
+
+/** Runs a program to its end. One that outlasts `timeoutMs` hangs, and is killed. */
+export function run(program, args, { env = {}, timeoutMs = 30_000, cwd = root } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const output = { stdout: "", stderr: "", timedOut: false };
+    const timer = setTimeout(() => {
+      output.timedOut = true;
+      child.kill("SIGKILL");
+    }, timeoutMs);
+    for (const name of ["stdout", "stderr"]) {
+      child[name].setEncoding("utf8").on("data", (chunk) => {
+        output[name] += chunk;
+      });
+    }
+    child.on("error", reject);
+    child.on("close", (code, signal) => {
+      clearTimeout(timer);
+      resolve({ ...output, code, signal });
+    });
+  });
+}
+
+/** Is the program there, and does it answer? */
+export function has(program, ...args) {
+  const { error, status } = spawnSync(program, args, { stdio: "ignore" });
+  return !error && status === 0;
+}
+
+let builtSweeper;
+
+/** Builds the program that is killed, starved and frozen; says where it is. */
+export async function buildSweeper() {
+  builtSweeper ??= (async () => {
+    const build = ["build", "--locked", "--example", "sweeper", "--message-format=json"];
+    const { code, stdout, stderr } = await run("cargo", build, { timeoutMs: 600_000 });
+    if (code !== 0) {
+      throw new Error(`the sweeper cannot be built:\n${stderr}`);
+    }
+    const messages = stdout.split("\n").filter((line) => line.startsWith("{"));
+    const artifacts = messages.map((line) => JSON.parse(line));
+    return artifacts.find(({ target, executable }) => target?.name === "sweeper" && executable)
+      .executable;
+  })();
+  return await builtSweeper;
+}
+
+/** The last report that a sweeper printed, if it came to print one. */
+export function reportIn(stdout) {
+  const line = stdout.trim().split("\n").at(-1);
+  return line ? JSON.parse(line) : undefined;
+}
+
+/**
+ * What only a sweep with something to remove looks for: a dead lock, which is in nobody's way but
+ * must be taken over at once, and what the gateway itself left.
+ */
+const MAY_WAIT = /^left behind: sessions\.json\.(lock|[0-9a-f-]{36}\.tmp)$/;
+
+/** A sweep with nothing in its way, which must mend whatever came before it. */
+export async function recover(sweeper, tree, { env, ...options } = {}) {
+  const args = [tree.store, "--now", String(NOW)];
+  const sweep = async () => {
+    const began = performance.now();
+    const { stdout, code, stderr } = await run(sweeper, args, { env });
+    const report = code === 0 ? reportIn(stdout) : undefined;
+    const ms = performance.now() - began;
+    return report?.swept ? { ms } : { problem: `cannot recover: ${stdout} ${stderr}`, ms };
+  };
+  const { problem } = await sweep();
+  const problems = problem ? [problem] : examineSwept(tree, options);
+  if (problems.length === 0 || !problems.every((it) => MAY_WAIT.test(it))) {
+    return problems;
+  }
+  addExpiredRun(tree);
+  const { problem: again, ms } = await sweep();
+  if (again || ms > 3_000) {
+    return [again ?? `a dead lock held a sweep up for ${ms.toFixed(0)} ms`];
+  }
+  return examineSwept(tree, options);
+}
+
+/** Does the work for every item, a few at a time. */
+export async function forEach(items, work, atOnce = 2) {
+  const queue = items.entries();
+  const worker = async () => {
+    for (const [index, item] of queue) {
+      await work(item, index);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+}
+
+/** At most `most` of the items, spread evenly over all of them. */
+export function spread(items, most) {
+  if (items.length <= most) {
+    return items;
+  }
+  return Array.from(
+    { length: most },
+    (_, index) => items[Math.floor((index * items.length) / most)],
+  );
+}
+
+/** Compiles a C file of this folder; undefined where there is no compiler. */
+export async function compile(name, into, ...flags) {
+  if (!has("cc", "--version")) {
+    return undefined;
+  }
+  const { code, stderr } = await run("cc", [
+    ...["-O1", "-Wall", "-Werror", ...flags],
+    ...["-o", into, join(root, "faults", name), "-ldl"],
+  ]);
+  if (code !== 0) {
+    throw new Error(`${name} cannot be compiled:\n${stderr}`);
+  }
+  return existsSync(into) ? into : undefined;
+}

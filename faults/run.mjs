@@ -1,0 +1,54 @@
+// npm run test:faults: every campaign of RELIABILITY.md, one line per figure.
+//
+//   node faults/run.mjs              the long form, with the figures that are promised
+//   node faults/run.mjs --short      the short form of each, for every day
+//   node faults/run.mjs --bite       shows that each campaign finds a deliberate mistake
+//   node faults/run.mjs kill errno   these campaigns only
+
+import { rmSync } from "node:fs";
+import { parseArgs } from "node:util";
+import * as crashStates from "./crash-states.mjs";
+import * as errno from "./errno.mjs";
+import * as freeze from "./freeze.mjs";
+import * as fullDisk from "./full-disk.mjs";
+import * as fuzz from "./fuzz.mjs";
+import * as kill from "./kill.mjs";
+import * as powerCut from "./power-cut.mjs";
+import { scratch } from "./store.mjs";
+import { anyViolation, skipped } from "./table.mjs";
+import * as tests from "./tests.mjs";
+import * as thief from "./thief.mjs";
+
+const CAMPAIGNS = [kill, errno, fullDisk, powerCut, crashStates, freeze, thief, tests, fuzz];
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    short: { type: "boolean", default: false },
+    bite: { type: "boolean", default: false },
+  },
+});
+const unknown = positionals.filter((name) => !CAMPAIGNS.some((it) => it.name === name));
+if (unknown.length > 0) {
+  console.error(`no such campaign: ${unknown.join(", ")}`);
+  process.exit(2);
+}
+const chosen = CAMPAIGNS.filter(
+  ({ name }) => positionals.length === 0 || positionals.includes(name),
+);
+
+const began = performance.now();
+if (process.platform === "linux") {
+  for (const { campaign, bites } of chosen) {
+    const folder = scratch();
+    try {
+      await (values.bite ? bites : campaign)({ short: values.short, scratch: folder });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+} else {
+  skipped("all campaigns", "they need Linux");
+}
+console.log(`in ${((performance.now() - began) / 1000).toFixed(0)} s`);
+process.exitCode = anyViolation() ? 1 : 0;

@@ -1,0 +1,320 @@
+// Stands between a program and the C library (LD_PRELOAD) and has chosen calls fail.
+//
+//   FAULT_ROOT    calls count from the first that names a path under this one
+//   FAULT_AT      which call is hit, counted from 1; 0 hits none
+//   FAULT_HOW     errno:<n>      the call fails with this number and does nothing
+//                 short          a read or a write transfers half of what was asked for, at least 1
+//                 cut:<flag>     the file system under FAULT_ROOT loses its power just before it
+//   FAULT_STICKY  1: every later call of the same function is hit as well
+//   FAULT_LOG     where to write what was called, with what result: one line each
+//
+//   FAULT_AHEAD   seconds by which the clocks are put forward from the start
+//
+// Sleeping takes no time: the clocks are put forward instead, so that a timeout of 10 s costs none.
+
+#define _GNU_SOURCE
+#define _LARGEFILE64_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FS_IOC_SHUTDOWN 0x8004587d
+
+enum how { NOTHING, ERRNO, SHORT, CUT };
+
+static const char *root;
+static long at;
+static enum how how;
+static long number;
+static int sticky;
+static int log_fd = -1;
+
+static atomic_int armed;
+static atomic_long calls;
+static _Atomic(const char *) struck;
+static atomic_long slept_ns;
+
+__attribute__((constructor)) static void read_settings(void)
+{
+	const char *text;
+
+	root = getenv("FAULT_ROOT");
+	at = (text = getenv("FAULT_AT")) ? atol(text) : 0;
+	sticky = (text = getenv("FAULT_STICKY")) && *text == '1';
+	text = getenv("FAULT_HOW");
+	if (text && !strncmp(text, "errno:", 6)) {
+		how = ERRNO;
+		number = atol(text + 6);
+	} else if (text && !strcmp(text, "short")) {
+		how = SHORT;
+	} else if (text && !strncmp(text, "cut:", 4)) {
+		how = CUT;
+		number = atol(text + 4);
+	}
+	text = getenv("FAULT_AHEAD");
+	slept_ns = text ? atol(text) * 1000000000L : 0;
+	text = getenv("FAULT_LOG");
+	if (text)
+		log_fd = syscall(SYS_openat, AT_FDCWD, text,
+				 O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+}
+
+// What one call came to.
+struct meeting {
+	const char *call;
+	long nth;
+	int hit;
+	int fd;
+	const char *path;
+};
+
+static void cut_the_power(void)
+{
+	int fd = syscall(SYS_openat, AT_FDCWD, root, O_RDONLY | O_DIRECTORY, 0);
+	unsigned flag = number;
+
+	if (fd < 0 || syscall(SYS_ioctl, fd, FS_IOC_SHUTDOWN, &flag))
+		_exit(99);
+	syscall(SYS_close, fd);
+}
+
+static struct meeting meet(const char *call, const char *path, int fd)
+{
+	struct meeting meeting = { call, 0, 0, fd, path };
+	const char *first;
+
+	if (!root)
+		return meeting;
+	if (!armed) {
+		if (!path || strncmp(path, root, strlen(root)))
+			return meeting;
+		armed = 1;
+	}
+	meeting.nth = ++calls;
+	first = struck;
+	if (meeting.nth == at) {
+		struck = call;
+		meeting.hit = 1;
+	} else if (sticky && how != CUT && first && !strcmp(first, call)) {
+		meeting.hit = 1;
+	}
+	if (meeting.hit && how == CUT)
+		cut_the_power();
+	return meeting;
+}
+
+static int fails(const struct meeting *meeting)
+{
+	if (!meeting->hit || how != ERRNO)
+		return 0;
+	errno = number;
+	return 1;
+}
+
+static size_t shortened(const struct meeting *meeting, size_t length)
+{
+	if (!meeting->hit || how != SHORT || length < 2)
+		return length;
+	return length / 2;
+}
+
+static void tell(const struct meeting *meeting, long result)
+{
+	int error = errno;
+	char link[64], name[4096] = "", line[8192];
+	const char *path = meeting->path;
+	ssize_t length;
+
+	if (!meeting->nth || log_fd < 0)
+		return;
+	if (!path && meeting->fd >= 0) {
+		snprintf(link, sizeof link, "/proc/self/fd/%d", meeting->fd);
+		length = syscall(SYS_readlinkat, AT_FDCWD, link, name, sizeof name - 1);
+		name[length > 0 ? length : 0] = 0;
+		path = name;
+	}
+	length = snprintf(line, sizeof line, "%ld\t%s\t%s\t%ld\t%d\t%d\n", meeting->nth,
+			  meeting->call, path ? path : "", result, result < 0 ? error : 0,
+			  meeting->hit);
+	syscall(SYS_write, log_fd, line, length);
+	errno = error;
+}
+
+// statx of an open file has an empty path, or none. A function of its own, or the compiler takes
+// the C library's word that there always is one.
+__attribute__((noipa)) static const char *named(const char *path)
+{
+	return path && *path ? path : NULL;
+}
+
+#define REAL(name) \
+	static __typeof__(&name) real; \
+	if (!real) \
+		real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
+
+#define FAULTY(name, parameters, arguments, path, fd) \
+	int name parameters \
+	{ \
+		REAL(name); \
+		struct meeting meeting = meet(#name, path, fd); \
+		int result = fails(&meeting) ? -1 : real arguments; \
+		tell(&meeting, result); \
+		return result; \
+	}
+
+FAULTY(fdatasync, (int fd), (fd), NULL, fd)
+FAULTY(fsync, (int fd), (fd), NULL, fd)
+FAULTY(flock, (int fd, int operation), (fd, operation), NULL, fd)
+FAULTY(fchown, (int fd, uid_t user, gid_t group), (fd, user, group), NULL, fd)
+FAULTY(ftruncate64, (int fd, off64_t length), (fd, length), NULL, fd)
+FAULTY(fstat64, (int fd, struct stat64 *stat), (fd, stat), NULL, fd)
+FAULTY(lstat64, (const char *path, struct stat64 *stat), (path, stat), path, -1)
+FAULTY(stat64, (const char *path, struct stat64 *stat), (path, stat), path, -1)
+FAULTY(statx, (int fd, const char *path, int flags, unsigned mask, struct statx *stat),
+       (fd, path, flags, mask, stat), named(path), fd)
+FAULTY(linkat, (int from, const char *a, int to, const char *b, int flags),
+       (from, a, to, b, flags), b, -1)
+FAULTY(rename, (const char *a, const char *b), (a, b), b, -1)
+FAULTY(renameat2, (int from, const char *a, int to, const char *b, unsigned flags),
+       (from, a, to, b, flags), b, -1)
+FAULTY(unlink, (const char *path), (path), path, -1)
+FAULTY(mkdir, (const char *path, mode_t mode), (path, mode), path, -1)
+FAULTY(kill, (pid_t pid, int signal), (pid, signal), NULL, -1)
+FAULTY(sync_file_range, (int fd, off64_t offset, off64_t length, unsigned flags),
+       (fd, offset, length, flags), NULL, fd)
+
+#define FAULTY_TRANSFER(name, buffer) \
+	ssize_t name(int fd, buffer bytes, size_t length, off64_t offset) \
+	{ \
+		REAL(name); \
+		struct meeting meeting = meet(#name, NULL, fd); \
+		ssize_t result = fails(&meeting) \
+			? -1 \
+			: real(fd, bytes, shortened(&meeting, length), offset); \
+		tell(&meeting, result); \
+		return result; \
+	}
+
+FAULTY_TRANSFER(pread64, void *)
+FAULTY_TRANSFER(pwrite64, const void *)
+
+ssize_t read(int fd, void *bytes, size_t length)
+{
+	REAL(read);
+	struct meeting meeting = meet("read", NULL, fd);
+	ssize_t result = fails(&meeting) ? -1 : real(fd, bytes, shortened(&meeting, length));
+	tell(&meeting, result);
+	return result;
+}
+
+ssize_t readlink(const char *path, char *bytes, size_t length)
+{
+	REAL(readlink);
+	struct meeting meeting = meet("readlink", path, -1);
+	ssize_t result = fails(&meeting) ? -1 : real(path, bytes, length);
+	tell(&meeting, result);
+	return result;
+}
+
+int open64(const char *path, int flags, ...)
+{
+	REAL(open64);
+	va_list more;
+	va_start(more, flags);
+	mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(more, mode_t) : 0;
+	va_end(more);
+	struct meeting meeting = meet("open64", path, -1);
+	int result = fails(&meeting) ? -1 : real(path, flags, mode);
+	tell(&meeting, result);
+	return result;
+}
+
+int fcntl(int fd, int command, ...)
+{
+	REAL(fcntl);
+	va_list more;
+	va_start(more, command);
+	long argument = va_arg(more, long);
+	va_end(more);
+	// Debug builds ask so whether what they close is open.
+	if (command == F_GETFD)
+		return real(fd, command);
+	struct meeting meeting = meet("fcntl", NULL, fd);
+	int result = fails(&meeting) ? -1 : real(fd, command, argument);
+	tell(&meeting, result);
+	return result;
+}
+
+char *realpath(const char *path, char *resolved)
+{
+	REAL(realpath);
+	struct meeting meeting = meet("realpath", path, -1);
+	char *result = fails(&meeting) ? NULL : real(path, resolved);
+	tell(&meeting, result ? 0 : -1);
+	return result;
+}
+
+DIR *opendir(const char *path)
+{
+	REAL(opendir);
+	struct meeting meeting = meet("opendir", path, -1);
+	DIR *result = fails(&meeting) ? NULL : real(path);
+	tell(&meeting, result ? 0 : -1);
+	return result;
+}
+
+struct dirent64 *readdir64(DIR *folder)
+{
+	REAL(readdir64);
+	struct meeting meeting = meet("readdir64", NULL, dirfd(folder));
+	struct dirent64 *result = fails(&meeting) ? NULL : real(folder);
+	tell(&meeting, result || !errno ? 0 : -1);
+	return result;
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*work)(void *),
+		   void *argument)
+{
+	REAL(pthread_create);
+	struct meeting meeting = meet("pthread_create", NULL, -1);
+	int result = fails(&meeting) ? number : real(thread, attributes, work, argument);
+	tell(&meeting, result ? -1 : 0);
+	return result;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *time)
+{
+	REAL(clock_gettime);
+	int result = real(clock, time);
+	long ns;
+
+	if (!result && slept_ns) {
+		ns = time->tv_nsec + slept_ns % 1000000000;
+		time->tv_sec += slept_ns / 1000000000 + ns / 1000000000;
+		time->tv_nsec = ns % 1000000000;
+	}
+	return result;
+}
+
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *time,
+		    struct timespec *left)
+{
+	(void)clock, (void)flags, (void)left;
+	slept_ns += time->tv_sec * 1000000000L + time->tv_nsec;
+	// A moment for threads that are being waited for.
+	syscall(SYS_sched_yield);
+	return 0;
+}

@@ -1,0 +1,16 @@
+// A gateway's process in short: loads the addon, says that it is ready, sweeps when told to.
+
+import { createRequire } from "node:module";
+
+const { sweepCronRunSessions } = createRequire(import.meta.url)("../index.js");
+const [sessionStorePath, now] = process.argv.slice(2);
+const ignore = () => {};
+
+process.stdin.once("data", async () => {
+  const log = { debug: ignore, info: ignore, warn: ignore, error: ignore };
+  const nowMs = Number(now);
+  const result = await sweepCronRunSessions({ sessionStorePath, nowMs, force: true, log });
+  console.log(JSON.stringify(result));
+  process.stdin.destroy();
+});
+console.log("ready");

@@ -1,0 +1,101 @@
+// Figures that tests of the tree print: the tests are run, and what they say is counted.
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { isBuilt, isInstalled, root } from "../scripts/prepare.mjs";
+import { run } from "./programs.mjs";
+import { bite, figure, none, skipped } from "./table.mjs";
+
+export const name = "tests";
+
+const MINUTES = 60_000;
+
+export async function campaign({ short, scratch }) {
+  if (short) {
+    return; // Their short forms are tests like all others, which run beside this every time.
+  }
+  await contention();
+  await schedules();
+  await corpora();
+  await throughNode(scratch);
+}
+
+/** What shows that these bite is a test like the others: it fails unless the mistake is found. */
+export async function bites() {
+  const contended = await cargoTest(["--test", "lock", "increments_without_the_lock"]);
+  const lost = Number(/kills, (\d+) lost/.exec(contended.output)?.[1] ?? 0);
+  bite("contention with kills", "no lock", lost > 0 ? [`${lost} increments lost`] : []);
+  const model = await cargoTest(["--test", "lock_model", "found_out"]);
+  const found = [...model.output.matchAll(/^test (\w+_found_out) \.\.\. ok/gm)];
+  const all = /^running (\d+) tests?$/m.exec(model.output)?.[1];
+  const caught = model.ok && found.length === Number(all) && found.length >= 4;
+  bite("schedules", `${all} mistakes`, caught ? found.map(([, it]) => it) : []);
+}
+
+async function cargoTest(args, { release = false } = {}) {
+  const profile = release ? ["--release"] : [];
+  const command = ["test", "--locked", ...profile, ...args];
+  // `--` may be there already, before what is for the tests themselves.
+  const options = args.includes("--") ? ["--nocapture"] : ["--", "--nocapture"];
+  const { code, stdout, stderr } = await run("cargo", [...command, ...options], {
+    timeoutMs: 10 * MINUTES,
+  });
+  // With --nocapture a test's own lines stand between its name and its verdict.
+  const output = stdout.replaceAll(/^(test \w+ \.\.\. )((?:.*\n)*?)(ok|FAILED)$/gm, "$2$1$3");
+  return { ok: code === 0, output, problems: code === 0 ? [] : failures(`${stdout}\n${stderr}`) };
+}
+
+function failures(output) {
+  const lines = output.split("\n").filter((line) => /FAILED|panicked at|^error/.test(line));
+  return lines.length > 0 ? lines : output.trimEnd().split("\n").slice(-5);
+}
+
+const sum = (output, pattern) =>
+  [...output.matchAll(pattern)].reduce((total, [, number]) => total + Number(number), 0);
+
+async function contention() {
+  const test = "no_increment_of_ten_thousand";
+  const { output, problems } = await cargoTest(["--test", "lock", test, "--", "--ignored"]);
+  const [, increments, kills, lost] =
+    /(\d+) increments, (\d+) kills, (\d+) lost/.exec(output)?.map(Number) ?? [];
+  figure("increments by four native holders", increments ?? 0, 10_000, problems);
+  figure("of them killed at random", kills ?? 0, 900);
+  none("increments lost", lost ?? "?");
+}
+
+async function schedules() {
+  const test = "no_schedule_of_a_hundred_thousand";
+  const args = ["--test", "lock_model", test, "--", "--ignored"];
+  const { output, problems } = await cargoTest(args, { release: true });
+  const played = sum(output, /(\d+) schedules: /g);
+  figure("schedules of the lock's own code, model checked", played, 100_000, problems);
+}
+
+async function corpora() {
+  const tests = ["--test", "survey", "--test", "transcripts", "--test", "lock"];
+  const { output, problems } = await cargoTest(tests);
+  figure("broken stores refused", sum(output, /(\d+) broken stores refused/g), 40, problems);
+  figure("odd but valid stores swept", sum(output, /(\d+) odd stores swept/g), 8);
+  figure("path tricks seen through", sum(output, /(\d+) path tricks/g), 40);
+  figure("live locks not robbed", sum(output, /(\d+) live locks not robbed/g), 14);
+  figure("odd things in the lock's place", sum(output, /(\d+) odd things refused/g), 3);
+}
+
+async function throughNode(scratch) {
+  const what = "broken stores and path tricks through Node.js";
+  if (!isInstalled() || !isBuilt()) {
+    skipped(what, "the addon is not built: npm install, npm run build");
+    return;
+  }
+  const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
+  const report = join(scratch, "vitest.json");
+  const files = ["__test__/damage.test.mjs", "__test__/paths.test.mjs"].filter((file) =>
+    existsSync(join(root, file)),
+  );
+  const reporter = ["--reporter=json", `--outputFile=${report}`];
+  const { code, stderr } = await run(process.execPath, [vitest, "run", ...reporter, ...files], {
+    timeoutMs: 5 * MINUTES,
+  });
+  const { default: counts } = await import(report, { with: { type: "json" } });
+  figure(what, counts.numPassedTests, 80, code === 0 ? [] : failures(stderr));
+}

@@ -1,0 +1,56 @@
+// A program that ignores every lock: it replaces the store again and again, by rename, each time
+// with one key more, while sweeps run back to back.
+
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { buildSweeper, reportIn, run } from "./programs.mjs";
+import { bite, figure, none } from "./table.mjs";
+
+export const name = "thief";
+
+export async function campaign({ short, scratch }) {
+  const required = short ? 300 : 5_000;
+  const { keys, lost, commits, problems } = await steal(scratch, required);
+  figure("keys written by a program that ignores locks", keys, required, problems);
+  // How many there are depends on the machine; without any, the keys would prove nothing.
+  figure("sweeps that committed meanwhile", commits, short ? 2 : 25);
+  none("keys lost", lost);
+}
+
+export async function bites({ scratch }) {
+  const { lost, keys } = await steal(scratch, 2_000, { FAULT: "unchecked" });
+  bite("a program that ignores locks", "unchecked", lost > 0 ? [`${lost} of ${keys} lost`] : []);
+}
+
+async function steal(scratch, keys, env = {}) {
+  const folder = join(scratch, "stolen");
+  mkdirSync(folder);
+  const store = join(folder, "sessions.json");
+  const goOn = join(folder, "go-on");
+  writeFileSync(store, JSON.stringify({ "agent:main:main": {} }, null, 2));
+  writeFileSync(goOn, "");
+  const program = [await buildSweeper(), store, "--while", goOn];
+  const sweeping = run(program[0], program.slice(1), { env, timeoutMs: 300_000 });
+  for (let key = 1; key <= keys; key++) {
+    const text = readFileSync(store, "utf8");
+    const temporary = join(folder, `${key}.thief`);
+    const expired = `"agent:main:cron:j:run:${key}": {\n    "updatedAt": 1\n  }`;
+    writeFileSync(temporary, `${text.slice(0, -2)},\n  "key-${key}": {},\n  ${expired}\n}`);
+    renameSync(temporary, store);
+    // Mostly at once, so that the sweep is crossed; now and then late enough for it to commit.
+    await new Promise((resolve) => setTimeout(resolve, key % 4 === 0 ? 8 : 0));
+  }
+  rmSync(goOn);
+  const { code, stdout, stderr } = await sweeping;
+  const reports = stdout.trim().split("\n").map(reportIn);
+  const found = JSON.parse(readFileSync(store, "utf8"));
+  const isThere = (_, key) => Object.hasOwn(found, `key-${key + 1}`);
+  const kept = Array.from({ length: keys }).filter(isThere).length;
+  rmSync(folder, { recursive: true });
+  return {
+    keys,
+    lost: keys - kept,
+    commits: reports.filter(({ pruned }) => pruned > 0).length,
+    problems: code === 0 ? [] : [`the sweeper crashed: ${stderr}`],
+  };
+}
