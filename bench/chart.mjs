@@ -1,0 +1,117 @@
+// The README's picture: what a sweep costs against the size of the store, both axes logarithmic.
+
+const WIDTH = 760;
+const HEIGHT = 440;
+const PLOT = { left: 70, right: 590, top: 50, bottom: 385 };
+
+/** Colours that are told apart on white and on black, and by those who see few colours. */
+const LINES = [
+  { of: "gateway", name: "the gateway's reaper", colour: "#cc5a2b" },
+  { of: "shape", name: "parse–delete–stringify", colour: "#c9891a" },
+  { of: "sweep", name: "a sweep", colour: "#2f7fd1", width: 3 },
+  { of: "copy", name: "cp + sync", colour: "#7d8590", dashes: "6 4" },
+  { of: "unchanged", name: "nothing changed", colour: "#2f9e6e", width: 3 },
+];
+
+/** `costs`: { mb, sweep, copy, unchanged, shape?, gateway? } for each size, in milliseconds. */
+export function drawCosts(costs) {
+  const all = costs.flatMap((cost) => LINES.map(({ of }) => cost[of])).filter(Boolean);
+  const x = axis(
+    costs.map(({ mb }) => mb),
+    PLOT.left,
+    PLOT.right,
+  );
+  const y = axis(all, PLOT.bottom, PLOT.top);
+  const parts = [];
+  for (const { value, at } of x.ticks) {
+    parts.push(`<path class="grid" d="M${at} ${PLOT.top}V${PLOT.bottom}"/>`);
+    parts.push(label(at, PLOT.bottom + 20, size(value), "middle"));
+  }
+  for (const { value, at } of y.ticks) {
+    parts.push(`<path class="grid" d="M${PLOT.left} ${at}H${PLOT.right}"/>`);
+    parts.push(label(PLOT.left - 8, at + 4, duration(value), "end"));
+  }
+  parts.push(
+    `<text x="${PLOT.left}" y="24" class="title">What a sweep costs, by the size of the store</text>`,
+  );
+
+  const ends = [];
+  for (const line of LINES) {
+    const points = costs
+      .filter((cost) => cost[line.of])
+      .map((cost) => [x.at(cost.mb), y.at(cost[line.of])]);
+    if (points.length === 0) {
+      continue;
+    }
+    const style = `stroke="${line.colour}" stroke-width="${line.width ?? 2}"${line.dashes ? ` stroke-dasharray="${line.dashes}"` : ""}`;
+    parts.push(
+      `<path fill="none" ${style} d="M${points.map((point) => point.join(" ")).join("L")}"/>`,
+    );
+    for (const [cx, cy] of points) {
+      parts.push(`<circle cx="${cx}" cy="${cy}" r="3.5" fill="${line.colour}"/>`);
+    }
+    ends.push({ line, at: points.at(-1), cost: costs.findLast((cost) => cost[line.of]) });
+  }
+  parts.push(...endLabels(ends));
+  return document(parts);
+}
+
+/** What each line is, at its end, no two labels on one another. */
+function endLabels(ends) {
+  let lowest = Number.NEGATIVE_INFINITY;
+  return ends
+    .sort((a, b) => a.at[1] - b.at[1])
+    .map(({ line, at: [cx, cy], cost }) => {
+      const isAtTheEdge = cx > PLOT.right - 1;
+      const top = isAtTheEdge ? Math.max(cy + 4, lowest + 17) : cy + 4;
+      lowest = isAtTheEdge ? top : lowest;
+      const text = `${line.name}, ${duration(cost[line.of])}`;
+      return `<text x="${cx + 10}" y="${round(top)}" fill="${line.colour}">${text}</text>`;
+    });
+}
+
+/** A logarithmic axis over `values`, from `start` to `end` on the page, ticked at powers of ten. */
+function axis(values, start, end) {
+  const low = Math.log10(Math.min(...values)) - 0.05;
+  const high = Math.log10(Math.max(...values));
+  const at = (value) => round(start + ((Math.log10(value) - low) / (high - low)) * (end - start));
+  const ticks = [];
+  for (let power = Math.ceil(low); power <= high; power++) {
+    ticks.push({ value: 10 ** power, at: at(10 ** power) });
+  }
+  return { at, ticks };
+}
+
+function label(x, y, text, anchor) {
+  return `<text x="${x}" y="${round(y)}" text-anchor="${anchor}">${text}</text>`;
+}
+
+function size(mb) {
+  return mb < 1_000 ? `${mb} MB` : `${mb / 1_000} GB`;
+}
+
+function duration(ms) {
+  if (ms >= 1_000) {
+    return `${Number((ms / 1_000).toPrecision(2))} s`;
+  }
+  return `${Number(ms.toPrecision(2))} ms`;
+}
+
+function round(number) {
+  return Math.round(number * 10) / 10;
+}
+
+function document(parts) {
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" role="img">
+<title>Milliseconds that a sweep takes, against megabytes of store</title>
+<style>
+text { font: 13px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; }
+text:not([fill]) { fill: #57606a; }
+.title { font-size: 16px; font-weight: 600; }
+.grid { stroke: #8b949e; stroke-opacity: 0.3; }
+@media (prefers-color-scheme: dark) { text:not([fill]) { fill: #adb5bd; } }
+</style>
+${parts.join("\n")}
+</svg>
+`;
+}

@@ -1,0 +1,407 @@
+// The rows of the table, in its order. Each generator measures and yields one row or several:
+// { figure, here, beside, ratio, target, reached }, with units in the texts.
+
+import { readdirSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { beside, measure, timeCommand, timeRequire } from "./processes.mjs";
+import { addArchives, buildStore, buildTinyStore, MB, NOW, SMALL_ENTRIES } from "./stores.mjs";
+
+/** V8 has no longer strings: nothing that parses a store as one text can read a larger one. */
+const LONGEST_STRING = 512 * MB;
+
+export const ROWS = [
+  { name: "sweep", measure: sweeps },
+  { name: "memory", measure: memoryOfSmallEntries },
+  { name: "lock", measure: locks },
+  { name: "writers", measure: writers },
+  { name: "small", measure: smallStore },
+  { name: "transcripts", measure: transcripts },
+  { name: "archives", measure: archives },
+  { name: "package", measure: packaging },
+];
+
+/** Everything that is measured at each size. */
+async function* sweeps(bench) {
+  for (const size of bench.sizes) {
+    const store = buildStore(join(bench.folder, `${size.mb}`), size);
+    yield* sweepsOf(bench, size, store);
+    store.remove();
+  }
+}
+
+async function* sweepsOf(bench, size, store) {
+  const at = `${size.mb.toLocaleString("en")} MB`;
+  const job = jobOf(bench, store);
+  const others = store.bytes < LONGEST_STRING ? othersOf(bench) : [];
+  const runs = { ours: [], copy: [], read: [], unchanged: [], nothing: [], gaps: [], other: {} };
+  for (let round = 0; round < bench.rounds; round++) {
+    store.renew();
+    runs.ours.push(await measure({ ...job, contestant: "ours", measure: "sweep" }));
+    expectPruned(runs.ours.at(-1), store);
+
+    runs.copy.push(await timeCopy(store));
+    for (const other of others) {
+      store.renew();
+      const result = await measure({ ...job, ...other, measure: "sweep" });
+      expectPruned(result, store);
+      runs.other[other.contestant] ??= [];
+      runs.other[other.contestant].push(result);
+    }
+
+    store.renew();
+    const idleMs = runs.ours[0].ms;
+    runs.gaps.push(
+      await measure({ ...job, contestant: "ours", measure: "gaps", idleMs, round: round }),
+    );
+    for (const other of round === 0 ? others : []) {
+      store.renew();
+      const gap = await measure({ ...job, ...other, measure: "gaps", idleMs: 0, round: 1 });
+      runs.other[other.contestant].gap = gap.swept;
+    }
+
+    // Nothing has expired at this moment: the same store, seen two days earlier.
+    store.renew();
+    const early = { ...job, nowMs: NOW - 48 * 3_600_000, contestant: "ours" };
+    const before = stateOf(store);
+    runs.nothing.push(await measure({ ...early, measure: "sweep" }));
+    runs.nothing.at(-1).isUntouched = stateOf(store) === before;
+    runs.read.push(await timeCommand('cat "$0" > /dev/null', store.path));
+    runs.unchanged.push(await measure({ ...early, measure: "unchanged" }));
+  }
+
+  const ms = medianOf(runs.ours, "ms");
+  const copy = median(runs.copy);
+  const unchanged = medianOf(runs.unchanged, "ms");
+  const cost = { mb: store.bytes / MB, sweep: ms, copy, unchanged };
+  for (const { contestant, name } of others) {
+    const results = runs.other[contestant];
+    cost[contestant] = medianOf(results, "ms");
+    yield {
+      figure: `${at}: ${name}, 20 % go`,
+      here: inMs(cost[contestant]),
+      beside: `cp + sync ${inMs(copy)}`,
+      ratio: cost[contestant] / copy,
+      target: `(${megabytes(medianOf(results, "addedMb"))} MB of memory, event-loop gap ${inMs(results.gap)})`,
+    };
+  }
+  bench.costs.push(cost);
+  const toCopy = medianRatio(times(runs.ours), runs.copy);
+  yield {
+    figure: `${at}: sweep, 20 % go, all synced`,
+    here: inMs(ms),
+    beside: `cp + sync ${inMs(copy)}`,
+    ratio: toCopy,
+    target: "≤ 1.5 ×",
+    reached: toCopy <= 1.5,
+  };
+  yield memoryRow(`${at}: memory added by it, peak`, runs.ours);
+  const gap = medianOf(runs.gaps, "swept");
+  const idle = medianOf(runs.gaps, "idle");
+  yield {
+    figure: `${at}: longest event-loop gap`,
+    here: inMs(gap),
+    beside: `idle ${inMs(idle)}`,
+    ratio: gap / idle,
+    target: "≤ 3 ms, no more than idle",
+    // Two draws from one distribution differ: no more than half a millisecond counts as none.
+    reached: gap <= 3 && gap <= Math.max(2 * idle, idle + 0.5),
+  };
+  yield {
+    figure: `${at}: sweep of an unchanged store`,
+    here: inMs(unchanged),
+    target: "≤ 0.3 ms",
+    reached: unchanged <= 0.3,
+  };
+  const untouched = runs.nothing.every((run) => run.isUntouched && run.writtenBytes < 10_000);
+  const toRead = medianRatio(times(runs.nothing), runs.read);
+  yield {
+    figure: `${at}: changed store, nothing expired`,
+    here: inMs(medianOf(runs.nothing, "ms")),
+    beside: `cat ${inMs(median(runs.read))}`,
+    ratio: toRead,
+    target: `≤ 2 ×, nothing written (${untouched ? "so it is" : "NOT so"})`,
+    reached: untouched && toRead <= 2,
+  };
+}
+
+async function* memoryOfSmallEntries(bench) {
+  for (const expired of [5, SMALL_ENTRIES.expired]) {
+    const folder = join(bench.folder, `small-${expired}`);
+    const store = buildStore(folder, { ...SMALL_ENTRIES, expired, transcripts: false });
+    const runs = [];
+    for (let round = 0; round < Math.min(bench.rounds, 3); round++) {
+      store.renew();
+      runs.push(await measure({ ...jobOf(bench, store), contestant: "ours", measure: "sweep" }));
+      expectPruned(runs.at(-1), store);
+    }
+    store.remove();
+    const count = expired.toLocaleString("en");
+    yield memoryRow(`1,000,000 small entries, ${count} go: memory added`, runs);
+  }
+}
+
+function memoryRow(figure, runs) {
+  const mb = medianOf(runs, "addedMb");
+  return { figure, here: `${megabytes(mb)} MB`, target: "≤ 16 MB", reached: mb <= 16 };
+}
+
+async function* locks(bench) {
+  const size = bench.sizes.findLast(({ mb }) => mb < 1_000);
+  const store = buildStore(join(bench.folder, "locks"), size);
+  const bare = { ...store, renew: buildRenewWithoutTranscripts(store) };
+  for (const [what, subject, files] of [
+    ["no transcripts", bare, 0],
+    [`${store.expired} transcripts`, store, store.expired],
+  ]) {
+    const { held } = await holds(bench, subject, []);
+    const allowed = 10 + files * 0.04;
+    yield {
+      figure: `${size.mb} MB: lock held, store quiet, ${what}`,
+      here: inMs(held),
+      target: `≤ ${inMs(allowed)}`,
+      reached: held <= allowed,
+    };
+  }
+  const { held, copy, ratio } = await holds(bench, store, [store.path]);
+  yield {
+    figure: `${size.mb} MB: lock held, store keeps changing`,
+    here: inMs(held),
+    beside: `cp + sync ${inMs(copy)}`,
+    ratio,
+    target: "≤ 1.2 ×",
+    reached: ratio <= 1.2,
+  };
+  store.remove();
+}
+
+async function holds(bench, store, changing) {
+  const held = [];
+  const copies = [];
+  for (let round = 0; round < bench.rounds; ) {
+    store.renew();
+    const { told, result } = await beside(
+      "watch-lock.mjs",
+      [`${store.path}.lock`, ...changing],
+      async () => {
+        const job = { ...jobOf(bench, store), contestant: "ours", measure: "sweep" };
+        // The copy is watched, too: whoever is measured has one core less.
+        return { swept: await measure(job), copy: await timeCopy(store) };
+      },
+    );
+    expectPruned(result.swept, store);
+    // A hold that the watcher slept through would count as none.
+    if (told.holds.length === 0) {
+      continue;
+    }
+    round++;
+    // Held more than once: the sum is what others had to wait for.
+    held.push(told.holds.reduce((sum, hold) => sum + hold, 0));
+    copies.push(result.copy);
+  }
+  return { held: median(held), copy: median(copies), ratio: medianRatio(held, copies) };
+}
+
+function buildRenewWithoutTranscripts(store) {
+  return () => {
+    store.renew();
+    for (const name of readdirSync(store.folder).filter((name) => name.includes(".jsonl"))) {
+      rmSync(join(store.folder, name));
+    }
+  };
+}
+
+async function* writers(bench) {
+  const size = bench.sizes.find(({ mb }) => mb === 56);
+  const store = buildStore(join(bench.folder, "writers"), { ...size, transcripts: false });
+  const lock = `${store.path}.lock`;
+  const runs = [];
+  for (let round = 0; round < bench.rounds; round++) {
+    store.renew();
+    // Each sweep is two minutes later than the last, so that each removes a few runs.
+    const job = { contestant: "ours", measure: "backToBack", forMs: 4_000, stepMs: 120_000 };
+    const watched = await beside("watch-lock.mjs", [lock], () =>
+      beside("writer.mjs", [lock], () => measure({ ...jobOf(bench, store), ...job })),
+    );
+    // The writer's own holds are among them, and shorter than any sweep's.
+    const longestHold = Math.max(...watched.told.holds);
+    runs.push({ longestHold, ...watched.result.told, ...watched.result.result });
+  }
+  store.remove();
+  const longest = medianOf(runs, "longest");
+  const hold = medianOf(runs, "longestHold");
+  const turns = runs.reduce((sum, run) => sum + run.turns, 0);
+  const missed = runs.reduce((sum, run) => sum + run.missed, 0);
+  const sweeps = runs.reduce((sum, run) => sum + run.sweeps, 0);
+  yield {
+    figure: `${size.mb} MB: a JavaScript writer's longest wait, ${sweeps} sweeps back to back`,
+    here: inMs(longest),
+    beside: `longest hold ${inMs(hold)}`,
+    ratio: longest / hold,
+    target: `≤ 3 × (found it taken ${missed} of ${turns} times; a miss costs 50 ms of sleep)`,
+    reached: longest <= 3 * hold,
+  };
+}
+
+async function* smallStore(bench) {
+  const size = { mb: 10, entries: 190, expired: 5 };
+  const store = buildStore(join(bench.folder, "small"), size);
+  for (const other of othersOf(bench)) {
+    const ours = [];
+    const theirs = [];
+    for (let round = 0; round < bench.rounds; round++) {
+      store.renew();
+      const job = { ...jobOf(bench, store), measure: "sweep" };
+      ours.push(await measure({ ...job, contestant: "ours" }));
+      store.renew();
+      theirs.push(await measure({ ...job, ...other }));
+    }
+    const faster = medianRatio(times(theirs), times(ours));
+    yield {
+      figure: "10 MB, 190 entries, 5 go: sweep",
+      here: inMs(medianOf(ours, "ms")),
+      beside: `${other.name} ${inMs(medianOf(theirs, "ms"))}`,
+      ratio: faster,
+      target: "≥ 25 × faster",
+      reached: faster >= 25,
+    };
+  }
+  store.remove();
+}
+
+async function* transcripts(bench) {
+  const per = {};
+  for (const count of [1_000, 10_000]) {
+    const folder = join(bench.folder, `transcripts-${count}`);
+    const store = buildStore(folder, { entries: 2 * count, expired: count });
+    const runs = [];
+    for (let round = 0; round < bench.rounds; round++) {
+      store.renew();
+      const job = { ...jobOf(bench, store), contestant: "ours", measure: "sweep" };
+      const { ms } = await measure(job);
+      clearArchives(folder);
+      // The same without a single transcript.
+      buildRenewWithoutTranscripts(store)();
+      runs.push(ms - (await measure(job)).ms);
+    }
+    per[count] = (median(runs) * 1000) / count;
+    store.remove();
+  }
+  yield perFileRow("10,000 transcripts archived", per, 1_000, 10_000);
+}
+
+async function* archives(bench) {
+  const per = {};
+  for (const count of [10_000, 100_000]) {
+    const folder = join(bench.folder, `archives-${count}`);
+    const store = buildStore(folder, { entries: 10, expired: 1 });
+    const runs = [];
+    for (let round = 0; round < bench.rounds; round++) {
+      const job = { ...jobOf(bench, store), contestant: "ours", measure: "sweep" };
+      store.renew();
+      const without = (await measure(job)).ms;
+      addArchives(folder, count);
+      store.renew();
+      runs.push((await measure(job)).ms - without);
+      const left = readdirSync(folder).filter((name) => name.startsWith("a0"));
+      if (left.length > 0) {
+        throw new Error(`${left.length} archives were not deleted`);
+      }
+    }
+    per[count] = (median(runs) * 1000) / count;
+    store.remove();
+  }
+  yield perFileRow("100,000 archives aged", per, 10_000, 100_000);
+}
+
+function perFileRow(figure, per, few, many) {
+  const micros = (count) => `${per[count].toFixed(1)} µs a file`;
+  return {
+    figure,
+    here: micros(many),
+    beside: `${few.toLocaleString("en")}: ${micros(few)}`,
+    ratio: per[many] / per[few],
+    target: "≤ 40 µs a file, linear",
+    reached: per[many] <= 40 && per[many] <= 1.5 * per[few],
+  };
+}
+
+async function* packaging(bench) {
+  const loads = [];
+  for (let round = 0; round < 2 * bench.rounds; round++) {
+    loads.push(await timeRequire());
+  }
+  const ms = median(loads);
+  yield { figure: "require()", here: inMs(ms), target: "≤ 10 ms", reached: ms <= 10 };
+  const root = fileURLToPath(new URL("..", import.meta.url));
+  const addon = readdirSync(root).find((name) => name.endsWith(".node"));
+  const mb = statSync(join(root, addon)).size / MB;
+  yield {
+    figure: "the addon, stripped",
+    here: `${mb.toFixed(2)} MB`,
+    target: "≤ 1 MB",
+    reached: mb <= 1,
+  };
+}
+
+/** Those that parse the whole store: always the shape, and the gateway where it is installed. */
+function othersOf({ gateway }) {
+  const shape = { contestant: "shape", name: "parse–delete–stringify" };
+  return gateway
+    ? [shape, { contestant: "gateway", name: `gateway ${gateway.version}`, ...gateway }]
+    : [shape];
+}
+
+function jobOf(bench, store) {
+  return { store: store.path, nowMs: NOW, tiny: buildTinyStore(join(bench.folder, "tiny")) };
+}
+
+async function timeCopy(store) {
+  const copy = join(store.folder, "copy");
+  const ms = await timeCommand('cp "$0" "$1" && sync "$1"', store.master, copy);
+  rmSync(copy);
+  return ms;
+}
+
+/** What would show that a sweep wrote, or took the lock: the folder's date, and the store's. */
+function stateOf({ folder, path }) {
+  return [folder, path].map((it) => statSync(it, { bigint: true }).mtimeNs).join();
+}
+
+function clearArchives(folder) {
+  for (const name of readdirSync(folder).filter((name) => name.includes(".deleted."))) {
+    rmSync(join(folder, name));
+  }
+}
+
+function expectPruned({ pruned }, { expired }) {
+  if (pruned !== expired) {
+    throw new Error(`${pruned} runs were removed, not ${expired}`);
+  }
+}
+
+function median(values) {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[sorted.length >> 1];
+}
+
+function medianOf(objects, name) {
+  return median(objects.map((object) => object[name]));
+}
+
+function times(runs) {
+  return runs.map(({ ms }) => ms);
+}
+
+/** The median of the ratios of neighbours in time: what keeps the disk busy keeps both waiting. */
+function medianRatio(numerators, denominators) {
+  return median(numerators.map((value, round) => value / denominators[round]));
+}
+
+function inMs(ms) {
+  return `${ms < 10 ? ms.toPrecision(2) : Math.round(ms).toLocaleString("en")} ms`;
+}
+
+function megabytes(mb) {
+  return mb < 100 ? mb.toFixed(1) : Math.round(mb).toLocaleString("en");
+}
