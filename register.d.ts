@@ -1,0 +1,2 @@
+// Loaded for what it does (see register.mjs); it exports nothing.
+export {};
