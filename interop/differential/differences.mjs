@@ -1,0 +1,295 @@
+// What the native sweep must do, told from what the gateway did: the same, but for the contract's
+// deliberate differences. Each difference is a rule with a name of its own, of one of two kinds:
+//
+// - it gives the gateway a twin of the case in which the difference plays no part, or
+// - it says what of the gateway's outcome is to be taken back.
+//
+// Everything that no rule speaks of has to be equal.
+
+import fs from "node:fs";
+import path from "node:path";
+import { membersOf } from "./members.mjs";
+
+const OLD_ARCHIVE = /\.deleted\.\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d{3})?Z$/;
+const ID = /^[a-z0-9][a-z0-9._-]{0,127}$/i;
+const FAILED = "cron-reaper: failed to sweep session store";
+
+const atLeast = (version, since) => {
+  const [a, b] = [version, since].map((v) => v.split(".").map(Number));
+  for (let i = 0; i < 3; i += 1) if (a[i] !== b[i]) return a[i] > b[i];
+  return true;
+};
+
+const realpath = (file) => {
+  try {
+    return fs.realpathSync(file);
+  } catch {
+    return null;
+  }
+};
+
+const parsed = (text) => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+};
+
+const isRunKey = (key) => {
+  const [agent, id, ...rest] = key.trim().toLowerCase().split(":").filter(Boolean);
+  return agent === "agent" && Boolean(id?.trim()) && /^cron:[^:]+:run:[^:]+$/.test(rest.join(":"));
+};
+
+/** Where an entry's sessionFile leads, resolved, or null. */
+function sessionFileOf(entry, folder) {
+  const written = typeof entry?.sessionFile === "string" ? entry.sessionFile.trim() : "";
+  return written === "" ? null : realpath(path.resolve(realpath(folder), written));
+}
+
+/** The same as a candidate for archiving: what is written as leading out of the folder leads nowhere. */
+function candidateOf(entry, folder) {
+  return typeof entry?.sessionFile === "string" && entry.sessionFile.trim().startsWith("..")
+    ? null
+    : sessionFileOf(entry, folder);
+}
+
+function transcriptOf(entry, folder) {
+  const id = typeof entry?.sessionId === "string" ? entry.sessionId.trim() : "";
+  return ID.test(id) ? realpath(path.join(folder, `${id}.jsonl`)) : null;
+}
+
+const entryOf = (value) =>
+  typeof value === "string"
+    ? parsed(value)
+    : Object.fromEntries(value.map(([n, v]) => [parsed(n), parsed(v)]));
+
+/**
+ * The twin of a step that the gateway gets instead. Needs the step laid out in `root`.
+ * Answers with the twin, the twin's keys for changed ones, and the names of the rules that spoke.
+ */
+export function twinOf(step, { version, root, store }) {
+  const folder = path.join(root, path.dirname(store));
+  const rules = new Set();
+  const keys = new Map();
+  const parsedKeys = step.members.map(([key]) => parsed(key));
+
+  const members = step.members.map(([key, value], index) => {
+    let twinKey = key;
+    if (
+      !atLeast(version, "2026.2.26") &&
+      isRunKey(parsedKeys[index]) &&
+      parsedKeys[index].trim() !== parsedKeys[index].trim().toLowerCase()
+    ) {
+      rules.add("before 2026.2.26 only lower-case keys are runs");
+      const name = keys.get(parsedKeys[index]) ?? `agent:twin:cron:j:run:${keys.size}`;
+      keys.set(parsedKeys[index], name);
+      twinKey = JSON.stringify(name);
+    }
+    if (typeof value === "string" || !isRunKey(parsedKeys[index])) return [twinKey, value];
+
+    const entry = entryOf(value.map(([n, v]) => [n, v.replaceAll("{ROOT}", root)]));
+    let fields = value;
+    const replace = (name, text) => {
+      fields = fields.map(([n, v]) => (parsed(n) === name ? [n, text] : [n, v]));
+    };
+    const isOdd =
+      entry.sessionFile !== undefined &&
+      entry.sessionFile !== null &&
+      typeof entry.sessionFile !== "string";
+    if (isOdd && atLeast(version, "2026.4.15")) {
+      rules.add("a sessionFile that is no string ends the archiving of 2026.4.15 and later");
+      // As true as what stood there: that decides which of an id's several files counts.
+      replace("sessionFile", entry.sessionFile ? '"  "' : '""');
+    }
+    const file = sessionFileOf(entry, folder);
+    if (file !== null && !(file.endsWith(".jsonl") && fs.statSync(file).isFile())) {
+      rules.add("only regular *.jsonl files are transcripts");
+      replace("sessionFile", '"  "');
+    }
+    return [twinKey, fields];
+  });
+
+  if (step.lockedTranscript !== undefined) {
+    // The entries whose transcript a live process writes stay: in the twin they are not due yet.
+    const locked = path.join(realpath(folder) ?? folder, `${step.lockedTranscript}.jsonl`);
+    step.members.forEach(([, value], index) => {
+      if (typeof value === "string" || !isRunKey(parsedKeys[index]) || !fs.existsSync(locked))
+        return;
+      const entry = entryOf(value.map(([n, v]) => [n, v.replaceAll("{ROOT}", root)]));
+      if (![candidateOf(entry, folder), transcriptOf(entry, folder)].includes(locked)) return;
+      rules.add("a transcript that a live process holds locked");
+      const fields = members[index][1].filter(([n]) => parsed(n) !== "updatedAt");
+      members[index][1] = [...fields, ['"updatedAt"', "1e400"]];
+    });
+  }
+  return { twin: { ...step, members }, keys, rules };
+}
+
+/** What the native sweep is to leave behind; needs the step itself laid out in `root`. */
+export function expectedOf(outcome, step, { root, store, keys, before }) {
+  const rules = new Set();
+  const source = readStore(root, store);
+  const untouched = (result, logs) => ({ result, logs, tree: before, rules });
+  if (!outcome.result.swept) return untouched(outcome.result, outcome.logs);
+
+  if (source === null) {
+    rules.add("a missing store stays missing");
+    return untouched({ swept: true, pruned: 0 }, []);
+  }
+  const entries = parsed(source.toString("utf8"));
+  if (
+    entries === undefined ||
+    entries === null ||
+    typeof entries !== "object" ||
+    Array.isArray(entries)
+  ) {
+    rules.add("an unreadable store is refused");
+    return {
+      ...untouched({ swept: false, pruned: 0 }, null),
+      refused: entries === undefined ? "syntax" : "root",
+      paths: [store, step.storeIsLinkTo ?? store],
+    };
+  }
+
+  const after = outcome.after;
+  let gatewayStore = after[store] ?? after[`${store}.deleted.{STAMP}`];
+  // Where it had nothing to write, the gateway left the link alone.
+  if (gatewayStore.startsWith("-> ")) gatewayStore = after[step.storeIsLinkTo];
+  const left = new Set(Object.keys(parsed(Buffer.from(gatewayStore, "latin1").toString("utf8"))));
+  const removed = new Set(Object.keys(entries).filter((key) => !left.has(keys.get(key) ?? key)));
+
+  const pointedAt = new Set();
+  const folder = path.join(root, path.dirname(store));
+  for (const [key, entry] of Object.entries(entries)) {
+    if (removed.has(key)) continue;
+    for (const file of [sessionFileOf(entry, folder), transcriptOf(entry, folder)])
+      if (file !== null) pointedAt.add(file);
+  }
+
+  const tree = { ...before };
+  const archivedIn = new Set();
+  const takenBack = (name) => {
+    if (!name.endsWith(".jsonl") || name === store)
+      return "only regular *.jsonl files are transcripts";
+    if (pointedAt.has(path.join(realpath(root), name)))
+      return "what an entry that stays points at is no leftover";
+    return null;
+  };
+  const gone = Object.keys(before).filter((name) => !(name in after) && name !== store);
+  if (!(store in after)) gone.push(store);
+  for (const name of gone.filter((n) => !OLD_ARCHIVE.test(n) || `${n}.deleted.{STAMP}` in after)) {
+    const rule = takenBack(name);
+    if (rule !== null) {
+      rules.add(rule);
+      continue;
+    }
+    const archive = `${name}.deleted.{STAMP}`;
+    if (archive in after) tree[archive] = tree[name];
+    delete tree[name];
+    archivedIn.add(path.posix.dirname(name));
+  }
+  for (const name of gone.filter(
+    (n) => OLD_ARCHIVE.test(n) && !(`${n}.deleted.{STAMP}` in after),
+  )) {
+    if (before[name].startsWith("-> "))
+      rules.add("a link named like an aged archive is no archive");
+    else if (archivedIn.has(path.posix.dirname(name))) delete tree[name];
+  }
+
+  const storeName = step.storeIsLinkTo ?? store;
+  if (step.storeIsLinkTo !== undefined) rules.add("a linked store is written through");
+  return {
+    result: outcome.result,
+    logs: outcome.logs,
+    tree,
+    rules,
+    store: { name: storeName, source: source.toString("latin1"), removed, gateway: gatewayStore },
+  };
+}
+
+function readStore(root, store) {
+  try {
+    return fs.readFileSync(path.join(root, store));
+  } catch {
+    return null;
+  }
+}
+
+/** How the native outcome differs from what it should be: a list of sentences, empty if it does not. */
+export function problems(native, expected, { root }) {
+  const found = [];
+  const same = (what, a, b) => {
+    if (JSON.stringify(a) !== JSON.stringify(b))
+      found.push(`${what}: expected ${JSON.stringify(b)}, got ${JSON.stringify(a)}`);
+  };
+  same("result", native.result, expected.result);
+  if (expected.refused === undefined) same("log", native.logs, expected.logs);
+  else {
+    const [[level, fields, message] = [], ...more] = native.logs;
+    const told = fields?.err ?? "";
+    const place = expected.refused === "syntax" ? /\.json:\d+:\d+: / : /^/;
+    if (
+      more.length > 0 ||
+      level !== "warn" ||
+      message !== FAILED ||
+      !told.startsWith("Error: ") ||
+      !expected.paths.some((name) => told.includes(name)) ||
+      !place.test(told)
+    ) {
+      found.push(
+        `log: expected a warning with the path${expected.refused === "syntax" ? ", line and column" : ""}, got ${JSON.stringify(native.logs)}`,
+      );
+    }
+  }
+
+  const names = new Set([...Object.keys(native.after), ...Object.keys(expected.tree)]);
+  for (const name of [...names].sort()) {
+    if (name === expected.store?.name && expected.store.removed.size > 0) continue;
+    const [a, b] = [native.after[name], expected.tree[name]];
+    if (a !== b) found.push(`${name}: expected ${describe(b)}, found ${describe(a)}`);
+  }
+  if (expected.store?.removed.size > 0)
+    found.push(
+      ...storeProblems(
+        native.after[expected.store.name],
+        expected.store,
+        path.join(root, expected.store.name),
+      ),
+    );
+  return found;
+}
+
+const describe = (content) =>
+  content === undefined
+    ? "nothing"
+    : content === null
+      ? "a folder"
+      : JSON.stringify(content.slice(0, 400));
+const utf8 = (latin1) => Buffer.from(latin1, "latin1").toString("utf8");
+
+function storeProblems(text, { source, removed, gateway }, file) {
+  if (text === undefined) return ["store: gone"];
+  if (parsed(utf8(text)) === undefined)
+    return [`store: no JSON any more: ${JSON.stringify(text.slice(0, 400))}`];
+  const found = [];
+  const stays = membersOf(source).filter(([key]) => !removed.has(parsed(utf8(key))));
+  if (JSON.stringify(membersOf(text)) !== JSON.stringify(stays)) {
+    found.push(
+      `store: what stays is not what stood there: ${JSON.stringify(text.slice(0, 600))} from ${JSON.stringify(source.slice(0, 600))}`,
+    );
+  }
+  const entries = parsed(utf8(source));
+  if (utf8(source) === JSON.stringify(entries, null, 2)) {
+    for (const key of removed) delete entries[key];
+    // Only where the gateway wrote back what it had read are its bytes the measure.
+    const plain = JSON.stringify(entries, null, 2);
+    if (utf8(gateway) === plain && utf8(text) !== plain)
+      found.push(
+        `store: the gateway's bytes are ${JSON.stringify(plain.slice(0, 400))}, ours ${JSON.stringify(text.slice(0, 400))}`,
+      );
+  }
+  const mode = fs.statSync(file).mode & 0o777;
+  if (mode !== 0o600) found.push(`store: mode ${mode.toString(8)}`);
+  return found;
+}

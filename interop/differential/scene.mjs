@@ -1,0 +1,101 @@
+// Lays a case out in a folder, makes one sweep over it and tells what is there afterwards.
+
+import fs from "node:fs";
+import path from "node:path";
+import { storeBytes } from "./case.mjs";
+
+export function layOut(root, store, step) {
+  fs.rmSync(root, { recursive: true, force: true });
+  const place = (name) => {
+    const file = path.join(root, name);
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    return file;
+  };
+  fs.mkdirSync(root, { recursive: true });
+  for (const [name, text] of Object.entries(step.files)) fs.writeFileSync(place(name), text);
+  for (const [name, target] of Object.entries(step.links))
+    fs.symlinkSync(target.replace("{ROOT}", root), place(name));
+  const bytes = storeBytes(step, root);
+  if (bytes !== null) {
+    const real = step.storeIsLinkTo;
+    if (real !== undefined) fs.symlinkSync(path.join(root, real), place(store));
+    fs.writeFileSync(place(real ?? store), bytes);
+  }
+  if (step.lockedTranscript !== undefined) {
+    const lock = {
+      pid: process.pid,
+      createdAt: new Date().toISOString(),
+      starttime: ownStartTime(),
+    };
+    fs.writeFileSync(
+      place(path.join(path.dirname(store), `${step.lockedTranscript}.jsonl.lock`)),
+      JSON.stringify(lock),
+    );
+  }
+}
+
+export function ownStartTime() {
+  const stat = fs.readFileSync("/proc/self/stat", "utf8");
+  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
+}
+
+/** Every path below root: null for a folder, `-> target` for a link, the bytes (as latin1) for a file. */
+export function look(root) {
+  const tree = {};
+  const visit = (folder, prefix) => {
+    for (const entry of fs.readdirSync(folder, { withFileTypes: true })) {
+      const name = prefix + entry.name;
+      const full = path.join(folder, entry.name);
+      if (entry.isSymbolicLink())
+        tree[name] = `-> ${fs.readlinkSync(full).replace(root, "{ROOT}")}`;
+      else if (entry.isDirectory()) {
+        tree[`${name}/`] = null;
+        visit(full, `${name}/`);
+      } else if (entry.name.endsWith(".lock"))
+        tree[name] = "a lock"; // its time differs from run to run
+      else tree[name] = fs.readFileSync(full, "latin1");
+    }
+  };
+  visit(root, "");
+  return tree;
+}
+
+const STAMP = /^(.*)\.deleted\.(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d\.\d{3}Z)$/;
+
+/** Archives made since `since` get `{STAMP}` for their time: no two runs share a millisecond. */
+function withoutStamps(tree, since) {
+  return Object.fromEntries(
+    Object.entries(tree).map(([name, content]) => {
+      // The stamp stands in the last part of a file's name, or, for a folder that was renamed, further up.
+      const parts = name.split("/").map((part) => {
+        const m = STAMP.exec(part);
+        const time = m && Date.parse(`${m[2]}T${m[3]}:${m[4]}:${m[5]}`);
+        return m && time >= since - 1 && time <= Date.now() + 1000
+          ? `${m[1]}.deleted.{STAMP}`
+          : part;
+      });
+      return [parts.join("/"), content];
+    }),
+  );
+}
+
+export async function sweepScene(sweep, root, store, step) {
+  layOut(root, store, step);
+  const before = look(root);
+  const since = Date.now();
+  const logs = [];
+  const log = Object.fromEntries(
+    ["debug", "info", "warn", "error"].map((level) => [
+      level,
+      (...args) => logs.push([level, ...args]),
+    ]),
+  );
+  let result;
+  try {
+    result = await sweep({ sessionStorePath: path.join(root, store), log, ...step.params });
+  } catch (error) {
+    result = { rejected: String(error) };
+  }
+  const text = JSON.stringify({ logs }).replaceAll(root, "{ROOT}");
+  return { result, logs: JSON.parse(text).logs, before, after: withoutStamps(look(root), since) };
+}

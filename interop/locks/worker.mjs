@@ -1,0 +1,97 @@
+// One process that updates a shared store with the gateway's own function, sweeps it natively, or both:
+//
+//   node worker.mjs VERSION STORE NAME SECONDS writes|sweeps|both
+//
+// Prints one line of JSON.
+
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import os from "node:os";
+import path from "node:path";
+import { loadGateway } from "../gateway.mjs";
+
+const [version, store, name, seconds, what] = process.argv.slice(2);
+const home = fs.mkdtempSync(path.join(os.tmpdir(), "reaper-home-"));
+fs.mkdirSync(path.join(home, ".openclaw"));
+fs.writeFileSync(
+  path.join(home, ".openclaw", "openclaw.json"),
+  JSON.stringify({ session: { maintenance: { mode: "warn" } } }),
+);
+Object.assign(process.env, { HOME: home, OPENCLAW_STATE_DIR: path.join(home, ".openclaw") });
+
+const gateway = await loadGateway(version);
+const native = createRequire(import.meta.url)(
+  process.env.CRON_SESSION_REAPER_PACKAGE ?? "../../index.js",
+);
+// The gateway's waiters sleep up to a second and give up after ten: with hardly a pause between the
+// updates, some would by chance come too late ten times, without any sweep as well.
+const PAUSE_MS = 100;
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const told = {
+  name,
+  updates: 0,
+  added: 0,
+  longestWaitMs: 0,
+  sweeps: 0,
+  pruned: 0,
+  longestSweepMs: 0,
+  failed: [],
+};
+const end = Date.now() + Number(seconds) * 1000;
+
+async function write() {
+  while (Date.now() < end) {
+    const asked = performance.now();
+    try {
+      await gateway.updateSessionStore(store, (entries) => {
+        told.longestWaitMs = Math.max(told.longestWaitMs, performance.now() - asked);
+        const key = `counter:${name}`;
+        entries[key] = {
+          ...entries[key],
+          sessionId: key,
+          updatedAt: Date.now(),
+          count: (entries[key]?.count ?? 0) + 1,
+        };
+        if (told.updates % 3 === 0) {
+          // Its transcript is written first, as a finished run's is.
+          const id = `${name}-${told.updates}`;
+          fs.writeFileSync(path.join(path.dirname(store), `${id}.jsonl`), "{}\n");
+          entries[`agent:main:cron:j:run:${id}`] = { sessionId: id, updatedAt: 1 };
+        }
+      });
+      if (told.updates % 3 === 0) told.added += 1;
+      told.updates += 1;
+    } catch (error) {
+      told.failed.push(`update: ${error}`);
+    }
+    await pause(Math.random() * PAUSE_MS);
+  }
+}
+
+async function sweep() {
+  const log = {
+    debug() {},
+    info() {},
+    warn: (fields, message) => told.failed.push(`${message}: ${fields.err}`),
+    error() {},
+  };
+  while (Date.now() < end) {
+    const asked = performance.now();
+    const { pruned } = await native.sweepCronRunSessions({
+      sessionStorePath: store,
+      log,
+      force: true,
+    });
+    told.longestSweepMs = Math.max(told.longestSweepMs, performance.now() - asked);
+    told.sweeps += 1;
+    told.pruned += pruned;
+    await pause(Math.random() * PAUSE_MS);
+  }
+}
+
+await Promise.all([
+  what === "sweeps" ? undefined : write(),
+  what === "writes" ? undefined : sweep(),
+]);
+fs.rmSync(home, { recursive: true, force: true });
+process.stdout.write(`${JSON.stringify(told)}\n`, () => process.exit(0));

@@ -1,0 +1,266 @@
+// A published gateway, started for real on loopback with a heavy store, a due cron job and the swap-in.
+// Its health endpoint is asked all the while; the longest time it takes to answer while the reaper
+// sweeps is the stall that the gateway's users feel.
+
+import { spawn } from "node:child_process";
+import fs from "node:fs";
+import http from "node:http";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { ownStartTime } from "../differential/scene.mjs";
+import { gatewayNode, gatewayPackage } from "../gateway.mjs";
+import { REGISTER } from "../swap-in/check.mjs";
+
+const PROBE = fileURLToPath(new URL("./probe.mjs", import.meta.url));
+const STAYING = 1500;
+const EXPIRED = 400;
+const KEPT_BY_ITS_LOCK = "run-0";
+// As escaped as real entries are: prompts, file lists and skills within strings.
+const TEXT = 'line \\"one\\"\n\tof a prompt, {"with": "JSON"} and C:\\paths\n'.repeat(640);
+const START_WITHIN_MS = 180_000;
+const SWEEP_WITHIN_MS = 240_000;
+const ANSWER_WITHIN_MS = 30_000;
+
+function layOutState(state) {
+  const sessions = path.join(state, "agents", "main", "sessions");
+  fs.mkdirSync(sessions, { recursive: true });
+  fs.mkdirSync(path.join(state, "cron"), { recursive: true });
+  const write = (name, value) =>
+    fs.writeFileSync(path.join(state, name), JSON.stringify(value, null, 2));
+  write("openclaw.json", {
+    gateway: { mode: "local", auth: { mode: "none" } },
+    cron: { enabled: true, sessionRetention: "1h" },
+    // Its maintenance of whole stores would remove other entries.
+    session: { maintenance: { mode: "warn" } },
+    // Not "debug": 2026.3.2 takes that for warnings only.
+    update: { checkOnStart: false },
+    logging: { level: "info", file: path.join(state, "gateway.log") },
+  });
+  const now = Date.now();
+  write("cron/jobs.json", {
+    version: 1,
+    jobs: [
+      {
+        id: "due",
+        agentId: "main",
+        name: "due",
+        enabled: true,
+        createdAtMs: now - 3_600_000,
+        updatedAtMs: now - 3_600_000,
+        schedule: { kind: "every", everyMs: 60_000, anchorMs: now - 3_600_000 },
+        sessionTarget: "isolated",
+        wakeMode: "now",
+        payload: { kind: "agentTurn", message: "hello", timeoutSeconds: 20 },
+        delivery: { mode: "none" },
+        state: {},
+      },
+    ],
+  });
+  const entries = {};
+  for (let i = 0; i < STAYING; i += 1)
+    entries[`agent:main:telegram:dm:${i}`] = {
+      sessionId: `dm-${i}`,
+      updatedAt: now,
+      skillsSnapshot: { prompt: TEXT },
+    };
+  for (let i = 0; i < EXPIRED; i += 1) {
+    const id = `run-${i}`;
+    entries[`agent:main:cron:due:run:${id}`] = {
+      sessionId: id,
+      updatedAt: now - 7_200_000,
+      skillsSnapshot: { prompt: TEXT },
+    };
+    fs.writeFileSync(path.join(sessions, `${id}.jsonl`), '{"type":"session"}\n');
+  }
+  // A live process writes this one: only the native sweep lets it be.
+  const lock = {
+    pid: process.pid,
+    createdAt: new Date().toISOString(),
+    starttime: ownStartTime(),
+  };
+  fs.writeFileSync(path.join(sessions, `${KEPT_BY_ITS_LOCK}.jsonl.lock`), JSON.stringify(lock));
+  const store = path.join(sessions, "sessions.json");
+  fs.writeFileSync(store, JSON.stringify(entries, null, 2), { mode: 0o600 });
+  return { sessions, store, bytes: fs.statSync(store).size };
+}
+
+async function freePort() {
+  const server = net.createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+function ask(port) {
+  return new Promise((resolve, reject) => {
+    const request = http.get(
+      { host: "127.0.0.1", port, path: "/health", timeout: ANSWER_WITHIN_MS, agent: false },
+      (response) => {
+        response.resume();
+        response.once("end", () => resolve(response.statusCode));
+        response.once("error", reject);
+      },
+    );
+    request.once("timeout", () => request.destroy(new Error("no answer")));
+    request.once("error", reject);
+  });
+}
+
+/** Asks until told to stop; answers with when each answer was asked for and given. */
+async function askThroughout(port, { stopped }) {
+  const answers = [];
+  const failures = [];
+  while (!stopped.aborted) {
+    const asked = Date.now();
+    try {
+      const status = await ask(port);
+      if (status !== 200) failures.push(`the health endpoint answered ${status}`);
+    } catch (error) {
+      if (!stopped.aborted) failures.push(`the health endpoint: ${error.message}`);
+    }
+    answers.push({ asked, answered: Date.now() });
+    await pause(10);
+  }
+  return { answers, failures };
+}
+
+/** Until `look` finds something, or the gateway ends, or it takes too long. */
+async function waitFor(what, withinMs, child, look) {
+  const end = Date.now() + withinMs;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    if (child.exitCode !== null || child.signalCode !== null)
+      throw new Error(`the gateway ended before ${what}`);
+    if (Date.now() > end) throw new Error(`no ${what} within ${withinMs / 1000} s`);
+    await pause(100);
+  }
+}
+
+/** Where the gateway logs to: 2026.4.15 takes no notice of the configured file. */
+function logsOf(state) {
+  const standard = "/tmp/openclaw";
+  const names = fs.existsSync(standard) ? fs.readdirSync(standard) : [];
+  return [
+    path.join(state, "gateway.log"),
+    ...names.map((name) => path.join(standard, name)).filter((file) => file.endsWith(".log")),
+  ].filter((file) => fs.existsSync(file));
+}
+
+/** The log's line that the sweep ends with: `{ at, pruned }`. */
+function prunedLine(state) {
+  for (const log of logsOf(state)) {
+    const lines = fs.readFileSync(log, "utf8").split("\n");
+    // Other gateways log there too; the cron service's lines tell whose they are.
+    const line = lines.find((text) => text.includes("cron-reaper: pruned") && text.includes(state));
+    if (line === undefined) continue;
+    const { time, _meta } = JSON.parse(line);
+    return { at: Date.parse(time ?? _meta.date), pruned: Number(/pruned (\d+)/.exec(line)[1]) };
+  }
+  return undefined;
+}
+
+/** One start, until the first sweep is done. */
+async function sweepOnce(version, reaper) {
+  const state = fs.mkdtempSync(path.join(os.tmpdir(), "reaper-process-"));
+  const { sessions, store, bytes } = layOutState(state);
+  const port = await freePort();
+  let output = "";
+  const child = spawn(
+    gatewayNode(),
+    [
+      path.join(gatewayPackage(version), "openclaw.mjs"),
+      ...["gateway", "--port", String(port), "--allow-unconfigured"],
+      ...["--auth", "none", "--bind", "loopback"],
+    ],
+    {
+      cwd: state,
+      // It starts another process, which ends with it only as a group.
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: {
+        PATH: process.env.PATH,
+        HOME: state,
+        OPENCLAW_STATE_DIR: state,
+        OPENCLAW_SKIP_CHANNELS: "1",
+        OPENCLAW_DISABLE_BONJOUR: "1",
+        NODE_OPTIONS: `--import ${REGISTER} --import ${PROBE}`,
+        REAPER_PROBE: path.join(state, "sweeps"),
+        REAPER_PROBED: reaper,
+      },
+    },
+  );
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding("utf8").on("data", (text) => (output += text));
+
+  const stop = new AbortController();
+  const problems = [];
+  try {
+    const healthy = () =>
+      ask(port).then(
+        (status) => status === 200,
+        () => false,
+      );
+    await waitFor("health", START_WITHIN_MS, child, healthy);
+    const asking = askThroughout(port, { stopped: stop.signal });
+    const swept = await waitFor("sweep", SWEEP_WITHIN_MS, child, () => prunedLine(state));
+    await pause(1000);
+    stop.abort();
+    const { answers, failures } = await asking;
+    problems.push(...failures.slice(0, 3));
+
+    const began = fs
+      .readFileSync(path.join(state, "sweeps"), "utf8")
+      .split("\n")
+      .map(Number)
+      .filter((time) => time > 0 && time <= swept.at)
+      .at(-1);
+    const during = answers.filter(({ asked, answered }) => answered >= began && asked <= swept.at);
+    const stallMs = Math.max(...during.map(({ asked, answered }) => answered - asked));
+
+    if (!output.includes("cron-session-reaper: sweeps in place of the reaper"))
+      problems.push("it did not say that it is swept natively");
+    const gone = reaper === "native" ? EXPIRED - 1 : EXPIRED;
+    if (swept.pruned !== gone) problems.push(`${swept.pruned} pruned, not ${gone}`);
+    const left = Object.keys(JSON.parse(fs.readFileSync(store, "utf8")));
+    const runs = left.filter((key) => /:run:run-\d+$/.test(key));
+    if (runs.length !== EXPIRED - gone) problems.push(`${runs.length} expired runs in the store`);
+    const staying = left.filter((key) => key.includes(":dm:")).length;
+    if (staying !== STAYING) problems.push(`${staying} of ${STAYING} other entries in the store`);
+    const names = fs.readdirSync(sessions);
+    const archives = names.filter((name) => /^run-\d+\.jsonl\.deleted\./.test(name)).length;
+    if (archives !== gone) problems.push(`${archives} transcripts archived, not ${gone}`);
+    return { problems, bytes, stallMs, sweepMs: Math.round(swept.at - began) };
+  } catch (error) {
+    const end = output.split("\n").slice(-15).join("\n    ");
+    return { problems: [`${reaper}: ${error.message}; its output ends with\n    ${end}`] };
+  } finally {
+    stop.abort();
+    await end(child);
+    fs.rmSync(state, { recursive: true, force: true });
+  }
+}
+
+async function end(child) {
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  for (const signal of ["SIGTERM", "SIGKILL"]) {
+    try {
+      process.kill(-child.pid, signal);
+    } catch {
+      return; // no such group any more
+    }
+    if ((await Promise.race([ended, pause(8000, "late")])) !== "late" && signal === "SIGKILL")
+      return;
+  }
+}
+
+/** The first sweep of a gateway that has just started, by the native reaper and by its own. */
+export async function startGateway(version) {
+  const native = await sweepOnce(version, "native");
+  const own = await sweepOnce(version, "own");
+  return { native, own, problems: [...native.problems, ...own.problems] };
+}

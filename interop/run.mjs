@@ -1,0 +1,111 @@
+// The package beside published gateways. Usage:
+//
+//   npm run test:gateway -- [--quick] [--versions 2026.3.2,…] [--only differential,locks,types,process,swap-in]
+//                           [--cases N] [--seed N] [--lock-seconds N]
+//
+// Every version is installed once, in a folder outside the tree: CRON_SESSION_REAPER_GATEWAYS, or one of
+// the system's temporary folder. --quick is a look at all of it in a few minutes, without the processes.
+// Ends non-zero on any difference.
+
+import { execFile } from "node:child_process";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs, promisify } from "node:util";
+import { gatewayNode, gatewayPackage, VERSIONS } from "./gateway.mjs";
+import { shareLocks } from "./locks/share.mjs";
+import { startGateway } from "./process/start.mjs";
+import { checkSwapIn } from "./swap-in/check.mjs";
+import { checkTypes } from "./types/check.mjs";
+
+// Before the reaper's service was rearranged and after.
+const STARTED = ["2026.3.2", "2026.4.15"];
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    versions: { type: "string", default: VERSIONS.join(",") },
+    cases: { type: "string" },
+    seed: { type: "string", default: String(Date.now() % 1_000_000_000) },
+    "lock-seconds": { type: "string" },
+    only: { type: "string" },
+  },
+});
+const cases = values.cases ?? (values.quick ? "150" : "3500");
+const lockSeconds = Number(values["lock-seconds"] ?? (values.quick ? 5 : 120));
+const parts = values.only ?? `differential,locks,types${values.quick ? "" : ",process"},swap-in`;
+
+const COMPARE = path.join(
+  path.dirname(fileURLToPath(import.meta.url)),
+  "differential",
+  "compare.mjs",
+);
+
+const CHECKS = {
+  types: async (version) => {
+    const { compared, problems } = checkTypes(version);
+    return { told: compared, problems };
+  },
+
+  differential: async (version) => {
+    const { stdout } = await promisify(execFile)(
+      gatewayNode(),
+      [COMPARE, version, values.seed, cases],
+      { maxBuffer: 64 << 20 },
+    );
+    const { cases: done, sweeps, rules, failures } = JSON.parse(stdout.trim().split("\n").at(-1));
+    console.log(
+      `  ${done} cases from seed ${values.seed}, ${sweeps} sweeps; deliberate differences met:`,
+    );
+    for (const [rule, count] of Object.entries(rules).sort())
+      console.log(`    ${String(count).padStart(6)}  ${rule}`);
+    return {
+      told: `${done} cases`,
+      problems: failures.flatMap((failure) =>
+        failure.found.map((text) => `${failure.case}: ${text}`),
+      ),
+    };
+  },
+
+  locks: async (version) => {
+    const { problems, ...told } = await shareLocks(version, lockSeconds);
+    console.log(
+      `  ${told.updates} updates, ${told.sweeps} sweeps, ${told.pruned} pruned; longest wait of a writer ${told.longestWaitMs} ms (without sweeps ${told.longestWaitAloneMs} ms), of a sweep ${told.longestSweepMs} ms`,
+    );
+    return { told: `${told.updates} updates, waited ≤ ${told.longestWaitMs} ms`, problems };
+  },
+
+  process: async (version) => {
+    if (!STARTED.includes(version)) return { told: null, problems: [] };
+    const { native, own, problems } = await startGateway(version);
+    if (problems.length === 0)
+      for (const [reaper, { bytes, stallMs, sweepMs }] of Object.entries({ native, own }))
+        console.log(
+          `  ${reaper}: a store of ${Math.round(bytes / 1e6)} MB swept in ${sweepMs} ms, longest stall ${stallMs} ms`,
+        );
+    return { told: `stall ${native.stallMs} ms, its own reaper ${own.stallMs} ms`, problems };
+  },
+
+  "swap-in": async (version) => {
+    const { files, problems } = checkSwapIn(version);
+    return { told: `${files} file${files > 1 ? "s" : ""}`, problems };
+  },
+};
+
+const checks = parts.split(",");
+const table = [];
+for (const version of values.versions.split(",")) {
+  gatewayPackage(version);
+  const row = { version };
+  for (const check of checks) {
+    console.log(`${version} ${check}`);
+    const { told, problems } = await CHECKS[check](version);
+    row[check] = problems.length > 0 ? "NO" : told === null ? "–" : `yes (${told})`;
+    for (const problem of problems) console.log(`  DIFFERS ${problem}`);
+    if (problems.length > 0) process.exitCode = 1;
+  }
+  table.push(row);
+}
+
+console.log(`\n| gateway | ${checks.join(" | ")} |\n|${" --- |".repeat(checks.length + 1)}`);
+for (const row of table)
+  console.log(`| ${row.version} | ${checks.map((check) => row[check]).join(" | ")} |`);
