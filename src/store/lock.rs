@@ -4,7 +4,7 @@
 //!
 //! To the gateway, and to anyone who looks into the folder, it is the gateway's own lock file:
 //! `<store>.lock`, made with nothing in its place, holding the pid, the date and the start time of
-//! its holder as JSON, and removed when done (contract.md, "The lock file"). Between native sweeps
+//! its holder as JSON, and removed when done. Between native sweeps
 //! it is also an exclusive `flock` on that same file, held from before the file is visible until
 //! after it is gone. Who cannot get the flock knows that the holder lives, whatever the file says;
 //! who can, and finds a native lock of this boot, knows that its holder is dead.
