@@ -116,7 +116,7 @@ impl Entry<'_> {
     /// read it: NaN where that makes no number of it, 0 where there is none. `None`: the entry is
     /// `null`, `0`, `""` or `false`, which the gateway leaves alone.
     ///
-    /// The rule is the contract's, «The sweep» 3.
+    /// The rule is the gateway's.
     #[must_use]
     pub fn updated_at(&self) -> Option<f64> {
         match self.kind {

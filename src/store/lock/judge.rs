@@ -81,7 +81,7 @@ pub(super) enum Stale {
     LetGo,
 }
 
-/// Judges a lock by the rules of the contract, made stricter where the gateway robs the living.
+/// Judges a lock by the rules of the gateway, made stricter where the gateway robs the living.
 pub(super) fn judge(evidence: &Evidence) -> Judgement {
     let payload = evidence.payload;
     if kernel_says_crashed(evidence) {
