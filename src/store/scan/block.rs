@@ -13,7 +13,7 @@ use wide::u8x16;
 pub(super) struct Marks {
     /// Quotes that are not escaped.
     pub(super) quotes: u64,
-    /// Escaped bytes that need a closer look: not `\"`, `\\` or `\n`.
+    /// Escaped bytes that need a closer look: not `\"`, `\\`, `\n` or `\t`.
     pub(super) odd_escapes: u64,
     /// Bytes that no string may hold as they are.
     pub(super) controls: u64,
@@ -25,13 +25,14 @@ impl Marks {
     #[inline(always)]
     pub(super) fn of(block: &[u8; 64], escape: &mut u64, length: usize) -> Self {
         let lanes = lanes(block);
-        let equal = |byte| bits(lanes.map(|lane| lane.cmp_eq(u8x16::splat(byte))));
-        let quotes = equal(b'"');
-        let backslashes = equal(b'\\');
+        let equal = |lane: u8x16, byte| lane.cmp_eq(u8x16::splat(byte));
+        let quotes = bits(lanes.map(|lane| equal(lane, b'"')));
+        let backslashes = bits(lanes.map(|lane| equal(lane, b'\\')));
+        let breaks = bits(lanes.map(|lane| equal(lane, b'n') | equal(lane, b't')));
         let escaped = escaped(backslashes, escape, length);
         Self {
             quotes: quotes & !escaped,
-            odd_escapes: escaped & !(quotes | backslashes | equal(b'n')),
+            odd_escapes: escaped & !(quotes | backslashes | breaks),
             controls: controls(lanes),
         }
     }
@@ -62,13 +63,12 @@ fn escaped(backslashes: u64, escape: &mut u64, length: usize) -> u64 {
 /// The bytes below 0x20. Nearly always there are none, which is quick to see.
 #[inline(always)]
 fn controls(lanes: [u8x16; 4]) -> u64 {
-    let last = u8x16::splat(0x1f);
-    let lanes = lanes.map(|lane| lane.min(last).cmp_eq(lane));
+    let is_control = |lane: u8x16| lane.min(u8x16::splat(0x1f)).cmp_eq(lane);
     let [a, b, c, d] = lanes;
-    if ((a | b) | (c | d)).none() {
+    if is_control(a.min(b).min(c.min(d))).none() {
         return 0;
     }
-    bits(lanes)
+    bits(lanes.map(is_control))
 }
 
 /// The bytes that are JSON's white space.
@@ -108,7 +108,7 @@ mod tests {
             *escape = u64::from(*byte == b'\\' && !is_escaped);
             let is = [
                 *byte == b'"' && !is_escaped,
-                is_escaped && !matches!(byte, b'"' | b'\\' | b'n'),
+                is_escaped && !matches!(byte, b'"' | b'\\' | b'n' | b't'),
                 *byte < 0x20,
                 matches!(byte, b' ' | b'\n' | b'\r' | b'\t'),
             ];
