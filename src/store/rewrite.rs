@@ -27,7 +27,7 @@ use crate::system::System;
 use super::scan::{Broken, Buffer, Chunk, Entry, Key, Reading, SessionId, Visitor, json_error};
 
 /// How much is written before the kernel is asked to bring it to the disk, in bytes.
-const WRITE_BACK: u64 = 8 << 20;
+const WRITE_BACK: u64 = 2 << 20;
 
 /// Less than this is moved to what is written before it, so that one call writes both; in bytes.
 const WORTH_A_WRITE: usize = 16 << 10;
