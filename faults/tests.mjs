@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { isBuilt, isInstalled, root } from "../scripts/prepare.mjs";
+import { MUTANTS, plant } from "./mutants.mjs";
 import { run } from "./programs.mjs";
 import { bite, figure, none, skipped } from "./table.mjs";
 
@@ -21,7 +22,7 @@ export async function campaign({ short, scratch }) {
 }
 
 /** What shows that these bite is a test like the others: it fails unless the mistake is found. */
-export async function bites() {
+export async function bites({ scratch }) {
   const contended = await cargoTest(["--test", "lock", "increments_without_the_lock"]);
   const lost = Number(/kills, (\d+) lost/.exec(contended.output)?.[1] ?? 0);
   bite("contention with kills", "no lock", lost > 0 ? [`${lost} increments lost`] : []);
@@ -30,15 +31,29 @@ export async function bites() {
   const all = /^running (\d+) tests?$/m.exec(model.output)?.[1];
   const caught = model.ok && found.length === Number(all) && found.length >= 4;
   bite("schedules", `${all} mistakes`, caught ? found.map(([, it]) => it) : []);
+  for (const [index, mutant] of MUTANTS.entries()) {
+    await mutantBites(mutant, join(scratch, `mutant-${index}`));
+  }
 }
 
-async function cargoTest(args, { release = false } = {}) {
+/** The tests must compile and run: only one that fails by itself has noticed anything. */
+async function mutantBites({ corpus, mistake, tests, ...change }, folder) {
+  plant(change, folder);
+  const { output } = await cargoTest(tests, { cwd: folder });
+  const noticed = [...output.matchAll(/^test (\w+) \.\.\. FAILED$/gm)].map(([, test]) => test);
+  bite(corpus, mistake, noticed);
+}
+
+async function cargoTest(args, { release = false, cwd = root } = {}) {
   const profile = release ? ["--release"] : [];
   const command = ["test", "--locked", ...profile, ...args];
   // `--` may be there already, before what is for the tests themselves.
   const options = args.includes("--") ? ["--nocapture"] : ["--", "--nocapture"];
   const { code, stdout, stderr } = await run("cargo", [...command, ...options], {
     timeoutMs: 10 * MINUTES,
+    cwd,
+    // The copies of the tree share what the tree itself was built with.
+    env: { CARGO_TARGET_DIR: process.env.CARGO_TARGET_DIR ?? join(root, "target") },
   });
   // With --nocapture a test's own lines stand between its name and its verdict.
   const output = stdout.replaceAll(/^(test \w+ \.\.\. )((?:.*\n)*?)(ok|FAILED)$/gm, "$2$1$3");
