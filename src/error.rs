@@ -82,12 +82,16 @@ pub enum Error {
     /// No store was named.
     #[error("no session store path was given")]
     NoStorePath,
+
+    /// Whoever asked for the work asked for it to stop.
+    #[error("the operation was aborted")]
+    Aborted,
 }
 
 impl Error {
     /// A short name for programs, in Node.js's manner: the operating system's own (`ENOENT`,
     /// `ENOSPC`, …), or one of `ELOCKED`, `ELOCKLOST`, `ECONTENDED`, `EJSON`, `ENOTFILE`,
-    /// `EINVAL`.
+    /// `EINVAL`, `ABORT_ERR`.
     ///
     /// ```
     /// use cron_session_reaper::error::Error;
@@ -103,6 +107,28 @@ impl Error {
             Self::LockLost { .. } => "ELOCKLOST".to_owned(),
             Self::Contended { .. } => "ECONTENDED".to_owned(),
             Self::NoStorePath => "EINVAL".to_owned(),
+            Self::Aborted => "ABORT_ERR".to_owned(),
+        }
+    }
+
+    /// What it is about: the store, its lock, a folder, ….
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use cron_session_reaper::error::Error;
+    ///
+    /// let error = Error::Contended { path: "/s/sessions.json".into() };
+    /// assert_eq!(error.path(), Some(Path::new("/s/sessions.json")));
+    /// ```
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, .. }
+            | Self::Json { path, .. }
+            | Self::NotAFile { path, .. }
+            | Self::Contended { path } => Some(path),
+            Self::Locked { lock, .. } | Self::LockLost { lock } => Some(lock),
+            Self::NoStorePath | Self::Aborted => None,
         }
     }
 }

@@ -31,6 +31,7 @@
 //! - A program that writes the store in place, rather than by rename, is noticed only by the time
 //!   stamps of the file.
 
+pub mod abort;
 // The unit tests run without Node.js, which alone calls it.
 #[cfg(not(test))]
 mod binding;

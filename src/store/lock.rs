@@ -52,6 +52,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use crate::abort::Abort;
 use crate::error::{Context, Error, Result};
 use crate::system::{Beat, Heartbeat, Kind, Process, Stat, System};
 
@@ -178,6 +179,14 @@ impl<'s, S: System> Lock<'s, S> {
     /// - [`Error::NotAFile`] when something other than a regular file stands there.
     /// - [`Error::Io`] when a system call fails.
     pub fn acquire(system: &'s S, lock_path: &Path) -> Result<Self> {
+        Self::acquire_unless(system, lock_path, &Abort::default())
+    }
+
+    /// The same, until `abort` is requested.
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire), and [`Error::Aborted`].
+    pub fn acquire_unless(system: &'s S, lock_path: &Path, abort: &Abort) -> Result<Self> {
         let mut contender = Contender {
             system,
             path: lock_path,
@@ -186,6 +195,7 @@ impl<'s, S: System> Lock<'s, S> {
         };
         let began = system.monotonic();
         loop {
+            abort.check()?;
             if let Some(own) = contender.attempt()? {
                 return Ok(Self::holding(system, lock_path, own));
             }
