@@ -9,6 +9,46 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** Stops a sweep that it is handed to. */
+export declare class SweepControl {
+  /** Of one sweep. */
+  constructor()
+  /** Has the sweep fail with the code `ABORT_ERR`, unless its commit has begun. */
+  abort(): void
+}
+
+/** Transcripts that were archived. */
+export interface ArchivedTranscripts {
+  /** How many. */
+  archived: number
+  /** Their size. */
+  bytes: number
+}
+
+/**
+ * A duration in milliseconds; `null` if the text is none. The grammar is that of
+ * `sessionRetention`.
+ */
+export declare function parseDuration(text: string): number | null
+
+/** Archives that were deleted. */
+export interface RemovedArchives {
+  /** How many. */
+  removed: number
+  /** Their size. */
+  bytes: number
+}
+
+/** Temp files that a crash had left. */
+export interface RemovedTemps {
+  /** How many were deleted. */
+  removed: number
+  /** Their size. */
+  bytes: number
+  /** Where those are that were kept. */
+  kept: Array<string>
+}
+
 /**
  * Forgets when stores were last swept, in this environment.
  *
@@ -29,7 +69,21 @@ export declare function resolveRetentionMs(sessionRetention?: string | boolean |
  * # Errors
  * When no thread can be started, or when a sweep panics (a bug here, never the caller's fault).
  */
-export declare function sweep(request: SweepRequest): Promise<SweepOutcome>
+export declare function sweep(request: SweepRequest, control?: SweepControl | undefined | null): Promise<SweepOutcome>
+
+/** Why a sweep failed. */
+export interface SweepFailure {
+  /** As a sentence. */
+  message: string
+  /** For programs. */
+  code: string
+  /** What it is about. */
+  path?: string
+  /** Where in a store that is no JSON. */
+  line?: number
+  /** Where in that line. */
+  column?: number
+}
 
 /** One line for the caller's logger. */
 export interface SweepLogLine {
@@ -45,14 +99,36 @@ export interface SweepLogLine {
   retentionMs?: number
 }
 
-/** What a sweep did. */
+/** What came of a sweep. */
 export interface SweepOutcome {
-  /** The sweep ran to its end. */
-  swept: boolean
-  /** How many entries were removed. */
-  pruned: number
+  /** What it did. */
+  report: SweepReport
   /** What is to be logged, in this order. */
   log: Array<SweepLogLine>
+  /** Why it failed, if it did. */
+  failure?: SweepFailure
+}
+
+/** What a sweep did. The fields are explained in `index.d.ts`. */
+export interface SweepReport {
+  /** The sweep ran to its end. */
+  swept: boolean
+  /** Why nothing was removed. */
+  reason: string | null
+  /** How many entries were removed, or would have been. */
+  pruned: number
+  /** The entries of the store. */
+  entries: SweptEntries
+  /** What was archived. */
+  transcripts: ArchivedTranscripts
+  /** What was deleted because of its age. */
+  archives: RemovedArchives
+  /** Left-over temp files. */
+  temps: RemovedTemps
+  /** Sizes. */
+  bytes: SweptBytes
+  /** Where the time went. */
+  ms: SweepTimes
 }
 
 /** What to sweep, already checked by `index.js`. */
@@ -65,4 +141,42 @@ export interface SweepRequest {
   retentionMs?: number
   /** Sweep even if the last sweep was less than five minutes ago. */
   force: boolean
+  /** Only say what a sweep would do. */
+  dryRun: boolean
+  /** How long archives are kept, in milliseconds; `false`: for ever; absent: as runs are. */
+  archiveRetention?: number | boolean
+}
+
+/** Durations in milliseconds. */
+export interface SweepTimes {
+  /** Reading and preparing. */
+  surveying: number
+  /** Waiting for the lock. */
+  waiting: number
+  /** Holding it. */
+  holding: number
+  /** All of it. */
+  total: number
+}
+
+/** Sizes in bytes. */
+export interface SweptBytes {
+  /** The store's, before. */
+  before: number
+  /** The store's, after. */
+  after: number
+  /** What was freed in all. */
+  reclaimed: number
+}
+
+/** The entries of a swept store. */
+export interface SweptEntries {
+  /** How many there were. */
+  seen: number
+  /** How many stay. */
+  kept: number
+  /** How many went. */
+  pruned: number
+  /** How many are expired and stay. */
+  locked: number
 }

@@ -835,6 +835,8 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.SweepControl = nativeBinding.SweepControl
+module.exports.parseDuration = nativeBinding.parseDuration
 module.exports.resetReaperThrottle = nativeBinding.resetReaperThrottle
 module.exports.resolveRetentionMs = nativeBinding.resolveRetentionMs
 module.exports.sweep = nativeBinding.sweep

@@ -95,5 +95,208 @@ export declare function resolveRetentionMs(cronConfig?: CronConfig): number | nu
  */
 export declare function sweepCronRunSessions(params: SweepParams): Promise<ReaperResult>;
 
+/** What {@link sweepSessionStore} is to do. `null` counts as absent for whatever is optional. */
+export interface SweepOptions {
+  /** The gateway's cron configuration. Only `sessionRetention` is read. */
+  cronConfig?: CronConfig;
+  /** As {@link SweepParams.sessionStorePath}. */
+  sessionStorePath: string;
+  /**
+   * The time against which age is measured, in milliseconds since 1970.
+   * @defaultValue `Date.now()`
+   */
+  nowMs?: number;
+  /** Sweep now, however recent the last sweep of this store is. */
+  force?: boolean;
+  /** Gets the lines that {@link sweepCronRunSessions} logs, if there is one. */
+  log?: Logger;
+  /**
+   * Only say what a sweep would do now. It takes no lock and writes nothing; it is never throttled
+   * and does not count as a sweep for the throttle.
+   */
+  dryRun?: boolean;
+  /**
+   * How long archives (`*.deleted.<time>`) are kept. A duration, in the grammar of
+   * {@link CronConfig.sessionRetention}: those that are older are deleted from the store's folder
+   * and from every other one in which this sweep archived something, in each sweep that finds a
+   * store. `false`: they are kept for ever. Absent: the gateway's rule, which deletes those older
+   * than the runs' retention, in the folders in which this sweep archived something.
+   *
+   * Unlike a `sessionRetention`, a text that is no duration is a `TypeError`.
+   */
+  archiveRetention?: string | false;
+  /**
+   * Stops the sweep, until its commit begins: then the promise rejects with an `AbortError`, the
+   * store is as it was, no temp file is left and no lock is held. After that it is too late, and
+   * the sweep goes on to its end.
+   */
+  signal?: AbortSignal;
+}
+
+/** What a sweep did, or would do. Sizes are in bytes, durations in milliseconds. */
+export interface SweepReport {
+  /**
+   * Whether the store was swept. `false`: too soon after the last sweep of this store, retention is
+   * off, or it was a dry run.
+   */
+  swept: boolean;
+  /**
+   * Why no run was removed; `null` if some were.
+   *
+   * - `"throttled"`: the last sweep of this store was less than five minutes ago. The store was not
+   *   looked at, and all figures are 0.
+   * - `"disabled"`: `sessionRetention` is `false`. Likewise.
+   * - `"no-store"`: there is no such file. Nothing else in its folder is touched either.
+   * - `"unchanged"`: it is still the file in which an earlier sweep found nothing that is expired by
+   *   now. It was not read again.
+   * - `"nothing-expired"`: there is nothing to remove; see also `entries.locked`.
+   * - `"dry-run"`: there is, but this was a dry run.
+   */
+  reason:
+    | null
+    | "throttled"
+    | "disabled"
+    | "no-store"
+    | "unchanged"
+    | "nothing-expired"
+    | "dry-run";
+  /** Whether this was a dry run. Then every figure is what a sweep would have come to. */
+  dryRun: boolean;
+  /** How many expired runs were removed from the store. */
+  pruned: number;
+  /** How long runs are kept, in milliseconds; `null` if for ever. */
+  retentionMs: number | null;
+  /** The entries of the store, runs and others. A key that stands twice in the file counts twice. */
+  entries: {
+    /** How many there were; for an unchanged store, when it was last read. */
+    seen: number;
+    /** How many stay. */
+    kept: number;
+    /** How many went: {@link SweepReport.pruned}. */
+    pruned: number;
+    /**
+     * How many of those that stay are expired: a live process holds their transcript locked, and
+     * the next sweep tries again.
+     */
+    locked: number;
+  };
+  /** The transcripts of removed runs. They still take their place on the disk, as archives. */
+  transcripts: {
+    /** How many were archived. */
+    archived: number;
+    /** Their size. */
+    bytes: number;
+  };
+  /** The archives that had grown old. */
+  archives: {
+    /** How many were deleted. */
+    removed: number;
+    /** Their size. */
+    bytes: number;
+  };
+  /**
+   * The temp files that crashed writers had left. They are looked for when runs are removed, and, for
+   * those of a sweep, the first time that nothing is.
+   */
+  temps: {
+    /** How many were deleted. */
+    removed: number;
+    /** Their size. */
+    bytes: number;
+    /**
+     * Where those are now that may be the only copy of something, and so were kept; in a dry run,
+     * where they are still. Each has a warning too.
+     */
+    kept: string[];
+  };
+  /** Sizes. */
+  bytes: {
+    /** The store's, when it was read. */
+    before: number;
+    /** The store's, afterwards. */
+    after: number;
+    /** What was freed in all, by the sizes of the files: of the store, of archives and temp files. */
+    reclaimed: number;
+  };
+  /** Where the time went. */
+  ms: {
+    /** Reading the store and writing what stays, without the lock. */
+    surveying: number;
+    /** Waiting for the store's lock. */
+    waiting: number;
+    /** Holding it. */
+    holding: number;
+    /** All of it, syncing and deleting after the lock included. */
+    total: number;
+  };
+  /** What went wrong beside the sweep itself, in the order in which it was noticed. */
+  warnings: SweepWarning[];
+}
+
+/** What a logger would get as `log.warn({ err: error }, message)`. */
+export interface SweepWarning {
+  /** What kind of trouble: `"cron-reaper: transcript cleanup failed"`. */
+  message: string;
+  /** What happened to what, as a sentence that begins with `"Error: "`. */
+  error: string;
+}
+
+/**
+ * What {@link sweepSessionStore} rejects with when a sweep fails. Its `name` is `"SweepError"`; its
+ * `message` says what happened and to which path.
+ */
+export interface SweepError extends Error {
+  /**
+   * The operating system's (`"ENOENT"`, `"EACCES"`, `"ENOSPC"`, …), or one of:
+   *
+   * - `"EJSON"`: the store is no JSON object; see `line` and `column`.
+   * - `"ENOTFILE"`: something other than a file stands where the store or its lock belongs.
+   * - `"ELOCKED"`: another process held the store's lock for more than ten seconds.
+   * - `"ELOCKLOST"`: the lock was taken away during the sweep.
+   * - `"ECONTENDED"`: a program that ignores the lock kept writing the store.
+   * - `"EINVAL"`: `sessionStorePath` is empty.
+   */
+  code: string;
+  /** What it is about: the store, its lock file, a folder. */
+  path?: string;
+  /** Of a store that is no JSON: the line of the first byte that does not fit, counted from 1. */
+  line?: number;
+  /** The column of that byte, in bytes, counted from 1. */
+  column?: number;
+  /** As {@link SweepReport.warnings}; the last is this very failure. */
+  warnings: SweepWarning[];
+}
+
+/**
+ * Does what {@link sweepCronRunSessions} does, and tells all about it; a failure is a rejection.
+ *
+ * @returns A promise that rejects with a {@link SweepError} if the sweep fails, which leaves the
+ * store as it was, with an `AbortError` (`code: "ABORT_ERR"`, `cause` the signal's reason) if it was
+ * aborted, with a `TypeError` if an option has the wrong type, and with whatever a method of `log`
+ * throws.
+ *
+ * @example
+ * ```js
+ * const report = await sweepSessionStore({
+ *   cronConfig: { sessionRetention: "24h" },
+ *   sessionStorePath: "/home/me/.openclaw/agents/main/sessions/sessions.json",
+ *   archiveRetention: "30d",
+ *   dryRun: true,
+ * });
+ * console.log(`${report.pruned} runs, ${report.bytes.reclaimed} bytes`);
+ * ```
+ *
+ * @example
+ * ```js
+ * try {
+ *   await sweepSessionStore({ sessionStorePath, signal: AbortSignal.timeout(5000) });
+ * } catch (error) {
+ *   if (error.code === "EJSON") console.error(`mend ${error.path}, line ${error.line}`);
+ *   else if (error.code !== "ABORT_ERR") throw error;
+ * }
+ * ```
+ */
+export declare function sweepSessionStore(options: SweepOptions): Promise<SweepReport>;
+
 /** Forgets when each store was last swept, so that the next sweep happens at once. For tests. */
 export declare function resetReaperThrottle(): void;

@@ -2,57 +2,158 @@
 // in JavaScript because the logger's `this`, what it throws and a replaced Date.now must behave as
 // they do with the gateway's own reaper. Everything else happens in Rust, off this thread.
 
-const { resetReaperThrottle, resolveRetentionMs: retentionOf, sweep } = require("./binding.js");
+const {
+  parseDuration,
+  resetReaperThrottle,
+  resolveRetentionMs: retentionOf,
+  SweepControl,
+  sweep,
+} = require("./binding.js");
 
 function resolveRetentionMs(cronConfig) {
   const setting = cronConfig?.sessionRetention;
   return retentionOf(typeof setting === "string" || setting === false ? setting : undefined);
 }
 
-// async: whatever goes wrong, a bad argument too, is a rejection and never thrown at the caller.
+// async, as the next one: whatever goes wrong, a bad argument too, is a rejection and never thrown
+// at the caller.
 async function sweepCronRunSessions(params) {
   // All of params is read here, before the first await: the caller may reuse the object meanwhile.
-  const request = sweepRequest(params);
-  const log = loggerOf(params);
+  const name = "sweepCronRunSessions: params";
+  const request = sweepRequest(params, name);
+  const log = loggerOf(params.log, name);
 
-  const outcome = await sweep(request);
-
-  for (const { level, message, err, pruned, retentionMs } of outcome.log) {
-    // A method call, so that `this` is the logger; what it throws rejects the promise as it is.
-    log[level](err === undefined ? { pruned, retentionMs } : { err }, message);
-  }
-  return { swept: outcome.swept, pruned: outcome.pruned };
+  const { report } = await sweepAndLog(request, log);
+  return { swept: report.swept, pruned: report.pruned };
 }
 
-function sweepRequest(params) {
+async function sweepSessionStore(options) {
+  const name = "sweepSessionStore: options";
+  const request = sweepRequest(options, name);
+  const { dryRun, archiveRetention, log: logger, signal } = options;
+  request.dryRun = Boolean(dryRun);
+  request.archiveRetention = archiveRetentionOf(archiveRetention, name);
+  const log = logger === undefined || logger === null ? undefined : loggerOf(logger, name);
+  const control = controlOf(signal, name);
+  if (signal?.aborted) {
+    throw new AbortError(signal.reason, []);
+  }
+
+  const abort = () => control.abort();
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    const { report, warnings, failure } = await sweepAndLog(request, log, control);
+    if (failure?.code === "ABORT_ERR") {
+      throw new AbortError(signal.reason, warnings);
+    }
+    if (failure !== undefined) {
+      throw new SweepError(failure, warnings);
+    }
+    const { dryRun, retentionMs = null } = request;
+    return { dryRun, retentionMs, ...report, warnings };
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+/** Sweeps, replays the log lines, and gives those that warn as data too. */
+async function sweepAndLog(request, log, control) {
+  const outcome = await sweep(request, control);
+  const warnings = [];
+  for (const { level, message, err, pruned, retentionMs } of outcome.log) {
+    if (err !== undefined) {
+      warnings.push({ message, error: err });
+    }
+    // A method call, so that `this` is the logger; what it throws rejects the promise as it is.
+    log?.[level](err === undefined ? { pruned, retentionMs } : { err }, message);
+  }
+  return { ...outcome, warnings };
+}
+
+class SweepError extends Error {
+  constructor({ message, ...details }, warnings) {
+    super(message);
+    Object.assign(this, details, { warnings });
+  }
+}
+
+// What Node.js's own functions reject with: its class is not to be had.
+class AbortError extends Error {
+  constructor(reason, warnings) {
+    super("The operation was aborted", { cause: reason });
+    Object.assign(this, { code: "ABORT_ERR", warnings });
+  }
+}
+
+for (const ErrorClass of [SweepError, AbortError]) {
+  // Where Error has its own: not among the fields that are printed.
+  Object.defineProperty(ErrorClass.prototype, "name", { value: ErrorClass.name });
+}
+
+function sweepRequest(params, name) {
   if (typeof params !== "object" || params === null) {
-    throw wrongType("params", "an object", params);
+    throw wrongType(name, "an object", params);
   }
   // An empty path is no wrong type: the gateway warns about it as a failed sweep, and so does Rust.
   const storePath = params.sessionStorePath ?? "";
   if (typeof storePath !== "string") {
-    throw wrongType("params.sessionStorePath", "a string", storePath);
+    throw wrongType(`${name}.sessionStorePath`, "a string", storePath);
   }
   // The clock is looked up for every call: tests replace Date.now.
   const nowMs = params.nowMs ?? Date.now();
   if (typeof nowMs !== "number") {
-    throw wrongType("params.nowMs", "a number of milliseconds", nowMs);
+    throw wrongType(`${name}.nowMs`, "a number of milliseconds", nowMs);
   }
   // The binding knows a disabled retention by its absence; napi refuses null for an optional value.
   const retentionMs = resolveRetentionMs(params.cronConfig) ?? undefined;
-  return { storePath, nowMs, retentionMs, force: Boolean(params.force) };
+  return { storePath, nowMs, retentionMs, force: Boolean(params.force), dryRun: false };
 }
 
-function loggerOf({ log }) {
+function loggerOf(log, name) {
   if (typeof log?.info !== "function" || typeof log.warn !== "function") {
-    throw wrongType("params.log", "a logger with the methods info and warn", log);
+    throw wrongType(`${name}.log`, "a logger with the methods info and warn", log);
   }
   return log;
 }
 
-function wrongType(name, expected, value) {
-  const got = value === null ? "null" : Array.isArray(value) ? "array" : typeof value;
-  return new TypeError(`sweepCronRunSessions: ${name} must be ${expected}, got ${got}`);
+/** In milliseconds, as the binding wants it; false: for ever; undefined: the gateway's rule. */
+function archiveRetentionOf(retention, name) {
+  if (retention === undefined || retention === null || retention === false) {
+    return retention ?? undefined;
+  }
+  const expected = 'a duration such as "30d", or false';
+  if (typeof retention !== "string") {
+    throw wrongType(`${name}.archiveRetention`, expected, retention);
+  }
+  const ms = parseDuration(retention);
+  // Not 24 hours, as for runs: a slip of the pen must not cost anyone their archives.
+  if (ms === null) {
+    const got = JSON.stringify(retention);
+    throw new TypeError(`${name}.archiveRetention must be ${expected}, got ${got}`);
+  }
+  return ms;
 }
 
-module.exports = { resetReaperThrottle, resolveRetentionMs, sweepCronRunSessions };
+/** What stops a sweep, if there is a signal to stop it. */
+function controlOf(signal, name) {
+  if (signal === undefined || signal === null) {
+    return undefined;
+  }
+  // By its looks: one of another realm is no instance of this one's AbortSignal.
+  if (typeof signal.aborted !== "boolean" || typeof signal.addEventListener !== "function") {
+    throw wrongType(`${name}.signal`, "an AbortSignal", signal);
+  }
+  return new SweepControl();
+}
+
+function wrongType(name, expected, value) {
+  const got = value === null ? "null" : Array.isArray(value) ? "array" : typeof value;
+  return new TypeError(`${name} must be ${expected}, got ${got}`);
+}
+
+module.exports = {
+  resetReaperThrottle,
+  resolveRetentionMs,
+  sweepCronRunSessions,
+  sweepSessionStore,
+};

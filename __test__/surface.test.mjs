@@ -39,14 +39,19 @@ function smallStore() {
 }
 
 describe("the package", () => {
-  const names = ["resetReaperThrottle", "resolveRetentionMs", "sweepCronRunSessions"];
+  const names = [
+    "resetReaperThrottle",
+    "resolveRetentionMs",
+    "sweepCronRunSessions",
+    "sweepSessionStore",
+  ];
 
-  it("gives require() the three functions and nothing else", () => {
+  it("gives require() its functions and nothing else", () => {
     const required = createRequire(import.meta.url)("cron-session-reaper");
     expect(Object.keys(required).sort()).toEqual(names);
   });
 
-  it("gives import the same three functions by name", async () => {
+  it("gives import the same functions by name", async () => {
     // By its path: the test runner would look for the name among the dependencies.
     const imported = await import(/* @vite-ignore */ new URL("../index.js", import.meta.url).href);
     const own = Object.keys(imported).filter(

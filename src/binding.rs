@@ -9,16 +9,18 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use napi::bindgen_prelude::{Either, Env, Error, Object, Result};
 use napi_derive::napi;
 
+use crate::abort::Abort;
 use crate::error;
 use crate::js;
-use crate::report::{Fields, Level, Report};
+use crate::report::{Failure, Fields, Level, LogLine, Reason, Report};
 use crate::retention::{self, Setting};
 use crate::store::memory::Memory;
-use crate::sweep::{self, Request};
+use crate::sweep::{self, Ageing, Options, Request};
 use crate::system::Os;
 
 /// Two sweeps of one store are at least this far apart, unless forced. The gateway's own figure.
@@ -49,17 +51,20 @@ impl Environment {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The retention to sweep with; `None` if it is too early for a sweep or sweeping is disabled.
-    fn due(&self, request: &SweepRequest) -> Option<f64> {
+    /// The retention to sweep with, or why there is to be no sweep now.
+    fn due(&self, request: &SweepRequest) -> std::result::Result<f64, Reason> {
+        if request.dry_run {
+            return request.retention_ms.ok_or(Reason::Disabled);
+        }
         let mut last_sweep_ms = self.last_sweep_ms();
         let last = last_sweep_ms.get(&request.store_path).copied();
         if !request.force && request.now_ms - last.unwrap_or(0.0) < MIN_INTERVAL_MS {
-            return None;
+            return Err(Reason::Throttled);
         }
         if request.retention_ms.is_none() {
             last_sweep_ms.insert(request.store_path.clone(), request.now_ms);
         }
-        request.retention_ms
+        request.retention_ms.ok_or(Reason::Disabled)
     }
 
     fn sweep(
@@ -67,6 +72,7 @@ impl Environment {
         request: &SweepRequest,
         retention_ms: f64,
         store: error::Result<PathBuf>,
+        abort: Abort,
         tell: impl FnOnce(Report),
     ) {
         let now_ms = request.now_ms;
@@ -79,7 +85,18 @@ impl Environment {
             now_ms,
             retention_ms,
         };
-        sweep::sweep_and_tell(&Os, sweep, &self.memory, |report| {
+        let options = Options {
+            ageing: match request.archive_retention {
+                None => Ageing::WithRuns,
+                Some(Either::A(ms)) => Ageing::After(ms),
+                Some(Either::B(_)) => Ageing::Never,
+            },
+            abort,
+        };
+        if request.dry_run {
+            return tell(sweep::dry_run(&Os, sweep, &options, &self.memory));
+        }
+        sweep::sweep_and_tell(&Os, sweep, &options, &self.memory, |report| {
             if report.swept {
                 self.last_sweep_ms()
                     .insert(request.store_path.clone(), now_ms);
@@ -105,17 +122,148 @@ pub struct SweepRequest {
     pub retention_ms: Option<f64>,
     /// Sweep even if the last sweep was less than five minutes ago.
     pub force: bool,
+    /// Only say what a sweep would do.
+    pub dry_run: bool,
+    /// How long archives are kept, in milliseconds; `false`: for ever; absent: as runs are.
+    pub archive_retention: Option<Either<f64, bool>>,
 }
 
-/// What a sweep did.
+/// Stops a sweep that it is handed to.
+#[napi]
+#[derive(Default)]
+pub struct SweepControl {
+    abort: Abort,
+}
+
+#[napi]
+impl SweepControl {
+    /// Of one sweep.
+    #[napi(constructor)]
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Has the sweep fail with the code `ABORT_ERR`, unless its commit has begun.
+    #[napi]
+    pub fn abort(&self) {
+        self.abort.request();
+    }
+}
+
+/// What came of a sweep.
 #[napi(object, object_from_js = false)]
 pub struct SweepOutcome {
-    /// The sweep ran to its end.
-    pub swept: bool,
-    /// How many entries were removed.
-    pub pruned: f64,
+    /// What it did.
+    pub report: SweepReport,
     /// What is to be logged, in this order.
     pub log: Vec<SweepLogLine>,
+    /// Why it failed, if it did.
+    pub failure: Option<SweepFailure>,
+}
+
+/// What a sweep did. The fields are explained in `index.d.ts`.
+#[napi(object, object_from_js = false, use_nullable = true)]
+pub struct SweepReport {
+    /// The sweep ran to its end.
+    pub swept: bool,
+    /// Why nothing was removed.
+    pub reason: Option<&'static str>,
+    /// How many entries were removed, or would have been.
+    pub pruned: f64,
+    /// The entries of the store.
+    pub entries: SweptEntries,
+    /// What was archived.
+    pub transcripts: ArchivedTranscripts,
+    /// What was deleted because of its age.
+    pub archives: RemovedArchives,
+    /// Left-over temp files.
+    pub temps: RemovedTemps,
+    /// Sizes.
+    pub bytes: SweptBytes,
+    /// Where the time went.
+    pub ms: SweepTimes,
+}
+
+/// The entries of a swept store.
+#[napi(object, object_from_js = false)]
+pub struct SweptEntries {
+    /// How many there were.
+    pub seen: f64,
+    /// How many stay.
+    pub kept: f64,
+    /// How many went.
+    pub pruned: f64,
+    /// How many are expired and stay.
+    pub locked: f64,
+}
+
+/// Transcripts that were archived.
+#[napi(object, object_from_js = false)]
+pub struct ArchivedTranscripts {
+    /// How many.
+    pub archived: f64,
+    /// Their size.
+    pub bytes: f64,
+}
+
+/// Archives that were deleted.
+#[napi(object, object_from_js = false)]
+pub struct RemovedArchives {
+    /// How many.
+    pub removed: f64,
+    /// Their size.
+    pub bytes: f64,
+}
+
+/// Temp files that a crash had left.
+#[napi(object, object_from_js = false)]
+pub struct RemovedTemps {
+    /// How many were deleted.
+    pub removed: f64,
+    /// Their size.
+    pub bytes: f64,
+    /// Where those are that were kept.
+    pub kept: Vec<String>,
+}
+
+/// Sizes in bytes.
+#[napi(object, object_from_js = false)]
+pub struct SweptBytes {
+    /// The store's, before.
+    pub before: f64,
+    /// The store's, after.
+    pub after: f64,
+    /// What was freed in all.
+    pub reclaimed: f64,
+}
+
+/// Durations in milliseconds.
+#[napi(object, object_from_js = false)]
+pub struct SweepTimes {
+    /// Reading and preparing.
+    pub surveying: f64,
+    /// Waiting for the lock.
+    pub waiting: f64,
+    /// Holding it.
+    pub holding: f64,
+    /// All of it.
+    pub total: f64,
+}
+
+/// Why a sweep failed.
+#[napi(object, object_from_js = false)]
+pub struct SweepFailure {
+    /// As a sentence.
+    pub message: String,
+    /// For programs.
+    pub code: String,
+    /// What it is about.
+    pub path: Option<String>,
+    /// Where in a store that is no JSON.
+    pub line: Option<f64>,
+    /// Where in that line.
+    pub column: Option<f64>,
 }
 
 /// One line for the caller's logger.
@@ -138,15 +286,23 @@ pub struct SweepLogLine {
 /// # Errors
 /// When no thread can be started, or when a sweep panics (a bug here, never the caller's fault).
 #[napi(ts_return_type = "Promise<SweepOutcome>")]
-pub fn sweep(env: &Env, request: SweepRequest) -> Result<Object<'_>> {
+pub fn sweep<'env>(
+    env: &'env Env,
+    request: SweepRequest,
+    control: Option<&SweepControl>,
+) -> Result<Object<'env>> {
     let environment = Environment::of(*env)?;
     let (deferred, promise) = env.create_deferred()?;
     // All of this is settled at the call, whatever JavaScript does while the sweep is under way:
     // the throttle, and where a relative path leads.
-    let Some(retention_ms) = environment.due(&request) else {
-        deferred.resolve(outcome(Report::default()));
-        return Ok(promise);
+    let retention_ms = match environment.due(&request) {
+        Ok(retention_ms) => retention_ms,
+        Err(reason) => {
+            deferred.resolve(outcome(Report::of_no_sweep(reason)));
+            return Ok(promise);
+        }
     };
+    let abort = control.map_or_else(Abort::default, |control| control.abort.clone());
     let store = absolute(&request.store_path);
     thread::Builder::new()
         .name("cron-session-reaper".to_owned())
@@ -158,7 +314,9 @@ pub fn sweep(env: &Env, request: SweepRequest) -> Result<Object<'_>> {
                     deferred.resolve(outcome(report));
                 }
             };
-            let work = AssertUnwindSafe(|| environment.sweep(&request, retention_ms, store, tell));
+            let work = AssertUnwindSafe(|| {
+                environment.sweep(&request, retention_ms, store, abort, tell);
+            });
             if let (Err(panic), Some(deferred)) = (panic::catch_unwind(work), deferred) {
                 deferred.reject(Error::from_reason(describe(&*panic)));
             }
@@ -209,6 +367,18 @@ pub fn resolve_retention_ms(session_retention: Option<Either<String, bool>>) -> 
     })
 }
 
+/// A duration in milliseconds; `null` if the text is none. The grammar is that of
+/// `sessionRetention`.
+#[napi]
+#[must_use]
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "napi hands arguments over by value"
+)]
+pub fn parse_duration(text: String) -> Option<f64> {
+    retention::parse_duration(&text)
+}
+
 /// Forgets when stores were last swept, in this environment.
 ///
 /// # Errors
@@ -219,40 +389,108 @@ pub fn reset_reaper_throttle(env: Env) -> Result<()> {
     Ok(())
 }
 
+/// JavaScript counts in doubles.
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "no store has 2^53 entries or bytes"
+)]
+fn number(count: u64) -> f64 {
+    count as f64
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
 impl From<Report> for SweepOutcome {
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "JavaScript counts in doubles, and no store has 2^53 entries"
-    )]
+    fn from(mut report: Report) -> Self {
+        let log = std::mem::take(&mut report.log);
+        let failure = report.failure.take();
+        Self {
+            report: report.into(),
+            log: log.into_iter().map(SweepLogLine::from).collect(),
+            failure: failure.map(SweepFailure::from),
+        }
+    }
+}
+
+impl From<Report> for SweepReport {
     fn from(report: Report) -> Self {
-        let log = report
-            .log
-            .into_iter()
-            .map(|line| {
-                let level = match line.level {
-                    Level::Info => "info",
-                    Level::Warn => "warn",
-                };
-                let (err, pruned, retention_ms) = match line.fields {
-                    Fields::Failure { err } => (Some(err), None, None),
-                    Fields::Pruned {
-                        pruned,
-                        retention_ms,
-                    } => (None, Some(pruned as f64), Some(retention_ms)),
-                };
-                SweepLogLine {
-                    level,
-                    message: line.message,
-                    err,
-                    pruned,
-                    retention_ms,
-                }
-            })
-            .collect();
+        let reclaimed = number(report.reclaimed());
         Self {
             swept: report.swept,
-            pruned: report.pruned as f64,
-            log,
+            reason: report.reason.map(Reason::name),
+            pruned: number(report.pruned),
+            entries: SweptEntries {
+                seen: number(report.entries.seen),
+                kept: number(report.entries.kept),
+                pruned: number(report.pruned),
+                locked: number(report.entries.locked),
+            },
+            transcripts: ArchivedTranscripts {
+                archived: number(report.transcripts.files),
+                bytes: number(report.transcripts.bytes),
+            },
+            archives: RemovedArchives {
+                removed: number(report.archives.files),
+                bytes: number(report.archives.bytes),
+            },
+            temps: RemovedTemps {
+                removed: number(report.temps.removed),
+                bytes: number(report.temps.bytes),
+                kept: report.temps.kept.iter().map(|(_, to)| text(to)).collect(),
+            },
+            bytes: SweptBytes {
+                before: number(report.size.before),
+                after: number(report.size.after),
+                reclaimed,
+            },
+            ms: SweepTimes {
+                surveying: milliseconds(report.times.surveying),
+                waiting: milliseconds(report.times.waiting),
+                holding: milliseconds(report.times.holding),
+                total: milliseconds(report.times.total),
+            },
+        }
+    }
+}
+
+impl From<LogLine> for SweepLogLine {
+    fn from(line: LogLine) -> Self {
+        let level = match line.level {
+            Level::Info => "info",
+            Level::Warn => "warn",
+        };
+        let (err, pruned, retention_ms) = match line.fields {
+            Fields::Failure { err } => (Some(err), None, None),
+            Fields::Pruned {
+                pruned,
+                retention_ms,
+            } => (None, Some(number(pruned)), Some(retention_ms)),
+        };
+        Self {
+            level,
+            message: line.message,
+            err,
+            pruned,
+            retention_ms,
+        }
+    }
+}
+
+impl From<Failure> for SweepFailure {
+    fn from(failure: Failure) -> Self {
+        let (line, column) = failure.position.unzip();
+        Self {
+            message: failure.message,
+            code: failure.code,
+            path: failure.path.as_deref().map(text),
+            line: line.map(number),
+            column: column.map(number),
         }
     }
 }

@@ -3,7 +3,8 @@
 //! copying the file, and without ever losing what it does not understand.
 //!
 //! ```text
-//! sweepCronRunSessions(params)                      index.js      reads the clock, hands plain data over, replays the log lines
+//! sweepCronRunSessions(params), sweepSessionStore(options)
+//!                                                   index.js      reads the clock, hands plain data over, replays the log lines
 //!   └─ throttled? disabled?                         binding       per-environment state; a thread of its own + a deferred promise
 //!        └─ sweep                                   sweep         the story, top to bottom
 //!             survey   may anything have expired?   store::survey     no lock, one pass, constant memory
@@ -17,7 +18,7 @@
 //!
 //! A sweep that finds nothing expired takes no lock and writes nothing. One that finds the store
 //! unchanged since the last survey ([`store::memory`]), with nothing due yet, does not even read
-//! it.
+//! it. A dry run ([`sweep::dry_run`]) makes the rewrite's pass without a file to write to.
 //!
 //! Every system call that the lock and the commit are made of goes through one seam, [`system`],
 //! so that tests drive the very code that runs in production.

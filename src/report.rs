@@ -1,20 +1,135 @@
 //! What a sweep did, as plain data: the core never logs, its caller replays these lines.
 
 use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::store::temps::Temps;
+use crate::transcripts::Tally;
 
 /// The outcome of one sweep.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
-    /// The sweep ran to its end. False when it failed, was throttled or is disabled.
+    /// The sweep ran to its end. False when it failed, was throttled or is disabled, and after a
+    /// dry run.
     pub swept: bool,
-    /// How many entries were removed from the store.
+    /// Why no entry was removed. `None` if some were, or if it failed.
+    pub reason: Option<Reason>,
+    /// How many entries were removed from the store, or would have been in a dry run.
     pub pruned: u64,
+    /// What else is known of the entries.
+    pub entries: Entries,
+    /// Transcripts that were archived.
+    pub transcripts: Tally,
+    /// Archives that were deleted because of their age.
+    pub archives: Tally,
+    /// Left-over temp files.
+    pub temps: Temps,
+    /// The store's size in bytes.
+    pub size: Size,
+    /// Where the time went.
+    pub times: Times,
     /// What is to be logged, in this order.
     pub log: Vec<LogLine>,
+    /// Why it failed, if it did. It is in the log too, unless it was aborted. A sweep that failed
+    /// tells none of the figures above.
+    pub failure: Option<Failure>,
+}
+
+/// Why a sweep removed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// It is too soon after the last sweep.
+    Throttled,
+    /// Runs are kept for ever.
+    Disabled,
+    /// There is no store.
+    NoStore,
+    /// The store is still the one in which an earlier sweep found nothing that is expired by now.
+    Unchanged,
+    /// No run is expired, or all that are have a transcript that a live process holds locked.
+    NothingExpired,
+    /// It was a dry run; otherwise runs would have been removed.
+    DryRun,
+}
+
+impl Reason {
+    /// Its name for programs: `throttled`, `disabled`, `no-store`, `unchanged`, `nothing-expired`
+    /// or `dry-run`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Throttled => "throttled",
+            Self::Disabled => "disabled",
+            Self::NoStore => "no-store",
+            Self::Unchanged => "unchanged",
+            Self::NothingExpired => "nothing-expired",
+            Self::DryRun => "dry-run",
+        }
+    }
+}
+
+/// The entries of a store, as they stand in the file: a key that stands twice counts twice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Entries {
+    /// How many there were.
+    pub seen: u64,
+    /// How many stay.
+    pub kept: u64,
+    /// How many of these are expired, and stay because a live process holds their transcript
+    /// locked.
+    pub locked: u64,
+}
+
+/// The size of a store in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    /// When it was read.
+    pub before: u64,
+    /// Once the sweep was over, or would have been. The same if no entry was removed.
+    pub after: u64,
+}
+
+/// Where the time of a sweep went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Reading the store and writing what stays, without the lock.
+    pub surveying: Duration,
+    /// Waiting for the lock.
+    pub waiting: Duration,
+    /// Holding it.
+    pub holding: Duration,
+    /// All of it, what came after the lock included.
+    pub total: Duration,
+}
+
+/// Why a sweep failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What happened and what can be done, as a sentence.
+    pub message: String,
+    /// See [`Error::code`].
+    pub code: String,
+    /// What it is about.
+    pub path: Option<PathBuf>,
+    /// For a store that is no JSON: where, as line and column (in bytes), counted from 1.
+    pub position: Option<(u64, u64)>,
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        Self {
+            message: error.to_string(),
+            code: error.code(),
+            path: error.path().map(Path::to_owned),
+            position: match error {
+                Error::Json { line, column, .. } => Some((*line, *column)),
+                _ => None,
+            },
+        }
+    }
 }
 
 /// One line for the gateway's logger: `log[level](fields, message)`.
@@ -55,6 +170,23 @@ pub enum Fields {
 }
 
 impl Report {
+    /// Nothing was done, not even a look at the store.
+    #[must_use]
+    pub fn of_no_sweep(reason: Reason) -> Self {
+        Self {
+            reason: Some(reason),
+            ..Self::default()
+        }
+    }
+
+    /// How many bytes were freed on the disk, by the sizes of the files: of the store, of archives
+    /// and of temp files. What was archived still takes its place.
+    #[must_use]
+    pub fn reclaimed(&self) -> u64 {
+        // Every file fits the disk, and so do all of them.
+        self.size.before.saturating_sub(self.size.after) + self.archives.bytes + self.temps.bytes
+    }
+
     /// The sweep ran to its end. Texts are the gateway's own.
     pub(crate) fn succeeded(&mut self, retention_ms: f64) {
         self.swept = true;
@@ -79,11 +211,18 @@ impl Report {
         report
     }
 
-    /// The sweep failed; the store is as it was.
+    /// The sweep failed; the store is as it was. What went before is of no interest any more, save
+    /// for its warnings.
     pub(crate) fn failed(&mut self, error: &Error) {
-        self.swept = false;
-        self.pruned = 0;
-        self.warn(error, "cron-reaper: failed to sweep session store");
+        *self = Self {
+            log: std::mem::take(&mut self.log),
+            failure: Some(Failure::from(error)),
+            ..Self::default()
+        };
+        // Who aborted it knows.
+        if !matches!(error, Error::Aborted) {
+            self.warn(error, "cron-reaper: failed to sweep session store");
+        }
     }
 
     /// The runs are gone, but some old archives could not be deleted.
@@ -119,10 +258,11 @@ impl Report {
 
     /// Left-over temp files that were removed are no news; those that may be the only copy of
     /// something were kept, and their owner must know.
-    pub(crate) fn cleared(&mut self, temps: &Temps) {
+    pub(crate) fn cleared(&mut self, temps: Temps) {
         for warning in temps.warnings() {
             self.warn(&warning, "cron-reaper: kept a left-over temp file");
         }
+        self.temps = temps;
     }
 
     fn warn(&mut self, error: &impl Display, message: &str) {

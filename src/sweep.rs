@@ -1,21 +1,23 @@
 //! The sweep, top to bottom. No file-system detail here: see the rooms it calls.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::abort::Abort;
 use crate::error::{Error, Result};
-use crate::report::Report;
+use crate::report::{Entries, Reason, Report, Size};
 use crate::store::commit::{Commit, Committed, Replacement, Store};
 use crate::store::lock::{self, Lock};
 use crate::store::memory::Memory;
-use crate::store::rewrite::{self, Judge, Run};
+use crate::store::rewrite::{self, Judge, Rewrite, Run};
 use crate::store::scan::{Buffer, SessionId};
 use crate::store::survey::{self, Survey};
 use crate::store::temps::{self, Suspects};
-use crate::system::System;
+use crate::system::{Stat, System};
+use crate::transcripts::Tally;
 use crate::transcripts::archive::{self, Archive};
-use crate::transcripts::locate::{Folder, References};
+use crate::transcripts::locate::{Folder, References, Transcript};
 
 /// The store may change while it is rewritten, which takes no lock. The attempt after these begins
 /// with the lock in hand, so that the sweep gets done however busy the store is.
@@ -39,6 +41,29 @@ pub struct Request<'a> {
     pub retention_ms: f64,
 }
 
+/// Where a sweep may differ from the gateway's. The default is the gateway's.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// When archives are deleted.
+    pub ageing: Ageing,
+    /// May be requested at any time. Until the commit begins the sweep then ends with
+    /// [`Error::Aborted`], and everything is as it was; after that it is too late.
+    pub abort: Abort,
+}
+
+/// When archives are deleted. A folder is looked through only in the sweep of a store that exists.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub enum Ageing {
+    /// Those older than the runs' retention, in the folders in which this sweep archived something.
+    /// The gateway's rule.
+    #[default]
+    WithRuns,
+    /// Never.
+    Never,
+    /// Those older than this, in milliseconds: in the same folders, and always in the store's own.
+    After(f64),
+}
+
 /// Removes the expired runs of one store and archives their transcripts.
 ///
 /// Never fails: what went wrong is in the report's log, and the store is as it was. `memory` is
@@ -60,7 +85,8 @@ pub struct Request<'a> {
 /// ```
 pub fn sweep<S: System>(system: &S, request: Request<'_>, memory: &Memory) -> Report {
     let mut told = Report::default();
-    sweep_and_tell(system, request, memory, |report| told = report);
+    let options = Options::default();
+    sweep_and_tell(system, request, &options, memory, |report| told = report);
     told
 }
 
@@ -69,17 +95,13 @@ pub fn sweep<S: System>(system: &S, request: Request<'_>, memory: &Memory) -> Re
 pub fn sweep_and_tell<S: System>(
     system: &S,
     request: Request<'_>,
+    options: &Options,
     memory: &Memory,
     tell: impl FnOnce(Report),
 ) {
-    let mut sweep = Sweep {
-        system,
-        request,
-        memory,
-        report: Report::default(),
-        buffer: Buffer::new(BUFFER),
-    };
+    let mut sweep = Sweep::new(system, request, options, memory);
     let old_store = sweep.run();
+    sweep.enter(Phase::Finishing);
     let mut report = sweep.report;
     match &old_store {
         Ok(_) => report.succeeded(request.retention_ms),
@@ -89,13 +111,60 @@ pub fn sweep_and_tell<S: System>(
     drop(old_store);
 }
 
+/// What a sweep would do now. It takes no lock, writes nothing, and neither uses nor changes what
+/// is remembered of the store's contents.
+///
+/// ```
+/// use cron_session_reaper::{report::Reason, store::memory::Memory, sweep, system::Os};
+///
+/// let folder = tempfile::tempdir()?;
+/// let store = folder.path().join("sessions.json");
+/// std::fs::write(&store, r#"{"agent:main:cron:job:run:1":{"updatedAt":0},"agent:main:main":{}}"#)?;
+///
+/// let request = sweep::Request { store: &store, now_ms: 2e9, retention_ms: 1e9 };
+/// let report = sweep::dry_run(&Os, request, &sweep::Options::default(), &Memory::new());
+///
+/// assert_eq!((report.pruned, report.reason), (1, Some(Reason::DryRun)));
+/// assert_eq!(report.size.before, std::fs::metadata(&store)?.len());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn dry_run<S: System>(
+    system: &S,
+    request: Request<'_>,
+    options: &Options,
+    memory: &Memory,
+) -> Report {
+    let mut sweep = Sweep::new(system, request, options, memory);
+    let outcome = sweep.rehearse();
+    sweep.enter(Phase::Finishing);
+    let mut report = sweep.report;
+    if let Err(error) = outcome {
+        report.failed(&error);
+    }
+    report
+}
+
 /// One sweep under way.
 struct Sweep<'a, S: System> {
     system: &'a S,
     request: Request<'a>,
+    options: &'a Options,
     memory: &'a Memory,
     report: Report,
     buffer: Buffer,
+    phase: Phase,
+    /// Since when, on the system's steady clock. That is also the one that the lock waits by, so a
+    /// system made for tests decides what is measured too.
+    since: Duration,
+}
+
+/// What a sweep is at, for its times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Surveying,
+    Waiting,
+    Holding,
+    Finishing,
 }
 
 /// What reading the whole store and writing what stays came to.
@@ -111,12 +180,10 @@ enum Preparation<'a, S: System> {
 /// A store without its expired runs, on the disk, and what is to be done when it is committed.
 struct Prepared<'a, S: System> {
     replacement: Replacement<'a, S>,
-    /// How many entries it has less.
-    pruned: u64,
-    /// The smallest `updatedAt` of the runs that stay.
-    earliest_ms: f64,
+    /// What was found in the store, and what is left of it.
+    rewrite: Rewrite,
     /// Transcripts of the runs that go.
-    transcripts: Vec<PathBuf>,
+    transcripts: Vec<Transcript>,
     /// Temp files that a crashed writer may have left.
     suspects: Suspects,
 }
@@ -126,13 +193,92 @@ struct Prepared<'a, S: System> {
 struct Done<'a, S: System> {
     committed: Committed<'a, S>,
     archive: Archive<'a, S>,
-    pruned: u64,
+    /// Of what was archived.
+    transcripts: Tally,
+    rewrite: Rewrite,
 }
 
 impl<'a, S: System> Sweep<'a, S> {
+    fn new(system: &'a S, request: Request<'a>, options: &'a Options, memory: &'a Memory) -> Self {
+        Self {
+            system,
+            request,
+            options,
+            memory,
+            report: Report::default(),
+            buffer: Buffer::new(BUFFER),
+            phase: Phase::Surveying,
+            since: system.monotonic(),
+        }
+    }
+
+    /// The whole sweep. What comes back is the old store, if there is a new one.
+    fn run(&mut self) -> Result<Option<Done<'a, S>>> {
+        let mut done = self.prune()?;
+        self.enter(Phase::Finishing);
+        let mut archived_in = BTreeSet::new();
+        if let Some(done) = &mut done {
+            self.finish(done)?;
+            archived_in.extend(done.archive.folders().map(Path::to_owned));
+        }
+        if self.report.reason != Some(Reason::NoStore) {
+            let system = self.system;
+            self.age_archives(archived_in, |folder, cutoff_ms| {
+                archive::remove_expired(system, folder, cutoff_ms)
+            });
+        }
+        Ok(done)
+    }
+
+    /// What the whole sweep would do, in one pass.
+    fn rehearse(&mut self) -> Result<()> {
+        let Some(store) = Store::open(self.system, self.request.store)? else {
+            self.report.reason = Some(Reason::NoStore);
+            return Ok(());
+        };
+        let folder = Folder::of(self.request.store)?;
+        let mut bystanders = Bystanders::new(self.system, &folder, &self.options.abort);
+        let rewrite = rewrite::rewrite(
+            self.system,
+            &store.file,
+            &store.path,
+            self.cutoff_ms(),
+            None,
+            &mut bystanders,
+            self.buffer.bytes(),
+        )?;
+        self.saw(&store, &rewrite, bystanders.locked);
+
+        let suspects = temps::find(&store.path, &self.lock_path()?)?;
+        // They are looked for when there is a commit, and in a first sweep that finds nothing due.
+        let is_first_look = bystanders.locked == 0 && !self.memory.knows(self.request.store);
+        if rewrite.removed > 0 || is_first_look && suspects.any_native() {
+            self.report.temps = suspects.count_dead(self.system)?;
+        }
+        let mut archived_in = BTreeSet::new();
+        if rewrite.removed > 0 {
+            self.removed(&rewrite);
+            self.report.reason = Some(Reason::DryRun);
+            let mut going = bystanders.transcripts_that_go()?;
+            // What two sessions share is archived once.
+            going.sort_by(|a, b| a.path.cmp(&b.path));
+            going.dedup_by(|a, b| a.path == b.path);
+            for transcript in going {
+                self.report.transcripts.add(transcript.bytes);
+                archived_in.extend(transcript.path.parent().map(Path::to_owned));
+            }
+        }
+        self.age_archives(archived_in, archive::count_expired);
+        // With a moment to compare with that lies in the future, what was just archived is old.
+        if archive::is_expired(epoch_ms(self.system.now()), self.archive_cutoff_ms()) {
+            self.report.archives += self.report.transcripts;
+        }
+        Ok(())
+    }
+
     /// Surveys; then prepares without the lock and commits with it, again if the store changed
     /// meanwhile.
-    fn run(&mut self) -> Result<Option<Done<'a, S>>> {
+    fn prune(&mut self) -> Result<Option<Done<'a, S>>> {
         if !self.is_due()? {
             return Ok(None);
         }
@@ -153,16 +299,18 @@ impl<'a, S: System> Sweep<'a, S> {
                 None => self.acquire()?,
             };
             if self.may_commit(&prepared, &held)?
-                && let Some(mut done) = self.commit(*prepared)?
+                && let Some(done) = self.commit(*prepared)?
             {
                 if let Err(error) = held.release() {
                     self.report.noticed(&error);
                 }
-                self.finish(&mut done)?;
                 return Ok(Some(done));
             }
             // Others have their turn while the sweep prepares once more without the lock.
             lock = (attempt >= ATTEMPTS_WITHOUT_LOCK).then_some(held);
+            if lock.is_none() {
+                self.enter(Phase::Surveying);
+            }
         }
         Err(Error::Contended {
             path: self.request.store.to_owned(),
@@ -174,12 +322,14 @@ impl<'a, S: System> Sweep<'a, S> {
         let path = self.request.store;
         let cutoff_ms = self.cutoff_ms();
         if let Ok(stat) = self.system.stat_following(path)
-            && self.memory.nothing_due(path, &stat, cutoff_ms)
+            && let Some(entries) = self.memory.nothing_due(path, &stat, cutoff_ms)
         {
+            self.nothing_goes(Reason::Unchanged, &stat, entries);
             return Ok(false);
         }
         let read_at = self.system.now();
         let Some(store) = Store::open(self.system, path)? else {
+            self.report.reason = Some(Reason::NoStore);
             return Ok(false);
         };
         let survey = survey::survey(
@@ -188,14 +338,16 @@ impl<'a, S: System> Sweep<'a, S> {
             &store.path,
             cutoff_ms,
             self.buffer.bytes(),
+            &self.options.abort,
         )?;
-        let Survey::NothingDue { earliest, .. } = survey else {
+        let Survey::NothingDue { entries, earliest } = survey else {
             return Ok(true);
         };
+        self.nothing_goes(Reason::NothingExpired, &store.before, entries);
         if !self.memory.knows(path) {
             self.clear_left_overs(&store.path)?;
         }
-        self.remember(&store, earliest, read_at)?;
+        self.remember(&store, entries, earliest, read_at)?;
         Ok(false)
     }
 
@@ -207,8 +359,10 @@ impl<'a, S: System> Sweep<'a, S> {
             return Ok(());
         }
         let held = self.acquire()?;
-        self.report.cleared(&suspects.remove_dead(self.system)?);
-        held.release()
+        self.report.cleared(suspects.remove_dead(self.system)?);
+        let released = held.release();
+        self.enter(Phase::Surveying);
+        released
     }
 
     /// Writes what stays to a new file and waits until it is on the disk. Takes no lock: if the
@@ -216,18 +370,19 @@ impl<'a, S: System> Sweep<'a, S> {
     fn prepare(&mut self) -> Result<Preparation<'a, S>> {
         let read_at = self.system.now();
         let Some(store) = Store::open(self.system, self.request.store)? else {
+            self.report.reason = Some(Reason::NoStore);
             return Ok(Preparation::NothingGoes);
         };
         let folder = Folder::of(self.request.store)?;
         let replacement = Replacement::create(self.system, store)?;
         let store = replacement.store();
-        let mut bystanders = Bystanders::new(self.system, &folder);
+        let mut bystanders = Bystanders::new(self.system, &folder, &self.options.abort);
         let rewrite = match rewrite::rewrite(
             self.system,
             &store.file,
             &store.path,
             self.cutoff_ms(),
-            replacement.file(),
+            Some(replacement.file()),
             &mut bystanders,
             self.buffer.bytes(),
         ) {
@@ -238,14 +393,14 @@ impl<'a, S: System> Sweep<'a, S> {
             }
             Err(error) => return Err(error),
         };
+        self.saw(store, &rewrite, bystanders.locked);
         if rewrite.removed == 0 {
-            self.remember(store, rewrite.earliest, read_at)?;
+            self.remember(store, rewrite.entries, rewrite.earliest, read_at)?;
             return Ok(Preparation::NothingGoes);
         }
         replacement.sync(rewrite.bytes)?;
         Ok(Preparation::Ready(Box::new(Prepared {
-            pruned: rewrite.removed,
-            earliest_ms: rewrite.earliest,
+            rewrite,
             transcripts: bystanders.transcripts_that_go()?,
             suspects: temps::find(&store.path, &self.lock_path()?)?,
             replacement,
@@ -260,12 +415,13 @@ impl<'a, S: System> Sweep<'a, S> {
     /// Is the lock still ours, the store still the one that was prepared for, and is none of the
     /// transcripts written?
     fn may_commit(&self, prepared: &Prepared<'a, S>, lock: &Lock<'a, S>) -> Result<bool> {
+        self.options.abort.check()?;
         lock.verify()?;
         Ok(self.is_current(prepared)?
             && !prepared
                 .transcripts
                 .iter()
-                .any(|it| is_locked(self.system, it)))
+                .any(|it| is_locked(self.system, &it.path)))
     }
 
     /// Archives the transcripts and exchanges the stores, or undoes what it did and says `None`
@@ -278,8 +434,11 @@ impl<'a, S: System> Sweep<'a, S> {
     fn commit(&mut self, prepared: Prepared<'a, S>) -> Result<Option<Done<'a, S>>> {
         let system = self.system;
         let mut archive = Archive::new(system);
+        let mut transcripts = Tally::default();
         for transcript in &prepared.transcripts {
-            archive.add(transcript, epoch_ms(system.now()));
+            if archive.add(&transcript.path, epoch_ms(system.now())) {
+                transcripts.add(transcript.bytes);
+            }
         }
         let committed = match prepared.replacement.commit() {
             Ok(Commit::Done(committed)) => committed,
@@ -293,33 +452,108 @@ impl<'a, S: System> Sweep<'a, S> {
             }
         };
         if let Some(after) = committed.after() {
-            let (path, earliest_ms) = (self.request.store, prepared.earliest_ms);
+            let Rewrite { kept, earliest, .. } = prepared.rewrite;
+            let (path, now) = (self.request.store, system.now());
             self.memory
-                .remember(path, after, earliest_ms, after.mtime, system.now());
+                .remember(path, after, kept, earliest, after.mtime, now);
         }
         match prepared.suspects.remove_dead(system) {
-            Ok(temps) => self.report.cleared(&temps),
+            Ok(temps) => self.report.cleared(temps),
             Err(error) => self.report.noticed(&error),
         }
         Ok(Some(Done {
             committed,
             archive,
-            pruned: prepared.pruned,
+            transcripts,
+            rewrite: prepared.rewrite,
         }))
     }
 
-    /// Makes the commit durable and deletes archives that are older than the retention.
+    /// Makes the commit durable.
     fn finish(&mut self, done: &mut Done<'a, S>) -> Result<()> {
         self.report.not_archived(done.archive.warnings());
         done.archive.sync()?;
         done.committed.finish()?;
-        self.report.pruned = done.pruned;
-        for folder in done.archive.folders() {
-            if let Err(error) = archive::remove_expired(self.system, folder, self.cutoff_ms()) {
-                self.report.cleanup_failed(&error);
+        self.removed(&done.rewrite);
+        self.report.transcripts = done.transcripts;
+        Ok(())
+    }
+
+    /// Deletes old archives, or counts them, as `age` does.
+    fn age_archives(
+        &mut self,
+        archived_in: BTreeSet<PathBuf>,
+        age: impl Fn(&Path, f64) -> Result<Tally>,
+    ) {
+        let mut folders = archived_in;
+        match self.options.ageing {
+            Ageing::WithRuns => {}
+            Ageing::Never => return,
+            Ageing::After(_) => match Folder::of(self.request.store) {
+                Ok(folder) => folders.extend([folder.real().to_owned()]),
+                Err(error) => self.report.cleanup_failed(&error),
+            },
+        }
+        for folder in &folders {
+            match age(folder, self.archive_cutoff_ms()) {
+                Ok(aged) => self.report.archives += aged,
+                Err(error) => self.report.cleanup_failed(&error),
             }
         }
-        Ok(())
+    }
+
+    /// An archive made before this is deleted.
+    fn archive_cutoff_ms(&self) -> f64 {
+        match self.options.ageing {
+            Ageing::WithRuns => self.cutoff_ms(),
+            Ageing::After(ms) => self.request.now_ms - ms,
+            Ageing::Never => f64::NEG_INFINITY,
+        }
+    }
+
+    /// The store was looked at, and nothing goes.
+    fn nothing_goes(&mut self, reason: Reason, store: &Stat, entries: u64) {
+        self.report.reason = Some(reason);
+        self.report.entries = Entries {
+            seen: entries,
+            kept: entries,
+            locked: 0,
+        };
+        self.report.size = Size {
+            before: store.size,
+            after: store.size,
+        };
+    }
+
+    /// The store was read to its end. Whether anything is removed from it is not known yet.
+    fn saw(&mut self, store: &Store<S::File>, rewrite: &Rewrite, locked: u64) {
+        let entries = rewrite.entries;
+        self.nothing_goes(Reason::NothingExpired, &store.before, entries);
+        self.report.entries.locked = locked;
+    }
+
+    /// The expired runs are gone.
+    fn removed(&mut self, rewrite: &Rewrite) {
+        self.report.reason = None;
+        self.report.pruned = rewrite.removed;
+        self.report.entries.kept = rewrite.kept;
+        self.report.size.after = rewrite.bytes;
+    }
+
+    /// Books the time since the last phase began.
+    fn enter(&mut self, phase: Phase) {
+        let now = self.system.monotonic();
+        let passed = now.saturating_sub(self.since);
+        let times = &mut self.report.times;
+        times.total += passed;
+        match self.phase {
+            Phase::Surveying => times.surveying += passed,
+            Phase::Waiting => times.waiting += passed,
+            Phase::Holding => times.holding += passed,
+            Phase::Finishing => {}
+        }
+        self.phase = phase;
+        self.since = now;
     }
 
     /// A run last updated before this is expired.
@@ -331,13 +565,18 @@ impl<'a, S: System> Sweep<'a, S> {
         lock::lock_path(self.request.store)
     }
 
-    fn acquire(&self) -> Result<Lock<'a, S>> {
-        Lock::acquire(self.system, &self.lock_path()?)
+    fn acquire(&mut self) -> Result<Lock<'a, S>> {
+        let path = self.lock_path()?;
+        self.enter(Phase::Waiting);
+        let lock = Lock::acquire_unless(self.system, &path, &self.options.abort)?;
+        self.enter(Phase::Holding);
+        Ok(lock)
     }
 
     fn remember(
         &self,
         store: &Store<S::File>,
+        entries: u64,
         earliest_ms: f64,
         read_at: SystemTime,
     ) -> Result<()> {
@@ -347,6 +586,7 @@ impl<'a, S: System> Sweep<'a, S> {
             self.memory.remember(
                 self.request.store,
                 &store.before,
+                entries,
                 earliest_ms,
                 changed,
                 read_at,
@@ -361,35 +601,40 @@ impl<'a, S: System> Sweep<'a, S> {
 struct Bystanders<'a, S: System> {
     system: &'a S,
     folder: &'a Folder,
+    abort: &'a Abort,
     references: References,
     /// Session ids that are no strings, which the gateway never writes.
     odd_ids: HashSet<SessionId<'static>>,
     leaving: Vec<Leaving>,
     /// Where in `leaving` an id is.
     seen: HashMap<SessionId<'static>, usize>,
+    /// How many expired runs stay, since somebody is writing their transcripts.
+    locked: u64,
 }
 
 /// A session that goes and has transcripts. Most expired runs have none, and leave no trace here.
 struct Leaving {
     id: SessionId<'static>,
-    transcripts: Vec<PathBuf>,
+    transcripts: Vec<Transcript>,
 }
 
 impl<'a, S: System> Bystanders<'a, S> {
-    fn new(system: &'a S, folder: &'a Folder) -> Self {
+    fn new(system: &'a S, folder: &'a Folder, abort: &'a Abort) -> Self {
         Self {
             system,
             folder,
+            abort,
             references: References::new(folder),
             odd_ids: HashSet::new(),
             leaving: Vec::new(),
             seen: HashMap::new(),
+            locked: 0,
         }
     }
 
     /// One id removed several times counts once, with the last `sessionFile` that JavaScript does
     /// not take for false.
-    fn leaves(&mut self, run: &Run, transcripts: Vec<PathBuf>) {
+    fn leaves(&mut self, run: &Run, transcripts: Vec<Transcript>) {
         match self.seen.get(&run.session_id) {
             Some(&at) if run.session_file.is_some() => self.leaving[at].transcripts = transcripts,
             Some(_) => {}
@@ -408,7 +653,7 @@ impl<'a, S: System> Bystanders<'a, S> {
     }
 
     /// The transcripts of the removed runs that no entry which stays points at.
-    fn transcripts_that_go(self) -> Result<Vec<PathBuf>> {
+    fn transcripts_that_go(self) -> Result<Vec<Transcript>> {
         let referenced = self.references.settle()?;
         let mut going = Vec::new();
         for Leaving { id, transcripts } in self.leaving {
@@ -418,7 +663,7 @@ impl<'a, S: System> Bystanders<'a, S> {
             }
             let unreferenced = transcripts
                 .into_iter()
-                .filter(|it| !referenced.has_path(it));
+                .filter(|it| !referenced.has_path(&it.path));
             going.extend(unreferenced);
         }
         Ok(going)
@@ -431,7 +676,11 @@ impl<S: System> Judge for Bystanders<'_, S> {
     fn goes(&mut self, run: &Run) -> bool {
         let file = run.session_file.as_deref();
         let transcripts = self.folder.transcripts(run.session_id.text(), file);
-        if transcripts.iter().any(|it| is_locked(self.system, it)) {
+        if transcripts
+            .iter()
+            .any(|it| is_locked(self.system, &it.path))
+        {
+            self.locked += 1;
             return false;
         }
         self.leaves(run, transcripts);
@@ -452,7 +701,11 @@ impl<S: System> Judge for Bystanders<'_, S> {
     }
 
     fn restart(&mut self) {
-        *self = Self::new(self.system, self.folder);
+        *self = Self::new(self.system, self.folder, self.abort);
+    }
+
+    fn go_on(&self) -> Result<()> {
+        self.abort.check()
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use cron_session_reaper::abort::Abort;
 use cron_session_reaper::error::Error;
 use cron_session_reaper::store::rewrite::{Judge, Rewrite, Run, rewrite};
 use cron_session_reaper::store::scan::SessionId;
@@ -35,7 +36,14 @@ impl Store {
 
     fn survey(&self, buffer: usize) -> Result<Survey, Error> {
         let file = Os.open(&self.path).unwrap();
-        survey(&Os, &file, &self.path, CUTOFF_MS, &mut vec![0; buffer])
+        survey(
+            &Os,
+            &file,
+            &self.path,
+            CUTOFF_MS,
+            &mut vec![0; buffer],
+            &Abort::default(),
+        )
     }
 
     fn rewrite(&self, buffer: usize, judge: &mut Agreeing) -> Result<(Rewrite, Vec<u8>), Error> {
@@ -43,7 +51,7 @@ impl Store {
         let out_path = self.folder.path().join("out");
         let out = Os.create_new(&out_path).unwrap();
         let buffer = &mut vec![0; buffer];
-        let rewrite = rewrite(&Os, &file, &self.path, CUTOFF_MS, &out, judge, buffer);
+        let rewrite = rewrite(&Os, &file, &self.path, CUTOFF_MS, Some(&out), judge, buffer);
         let mut text = std::fs::read(&out_path).unwrap();
         std::fs::remove_file(&out_path).unwrap();
         rewrite.map(|rewrite| {
@@ -597,7 +605,15 @@ fn the_place_is_counted_in_lines_and_bytes() {
 fn what_cannot_be_read_is_reported_as_the_system_reports_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = Os.open(folder.path()).unwrap();
-    let error = survey(&Os, &file, folder.path(), CUTOFF_MS, &mut [0; 64]).unwrap_err();
+    let error = survey(
+        &Os,
+        &file,
+        folder.path(),
+        CUTOFF_MS,
+        &mut [0; 64],
+        &Abort::default(),
+    )
+    .unwrap_err();
     let Error::Io {
         operation: "read",
         path,
@@ -862,7 +878,7 @@ fn a_store_that_shrinks_meanwhile_ends_in_an_error() {
         &file,
         &store.path,
         CUTOFF_MS,
-        &out,
+        Some(&out),
         &mut judge,
         &mut [0; 16],
     );

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cron_session_reaper::report::{Fields, Level, Report};
+use cron_session_reaper::abort::Abort;
+use cron_session_reaper::report::{Entries, Fields, Level, Reason, Report, Size};
 use cron_session_reaper::retention::{self, Setting};
 use cron_session_reaper::store::memory::Memory;
-use cron_session_reaper::sweep::{self, Request};
+use cron_session_reaper::sweep::{self, Ageing, Options, Request};
 use cron_session_reaper::system::{Os, System};
+use cron_session_reaper::transcripts::Tally;
 use serde_json::Value;
 
 const HOUR: f64 = 3_600_000.0;
@@ -334,6 +336,50 @@ fn an_unchanged_store_is_not_read_again_and_a_changed_one_is() {
     assert_eq!(sweep_at(&gateway.store, &memory, day + 1.0).pruned, 1);
 }
 
+#[test]
+fn a_sweep_tells_what_it_found_and_what_it_did() {
+    let gateway = Gateway::new();
+    let before = gateway.text().len() as u64;
+    let report = sweep_once(&gateway.store);
+    let after = gateway.text().len() as u64;
+    assert_eq!(report.reason, None);
+    let entries = Entries {
+        seen: 2,
+        kept: 1,
+        locked: 0,
+    };
+    assert_eq!(report.entries, entries);
+    assert_eq!(report.transcripts, Tally { files: 1, bytes: 3 });
+    assert_eq!(report.size, Size { before, after });
+    assert_eq!(report.reclaimed(), before - after);
+    let times = report.times;
+    assert!(times.total >= times.surveying + times.waiting + times.holding);
+    assert_eq!(report.failure, None);
+}
+
+#[test]
+fn a_dry_run_tells_the_same_and_changes_nothing() {
+    let gateway = Gateway::new();
+    let old = gateway
+        .root
+        .join("x.jsonl.deleted.2026-01-20T12-00-00.000Z");
+    fs::write(old, "old").unwrap();
+    let before = tree(&gateway.root);
+    let (request, options) = (request(&gateway.store), Options::default());
+
+    let dry = sweep::dry_run(&Os, request, &options, &Memory::new());
+    assert_eq!(tree(&gateway.root), before);
+    assert_eq!((dry.swept, dry.reason), (false, Some(Reason::DryRun)));
+    assert!(dry.log.is_empty());
+
+    let swept = sweep_once(&gateway.store);
+    assert_eq!(swept.archives, Tally { files: 1, bytes: 3 });
+    let mut expected = swept.clone();
+    (expected.swept, expected.reason) = (dry.swept, dry.reason);
+    (expected.times, expected.log) = (dry.times, Vec::new());
+    assert_eq!(dry, expected);
+}
+
 /// What a sweep logs when it fails.
 fn failure(report: &Report) -> &str {
     assert!(!report.swept);
@@ -348,18 +394,31 @@ fn failure(report: &Report) -> &str {
     }
 }
 
-fn sweep_on(system: &impl System, store: &Path) -> Report {
-    let request = Request {
+fn request(store: &Path) -> Request<'_> {
+    Request {
         store,
         now_ms: NOW,
         retention_ms: 24.0 * HOUR,
-    };
-    sweep::sweep(system, request, &Memory::new())
+    }
+}
+
+fn sweep_on(system: &impl System, store: &Path) -> Report {
+    sweep::sweep(system, request(store), &Memory::new())
+}
+
+fn sweep_with(system: &impl System, store: &Path, options: &Options) -> Report {
+    let mut told = None;
+    let memory = Memory::new();
+    sweep::sweep_and_tell(system, request(store), options, &memory, |report| {
+        told = Some(report);
+    });
+    told.unwrap()
 }
 
 #[cfg(target_os = "linux")]
 mod when_something_goes_wrong {
     use std::io::ErrorKind;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::support::Faulty;
@@ -525,6 +584,92 @@ mod when_something_goes_wrong {
         );
         assert_eq!(gateway.text(), THIEFS);
         assert_eq!(gateway.names(), ["m.jsonl", "r.jsonl", "sessions.json"]);
+    }
+
+    /// A sweep that is told to stop at the `nth` of its system calls, and how many it made.
+    fn aborted_at(gateway: &Gateway, nth: u32) -> (Report, u32) {
+        let options = Options::default();
+        let abort: Abort = options.abort.clone();
+        let calls = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&calls);
+        let system = Faulty::new(move |_, _| {
+            if counted.fetch_add(1, Ordering::Relaxed) == nth {
+                abort.request();
+            }
+            None
+        });
+        let report = sweep_with(&system, &gateway.store, &options);
+        (report, calls.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn an_abort_at_any_call_leaves_all_as_it_was_or_comes_too_late() {
+        let (report, calls) = aborted_at(&Gateway::new(), u32::MAX);
+        assert_eq!(report.pruned, 1);
+        let mut too_late = 0;
+        for nth in 0..calls {
+            let gateway = Gateway::new();
+            let before = tree(&gateway.root);
+            let (report, _) = aborted_at(&gateway, nth);
+            if report.swept {
+                too_late += 1;
+                assert_eq!(report.pruned, 1, "{nth}");
+                assert_eq!(
+                    gateway.names(),
+                    ["m.jsonl", "r.jsonl.deleted.{STAMP}", "sessions.json"]
+                );
+                continue;
+            }
+            assert_eq!(too_late, 0, "the later the abort, the later");
+            assert_eq!(report.failure.unwrap().code, "ABORT_ERR", "{nth}");
+            assert_eq!((report.pruned, report.log), (0, Vec::new()));
+            assert_eq!(tree(&gateway.root), before, "{nth}");
+            assert_eq!(sweep_once(&gateway.store).pruned, 1, "{nth}");
+        }
+        // The commit is the smaller part of it.
+        assert!((1..calls / 2).contains(&too_late), "{too_late} of {calls}");
+    }
+
+    #[test]
+    fn an_abort_ends_the_wait_for_the_lock() {
+        let gateway = Gateway::new();
+        let lock = gateway.root.join("sessions.json.lock");
+        let pid = std::process::id();
+        let held = format!(r#"{{"pid":{pid},"createdAt":"2999-01-01T00:00:00.000Z"}}"#);
+        fs::write(&lock, held).unwrap();
+        let before = tree(&gateway.root);
+        let options = Options::default();
+        let abort = options.abort.clone();
+        let looks = AtomicU32::new(0);
+        let system = Faulty::new(move |name, path| {
+            let is_look = name == "open_no_follow" && path == lock;
+            if is_look && looks.fetch_add(1, Ordering::Relaxed) == 10 {
+                abort.request();
+            }
+            None
+        });
+        let report = sweep_with(&system, &gateway.store, &options);
+        assert_eq!(report.failure.unwrap().code, "ABORT_ERR");
+        assert_eq!(tree(&gateway.root), before);
+    }
+
+    #[test]
+    fn a_dry_run_makes_no_call_that_could_change_anything() {
+        let gateway = Gateway::new();
+        let temp = "sessions.json.3ab3ddeb-5fc7-4d35-adf6-d83c0627287f.tmp";
+        fs::write(gateway.root.join(temp), "").unwrap();
+        let system = Faulty::new(|name, path| {
+            let looks = ["open", "stat", "stat_open", "read_at", "canonicalize"];
+            assert!(looks.contains(&name), "{name} {}", path.display());
+            None
+        });
+        let options = Options {
+            ageing: Ageing::After(0.0),
+            ..Options::default()
+        };
+        let request = request(&gateway.store);
+        let report = sweep::dry_run(&system, request, &options, &Memory::new());
+        assert_eq!(report.pruned, 1);
     }
 
     #[test]

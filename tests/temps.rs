@@ -69,6 +69,16 @@ impl Store {
             .unwrap()
     }
 
+    /// What would become of them, told without doing it.
+    fn count_dead(&self) -> Temps {
+        let before = self.tree.all();
+        let lock = self.tree.at("sessions.json.lock");
+        let suspects = temps::find(&self.path(), &lock).unwrap();
+        let temps = suspects.count_dead(&Os).unwrap();
+        assert_eq!(self.tree.all(), before);
+        temps
+    }
+
     fn has_any(&self) -> bool {
         let lock = self.tree.at("sessions.json.lock");
         temps::find(&self.path(), &lock).unwrap().any_native()
@@ -81,7 +91,9 @@ impl Store {
             let name = path.strip_prefix(self.tree.root()).unwrap();
             assert!(expected.remove(name.to_str().unwrap()).is_some());
         }
+        let told = self.count_dead();
         let temps = self.remove_dead(&Os);
+        assert_eq!(told, temps);
         assert!(
             self.tree.all() == expected,
             "{:#?}",
@@ -94,6 +106,8 @@ impl Store {
     /// This one is kept under another name, contents and all, and for good.
     fn assert_keeps(&self, temp: &Path) {
         let contents = fs::read(temp).unwrap();
+        let told = self.count_dead();
+        assert_eq!(told.kept, [(temp.to_owned(), temp.to_owned())]);
         let temps = self.remove_dead(&Os);
         let [(from, to)] = &temps.kept[..] else {
             panic!("{temps:?}");

@@ -8,13 +8,14 @@ mod support;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use cron_session_reaper::error::Error;
 use cron_session_reaper::system::Os;
-use cron_session_reaper::transcripts::archive::{Archive, remove_expired};
-use cron_session_reaper::transcripts::locate::{Folder, References};
+use cron_session_reaper::transcripts::Tally;
+use cron_session_reaper::transcripts::archive::{Archive, count_expired, remove_expired};
+use cron_session_reaper::transcripts::locate::{Folder, References, Transcript};
 use support::{Faulty, Tree};
 
 /// 2026-03-01T12:00:00.000Z
@@ -91,6 +92,10 @@ fn rooted(tree: &Tree, session_file: Option<&str>) -> Option<String> {
     session_file.map(|file| file.replace("{ROOT}", tree.root().to_str().unwrap()))
 }
 
+fn paths(transcripts: Vec<Transcript>) -> Vec<PathBuf> {
+    transcripts.into_iter().map(|it| it.path).collect()
+}
+
 /// Lays out the tree anew for each case, archives, and compares everything in it.
 fn assert_moves(cases: &[Case<'_>]) {
     for (session_id, session_file, moved) in cases {
@@ -100,7 +105,7 @@ fn assert_moves(cases: &[Case<'_>]) {
         let session_file = rooted(&tree, *session_file);
         let mut archive = Archive::new(&Os);
         for transcript in folder.transcripts(*session_id, session_file.as_deref()) {
-            archive.add(&transcript, NOON);
+            archive.add(&transcript.path, NOON);
         }
         for path in *moved {
             let file = expected.remove(*path).expect("it was there before");
@@ -310,7 +315,7 @@ fn the_session_file_comes_before_the_file_of_the_id() {
     let tree = odd_tree();
     let folder = Folder::of(&tree.at("store/sessions.json")).unwrap();
     assert_eq!(
-        folder.transcripts(Some("a"), Some("b.jsonl")),
+        paths(folder.transcripts(Some("a"), Some("b.jsonl"))),
         [tree.at("store/b.jsonl"), tree.at("store/a.jsonl")]
     );
 }
@@ -322,7 +327,7 @@ fn a_folder_that_is_a_link_is_known_by_both_its_names() {
     let folder = Folder::of(&tree.at("alias/sub/../sessions.json")).unwrap();
     assert_eq!(folder.path(), tree.at("alias"));
     assert_eq!(folder.real(), tree.at("store"));
-    let file = |path: &str| folder.transcripts(None, tree.at(path).to_str());
+    let file = |path: &str| paths(folder.transcripts(None, tree.at(path).to_str()));
     assert_eq!(file("alias/a.jsonl"), [tree.at("store/a.jsonl")]);
     assert_eq!(file("store/a.jsonl"), [tree.at("store/a.jsonl")]);
     assert_eq!(file("outside/store/a.jsonl"), [tree.at("store/a.jsonl")]);
@@ -370,7 +375,7 @@ fn a_folder_that_cannot_be_entered_hides_its_files_from_the_sweep() {
     let folder = Folder::of(&tree.at("store/sessions.json")).unwrap();
     let found = folder.transcripts(Some("a"), Some("sub/c.jsonl"));
     fs::set_permissions(&sub, fs::Permissions::from_mode(0o700)).unwrap();
-    assert_eq!(found, [tree.at("store/a.jsonl")]);
+    assert_eq!(paths(found), [tree.at("store/a.jsonl")]);
 }
 
 #[test]
@@ -701,7 +706,15 @@ fn archives_are_deleted_once_their_stamp_is_before_the_cutoff() {
 
     let removed = remove_expired(&Os, tree.root(), 1_772_366_400_000.0).unwrap();
     assert_eq!(tree.all(), expected);
-    assert_eq!(removed, expired.len() as u64);
+    // Each holds its own name.
+    let bytes = expired.iter().map(|name| name.len()).sum::<usize>();
+    assert_eq!(
+        removed,
+        Tally {
+            files: expired.len() as u64,
+            bytes: bytes as u64
+        }
+    );
 }
 
 #[test]
@@ -715,8 +728,10 @@ fn an_archive_exactly_as_old_as_the_retention_stays() {
         (1_772_366_400_000.0, 0),
         (1_772_366_400_000.25, 1),
     ] {
+        let told = count_expired(tree.root(), cutoff).unwrap();
         let count = remove_expired(&Os, tree.root(), cutoff).unwrap();
-        assert_eq!(count, removed, "{cutoff}");
+        assert_eq!(count.files, removed, "{cutoff}");
+        assert_eq!(told, count, "{cutoff}");
     }
 }
 
@@ -731,7 +746,9 @@ fn an_archive_that_cannot_be_deleted_stops_no_other() {
         is_stuck.then_some(ErrorKind::PermissionDenied)
     });
     assert_eq!(
-        remove_expired(&stuck, tree.root(), f64::INFINITY).unwrap(),
+        remove_expired(&stuck, tree.root(), f64::INFINITY)
+            .unwrap()
+            .files,
         2
     );
     assert_eq!(tree.all().len(), 1);
@@ -740,7 +757,8 @@ fn an_archive_that_cannot_be_deleted_stops_no_other() {
 #[test]
 fn a_folder_that_cannot_be_listed_is_an_error_and_a_missing_one_is_empty() {
     let tree = Tree::new();
-    assert_eq!(remove_expired(&Os, &tree.at("gone"), 0.0).unwrap(), 0);
+    let none = remove_expired(&Os, &tree.at("gone"), 0.0).unwrap();
+    assert_eq!(none, Tally::default());
     let too_long = tree.at(&"x".repeat(300));
     let error = remove_expired(&Os, &too_long, 0.0).unwrap_err().to_string();
     let start = format!("cannot list {}: ", too_long.display());
@@ -783,7 +801,7 @@ fn what_a_file_costs() {
     per_file("locate", FILES, started);
     let started = Instant::now();
     let mut archive = Archive::new(&Os);
-    for path in &found {
+    for Transcript { path, .. } in &found {
         assert!(!references.has_path(path) && archive.add(path, NOON));
     }
     per_file("archive", FILES, started);
@@ -798,5 +816,5 @@ fn what_a_file_costs() {
     let started = Instant::now();
     let removed = remove_expired(&Os, tree.root(), f64::INFINITY).unwrap();
     per_file("remove expired", ARCHIVES, started);
-    assert_eq!(removed, u64::from(ARCHIVES));
+    assert_eq!(removed.files, u64::from(ARCHIVES));
 }

@@ -7,4 +7,7 @@ export const result: Promise<reaper.ReaperResult> = reaper.sweepCronRunSessions(
   sessionStorePath: "sessions.json",
   log: console,
 });
+export const report: Promise<reaper.SweepReport> = reaper.sweepSessionStore({
+  sessionStorePath: "sessions.json",
+});
 reaper.resetReaperThrottle();

@@ -1,4 +1,4 @@
-// Each may stand where the other is expected: the functions, and every type on its own.
+// Each may stand where the other is expected: the functions that both have, and every type on its own.
 
 import * as reaper from "cron-session-reaper";
 import type {
@@ -11,7 +11,7 @@ import type {
 export const oursForTheirs: GatewayReaper = reaper;
 
 declare const theirs: GatewayReaper;
-export const theirsForOurs: typeof reaper = theirs;
+export const theirsForOurs: Pick<typeof reaper, keyof GatewayReaper> = theirs;
 
 declare const theirConfig: GatewayCronConfig;
 declare const theirLogger: GatewayLogger;

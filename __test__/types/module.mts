@@ -4,8 +4,13 @@ import {
   type ReaperResult,
   resetReaperThrottle,
   resolveRetentionMs,
+  type SweepError,
+  type SweepOptions,
   type SweepParams,
+  type SweepReport,
+  type SweepWarning,
   sweepCronRunSessions,
+  sweepSessionStore,
 } from "cron-session-reaper";
 
 const params: SweepParams = {
@@ -20,4 +25,37 @@ const { swept, pruned }: { swept: boolean; pruned: number } = result;
 const retention: number | null = resolveRetentionMs({ sessionRetention: false });
 resetReaperThrottle();
 
-export { pruned, retention, swept };
+const options: SweepOptions = {
+  ...params,
+  dryRun: true,
+  archiveRetention: "30d",
+  signal: AbortSignal.timeout(1_000),
+};
+// What the drop-in takes is enough; so is a path.
+const reports: SweepReport[] = [
+  await sweepSessionStore(options),
+  await sweepSessionStore(params),
+  await sweepSessionStore({ sessionStorePath: "sessions.json", archiveRetention: false }),
+];
+const reclaimed: number[] = reports.map(({ bytes }) => bytes.reclaimed);
+const kept: string[] = reports.flatMap(({ temps }) => temps.kept);
+const warnings: SweepWarning[] = reports.flatMap((report) => report.warnings);
+const place = ({ path, line, column }: SweepError): string =>
+  `${path ?? "?"}:${line ?? 0}:${column ?? 0}`;
+// Every reason there is, and no other.
+const why = ({ reason }: SweepReport): string => {
+  switch (reason) {
+    case null:
+    case "throttled":
+    case "disabled":
+    case "no-store":
+    case "unchanged":
+    case "nothing-expired":
+    case "dry-run":
+      return reason ?? "swept";
+    default:
+      return reason satisfies never;
+  }
+};
+
+export { kept, place, pruned, reclaimed, retention, swept, warnings, why };

@@ -33,6 +33,20 @@ reaper.resolveRetentionMs().toFixed();
 reaper.sweepCronRunSessions({ sessionStorePath, log }).pruned;
 // @ts-expect-error: resetReaperThrottle takes nothing
 reaper.resetReaperThrottle("sessions.json");
+// @ts-expect-error: no options
+reaper.sweepSessionStore();
+// @ts-expect-error: no path
+reaper.sweepSessionStore({ dryRun: true });
+// @ts-expect-error: a retention of archives in milliseconds
+reaper.sweepSessionStore({ sessionStorePath, archiveRetention: 3_600_000 });
+// @ts-expect-error: true is no retention of archives
+reaper.sweepSessionStore({ sessionStorePath, archiveRetention: true });
+// @ts-expect-error: a controller in place of its signal
+reaper.sweepSessionStore({ sessionStorePath, signal: new AbortController() });
+// @ts-expect-error: the drop-in knows no dry run
+reaper.sweepCronRunSessions({ sessionStorePath, log, dryRun: true });
+// @ts-expect-error: the result is a promise
+reaper.sweepSessionStore({ sessionStorePath }).pruned;
 // @ts-expect-error: the binding's own function is not exported
 reaper.sweep;
 // @ts-expect-error: the binding is no entry point

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::path::Path;
 
+use cron_session_reaper::abort::Abort;
 use cron_session_reaper::session_key::is_cron_run;
 use cron_session_reaper::store::rewrite::{Judge, Run, rewrite};
 use cron_session_reaper::store::scan::{Entry, Key, Scanner, SessionId, Visitor};
@@ -37,8 +38,8 @@ fuzz_target!(|data: &[u8]| {
     let given = if mistaken { cutoff + 1.0 } else { cutoff };
     let mut buffer = vec![0; size];
     let mut hears = Hears::default();
-    let surveyed = survey(&Os, &store, path, cutoff, &mut buffer);
-    let result = rewrite(&Os, &store, path, given, &out, &mut hears, &mut buffer);
+    let surveyed = survey(&Os, &store, path, cutoff, &mut buffer, &Abort::default());
+    let result = rewrite(&Os, &store, path, given, Some(&out), &mut hears, &mut buffer);
     assert_eq!(result.is_ok(), model::is_valid(text));
     let Ok(result) = result else {
         return;

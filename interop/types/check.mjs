@@ -21,7 +21,7 @@ type OurParams = Parameters<typeof ours.sweepCronRunSessions>[0];
 export const resolved: [IsAny<TheirParams>, IsAny<NonNullable<TheirParams["cronConfig"]>>, IsAny<TheirParams["log"]>, IsAny<OurParams>] = [false, false, false, false];
 
 export const asTheirs: typeof theirs = ours;
-export const asOurs: typeof ours = theirs;
+export const asOurs: Pick<typeof ours, "sweepCronRunSessions" | "resolveRetentionMs" | "resetReaperThrottle"> = theirs;
 export const theirParams = (params: TheirParams): OurParams => params;
 export const ourParams = (params: OurParams): TheirParams => params;
 type OurResult = import("OURS").ReaperResult;

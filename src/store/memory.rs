@@ -17,6 +17,7 @@ pub struct Memory {
 #[derive(Debug, Clone, Copy)]
 struct Surveyed {
     store: Stat,
+    entries: u64,
     earliest_ms: f64,
 }
 
@@ -40,16 +41,17 @@ impl Memory {
     }
 
     /// Is the store the one that was surveyed last, with nothing in it that expired before
-    /// `cutoff_ms`?
+    /// `cutoff_ms`? Then this is how many entries it has.
     #[must_use]
-    pub fn nothing_due(&self, path: &Path, store: &Stat, cutoff_ms: f64) -> bool {
+    pub fn nothing_due(&self, path: &Path, store: &Stat, cutoff_ms: f64) -> Option<u64> {
         self.surveys()
             .get(path)
-            .is_some_and(|surveyed| surveyed.store == *store && !surveyed.is_due(cutoff_ms))
+            .filter(|surveyed| surveyed.store == *store && !surveyed.is_due(cutoff_ms))
+            .map(|surveyed| surveyed.entries)
     }
 
-    /// Remembers a survey: the store as it was when it was read, and the smallest `updatedAt` of
-    /// the runs in it, in milliseconds (infinite if it holds none).
+    /// Remembers a survey: the store as it was when it was read, how many entries it has, and the
+    /// smallest `updatedAt` of the runs in it, in milliseconds (infinite if it holds none).
     ///
     /// `changed` is when it last changed and `read_at` when reading it began. If the two are too
     /// close to tell apart, a later change could bear the same stamp, so nothing is remembered.
@@ -57,6 +59,7 @@ impl Memory {
         &self,
         path: &Path,
         store: &Stat,
+        entries: u64,
         earliest_ms: f64,
         changed: i128,
         read_at: SystemTime,
@@ -65,22 +68,18 @@ impl Memory {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_nanos());
         let settled = changed + i128::try_from(granularity(changed).as_nanos()).unwrap_or(0);
-        if i128::try_from(read_at).unwrap_or(0) <= settled {
-            // Still known, so that the first survey after a start is not taken to be now.
-            self.surveys().insert(
-                path.to_owned(),
-                Surveyed {
-                    store: *store,
-                    earliest_ms: f64::NEG_INFINITY,
-                },
-            );
-            return;
-        }
+        let is_settled = i128::try_from(read_at).unwrap_or(0) > settled;
         self.surveys().insert(
             path.to_owned(),
             Surveyed {
                 store: *store,
-                earliest_ms,
+                entries,
+                // Known in any case, so that the first survey after a start is not taken to be now.
+                earliest_ms: if is_settled {
+                    earliest_ms
+                } else {
+                    f64::NEG_INFINITY
+                },
             },
         );
     }
@@ -131,50 +130,50 @@ mod tests {
     fn surveyed(ctime: i128, earliest_ms: f64, read_at: i128) -> (Memory, Stat) {
         let memory = Memory::new();
         let store = store(ctime);
-        memory.remember(Path::new("/s"), &store, earliest_ms, ctime, at(read_at));
+        memory.remember(Path::new("/s"), &store, 7, earliest_ms, ctime, at(read_at));
         (memory, store)
     }
 
     #[test]
     fn an_unchanged_store_with_nothing_due_is_remembered() {
         let (memory, store) = surveyed(100 * SECOND + 1, 5000.0, 200 * SECOND);
-        assert!(memory.nothing_due(Path::new("/s"), &store, 4999.0));
-        assert!(memory.nothing_due(Path::new("/s"), &store, 5000.0));
-        assert!(!memory.nothing_due(Path::new("/s"), &store, 5000.5));
-        assert!(!memory.nothing_due(Path::new("/other"), &store, 0.0));
+        assert_eq!(memory.nothing_due(Path::new("/s"), &store, 4999.0), Some(7));
+        assert_eq!(memory.nothing_due(Path::new("/s"), &store, 5000.0), Some(7));
+        assert_eq!(memory.nothing_due(Path::new("/s"), &store, 5000.5), None);
+        assert_eq!(memory.nothing_due(Path::new("/other"), &store, 0.0), None);
     }
 
     #[test]
     fn any_difference_in_the_file_counts_even_at_the_same_size_and_time() {
         let (memory, store) = surveyed(100 * SECOND + 1, f64::INFINITY, 200 * SECOND);
-        assert!(memory.nothing_due(Path::new("/s"), &store, 0.0));
+        assert_eq!(memory.nothing_due(Path::new("/s"), &store, 0.0), Some(7));
         let ctime = Stat {
             ctime: store.ctime + 1,
             ..store
         };
         let inode = Stat { ino: 9, ..store };
-        assert!(!memory.nothing_due(Path::new("/s"), &ctime, 0.0));
-        assert!(!memory.nothing_due(Path::new("/s"), &inode, 0.0));
+        assert_eq!(memory.nothing_due(Path::new("/s"), &ctime, 0.0), None);
+        assert_eq!(memory.nothing_due(Path::new("/s"), &inode, 0.0), None);
     }
 
     #[test]
     fn a_store_read_within_a_tick_of_its_last_change_is_read_again() {
         let (memory, store) = surveyed(100 * SECOND + 1, f64::INFINITY, 100 * SECOND + 9_000_000);
-        assert!(!memory.nothing_due(Path::new("/s"), &store, 0.0));
+        assert_eq!(memory.nothing_due(Path::new("/s"), &store, 0.0), None);
         assert!(memory.knows(Path::new("/s")));
     }
 
     #[test]
     fn whole_second_stamps_need_two_seconds() {
         let (memory, store) = surveyed(100 * SECOND, f64::INFINITY, 102 * SECOND);
-        assert!(!memory.nothing_due(Path::new("/s"), &store, 0.0));
+        assert_eq!(memory.nothing_due(Path::new("/s"), &store, 0.0), None);
         let (memory, store) = self::surveyed(100 * SECOND, f64::INFINITY, 103 * SECOND);
-        assert!(memory.nothing_due(Path::new("/s"), &store, 0.0));
+        assert_eq!(memory.nothing_due(Path::new("/s"), &store, 0.0), Some(7));
     }
 
     #[test]
     fn a_store_from_the_future_is_never_trusted() {
         let (memory, store) = surveyed(300 * SECOND + 1, f64::INFINITY, 200 * SECOND);
-        assert!(!memory.nothing_due(Path::new("/s"), &store, 0.0));
+        assert_eq!(memory.nothing_due(Path::new("/s"), &store, 0.0), None);
     }
 }

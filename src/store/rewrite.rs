@@ -58,6 +58,14 @@ pub trait Judge {
 
     /// Forget everything: the pass begins again.
     fn restart(&mut self);
+
+    /// Asked before each read of the store.
+    ///
+    /// # Errors
+    /// Ends the rewrite, which fails with it.
+    fn go_on(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What was written.
@@ -65,9 +73,12 @@ pub trait Judge {
 pub struct Rewrite {
     /// How many entries the store had, as they stood in the file.
     pub entries: u64,
+    /// How many of them stay. One less for each that was removed, two for one whose key stands
+    /// twice.
+    pub kept: u64,
     /// How many runs went: those that [`Judge::goes`] agreed to.
     pub removed: u64,
-    /// How many bytes were written.
+    /// How many bytes were written, or would have been.
     pub bytes: u64,
     /// The smallest `updatedAt` of a run that stays, in milliseconds since 1970; infinite if there
     /// is none. Those that [`Judge::goes`] had stay are among them.
@@ -77,15 +88,15 @@ pub struct Rewrite {
 /// Reads the store `source` from its start, to its end, and writes what stays to `out`, from its
 /// start: all but the runs whose `updatedAt` is less than `cutoff_ms`, milliseconds since 1970, if
 /// `judge` agrees. `path` is the store's, for errors; `buffer` is what one read may fill, and must
-/// not be empty. Nothing is synced.
+/// not be empty. Nothing is synced. Without `out` nothing is written either: it only counts.
 ///
 /// If the store changes meanwhile, what was written is worth nothing: whoever commits it must
 /// look.
 ///
 /// # Errors
 /// [`Error::Json`](crate::error::Error::Json) if the store is no JSON object,
-/// [`Error::Io`](crate::error::Error::Io) if reading or writing fails. What `out` holds then is
-/// worth nothing.
+/// [`Error::Io`](crate::error::Error::Io) if reading or writing fails, and what
+/// [`Judge::go_on`] says. What `out` holds then is worth nothing.
 ///
 /// ```
 /// use cron_session_reaper::store::rewrite::{Judge, Run, rewrite};
@@ -107,7 +118,7 @@ pub struct Rewrite {
 /// let store = Os.open(&path)?;
 /// let out = Os.create_new(&folder.path().join("new.json"))?;
 /// let mut buffer = vec![0; 256 << 10];
-/// let rewrite = rewrite(&Os, &store, &path, 6.0, &out, &mut Agree, &mut buffer)?;
+/// let rewrite = rewrite(&Os, &store, &path, 6.0, Some(&out), &mut Agree, &mut buffer)?;
 /// assert_eq!(rewrite.removed, 1);
 /// assert_eq!(std::fs::read_to_string(folder.path().join("new.json"))?, r#"{ "a": 1}"#);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -117,7 +128,7 @@ pub fn rewrite<S: System>(
     source: &S::File,
     path: &Path,
     cutoff_ms: f64,
-    out: &S::File,
+    out: Option<&S::File>,
     judge: &mut impl Judge,
     buffer: &mut [u8],
 ) -> Result<Rewrite> {
@@ -144,11 +155,15 @@ pub fn rewrite<S: System>(
         last: HashMap::new(),
     };
     let mut reading = Reading::new(system, source, path, buffer);
-    while reading.next(&mut doubles)?.is_some() {}
+    while reading.next(&mut doubles)?.is_some() {
+        judge.go_on()?;
+    }
     let last = doubles.last;
 
     judge.restart();
-    system.truncate(out).context("rewrite", path)?;
+    if let Some(out) = out {
+        system.truncate(out).context("rewrite", path)?;
+    }
     copy.written = 0;
     copy.written_back = 0;
     let mut sort = Sort::new(cutoff_ms, judge);
@@ -168,6 +183,7 @@ struct Sort<'a, J> {
     is_run: bool,
     cut: Cut,
     entries: u64,
+    kept: u64,
     removed: u64,
     earliest: f64,
 }
@@ -218,6 +234,7 @@ impl<'a, J: Judge> Sort<'a, J> {
             is_run: false,
             cut: Cut::default(),
             entries: 0,
+            kept: 0,
             removed: 0,
             earliest: f64::INFINITY,
         }
@@ -297,6 +314,7 @@ impl<J: Judge> Visitor for Sort<'_, J> {
             Some(stays) => stays,
             None => self.decide(Facts::of(entry, self.is_run)),
         };
+        self.kept += u64::from(stays);
         self.cut.end(end, stays);
     }
 
@@ -454,7 +472,8 @@ struct Copy<'a, S: System> {
     system: &'a S,
     source: &'a S::File,
     path: &'a Path,
-    out: &'a S::File,
+    /// Where to, if it is to be written and not only counted.
+    out: Option<&'a S::File>,
     /// How many bytes, and how many of these are on their way to the disk.
     written: u64,
     written_back: u64,
@@ -469,11 +488,14 @@ impl<S: System> Copy<'_, S> {
         buffer: &mut [u8],
     ) -> Result<Rewrite> {
         let mut reading = Reading::new(self.system, self.source, self.path, buffer);
+        sort.judge.go_on()?;
         while let Some(mut chunk) = reading.next(&mut sort)? {
             self.write(sort.cut.up_to(chunk.end()), &mut chunk)?;
+            sort.judge.go_on()?;
         }
         Ok(Rewrite {
             entries: sort.entries,
+            kept: sort.kept,
             removed: sort.removed,
             bytes: self.written,
             earliest: sort.earliest,
@@ -507,6 +529,10 @@ impl<S: System> Copy<'_, S> {
 
     /// Writes a range of the source that is no longer in memory.
     fn write_again(&mut self, range: Range<u64>) -> Result<()> {
+        if self.out.is_none() {
+            self.written += range.end - range.start;
+            return Ok(());
+        }
         let mut again = std::mem::replace(&mut self.again, Buffer::new(0));
         let mut offset = range.start;
         while offset < range.end {
@@ -533,14 +559,18 @@ impl<S: System> Copy<'_, S> {
         if bytes.is_empty() {
             return Ok(());
         }
+        let Some(out) = self.out else {
+            self.written += bytes.len() as u64;
+            return Ok(());
+        };
         self.system
-            .write_all_at(self.out, bytes, self.written)
+            .write_all_at(out, bytes, self.written)
             .context("rewrite", self.path)?;
         self.written += bytes.len() as u64;
         let waiting = self.written - self.written_back;
         if waiting >= WRITE_BACK {
             self.system
-                .start_write_back(self.out, self.written_back, waiting);
+                .start_write_back(out, self.written_back, waiting);
             self.written_back = self.written;
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::abort::Abort;
 use crate::error::Result;
 use crate::system::System;
 
@@ -26,16 +27,19 @@ pub enum Survey {
 }
 
 /// Reads the store from its start and says whether a run's `updatedAt` is less than `cutoff_ms`,
-/// milliseconds since 1970. `buffer` is what one read may fill; it must not be empty.
+/// milliseconds since 1970. `buffer` is what one read may fill; it must not be empty. Between two
+/// reads it may be told to `abort`.
 ///
 /// Memory does not grow with the store. If the file changes meanwhile, the answer is one for some
 /// mixture of its states, or an error: whoever acts on it must look whether it changed.
 ///
 /// # Errors
 /// [`Error::Io`](crate::error::Error::Io) if it cannot be read,
-/// [`Error::Json`](crate::error::Error::Json) if it is no JSON object.
+/// [`Error::Json`](crate::error::Error::Json) if it is no JSON object,
+/// [`Error::Aborted`](crate::error::Error::Aborted).
 ///
 /// ```
+/// use cron_session_reaper::abort::Abort;
 /// use cron_session_reaper::store::survey::{Survey, survey};
 /// use cron_session_reaper::system::{Os, System};
 ///
@@ -44,9 +48,10 @@ pub enum Survey {
 /// std::fs::write(&path, r#"{"agent:main:cron:nightly:run:7": {"updatedAt": 5000}}"#)?;
 /// let store = Os.open(&path)?;
 /// let mut buffer = vec![0; 256 << 10];
-/// assert_eq!(survey(&Os, &store, &path, 5001.0, &mut buffer)?, Survey::Due);
+/// let abort = Abort::default();
+/// assert_eq!(survey(&Os, &store, &path, 5001.0, &mut buffer, &abort)?, Survey::Due);
 /// assert_eq!(
-///     survey(&Os, &store, &path, 5000.0, &mut buffer)?,
+///     survey(&Os, &store, &path, 5000.0, &mut buffer, &abort)?,
 ///     Survey::NothingDue { entries: 1, earliest: 5000.0 }
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -57,16 +62,19 @@ pub fn survey<S: System>(
     path: &Path,
     cutoff_ms: f64,
     buffer: &mut [u8],
+    abort: &Abort,
 ) -> Result<Survey> {
     let mut look = Look {
         entries: 0,
         earliest: f64::INFINITY,
     };
     let mut reading = Reading::new(system, file, path, buffer);
+    abort.check()?;
     while reading.next(&mut look)?.is_some() {
         if look.earliest < cutoff_ms {
             return Ok(Survey::Due);
         }
+        abort.check()?;
     }
     Ok(Survey::NothingDue {
         entries: look.entries,

@@ -156,17 +156,32 @@ impl Suspects {
     /// # Errors
     /// If the store cannot be looked at.
     pub fn remove_dead<S: System>(&self, system: &S) -> Result<Temps> {
+        self.judge(system, Sentence::CarriedOut)
+    }
+
+    /// What [`remove_dead`](Self::remove_dead) would do now, as far as can be told without the
+    /// lock. What would be kept is told to be where it stands.
+    ///
+    /// # Errors
+    /// If the store cannot be looked at.
+    pub fn count_dead<S: System>(&self, system: &S) -> Result<Temps> {
+        self.judge(system, Sentence::Counted)
+    }
+
+    fn judge<S: System>(&self, system: &S, sentence: Sentence) -> Result<Temps> {
         let mut temps = Temps::default();
         if self.temps.is_empty() && self.lock_temps.is_empty() {
             return Ok(temps);
         }
+        let store = match system.stat(&self.store) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            stat => Some(stat.context("look at", &self.store)?),
+        };
         let judge = Judge {
             system,
-            store: match system.stat(&self.store) {
-                Err(error) if error.kind() == ErrorKind::NotFound => None,
-                stat => Some(stat.context("look at", &self.store)?),
-            },
+            store,
             path: &self.store,
+            sentence,
         };
         // Best effort: what cannot be judged or removed now is tried again at the next sweep.
         for (path, temp) in &self.temps {
@@ -283,12 +298,20 @@ enum Verdict {
     Keep,
 }
 
+/// What is done with a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sentence {
+    CarriedOut,
+    Counted,
+}
+
 /// Judges the temp files of one store.
 struct Judge<'s, S> {
     system: &'s S,
     /// The store as it stands, if there is one.
     store: Option<Stat>,
     path: &'s Path,
+    sentence: Sentence,
 }
 
 impl<S: System> Judge<'_, S> {
@@ -388,7 +411,9 @@ impl<S: System> Judge<'_, S> {
     }
 
     fn remove(&self, path: &Path, stat: &Stat, temps: &mut Temps) -> io::Result<()> {
-        self.system.unlink(path)?;
+        if self.sentence == Sentence::CarriedOut {
+            self.system.unlink(path)?;
+        }
         temps.removed += 1;
         temps.bytes += stat.size;
         Ok(())
@@ -396,6 +421,10 @@ impl<S: System> Judge<'_, S> {
 
     /// Renames it to `<store>.kept.<stamp>`, never over a file that is already there.
     fn keep(&self, path: &Path, temps: &mut Temps) -> io::Result<()> {
+        if self.sentence == Sentence::Counted {
+            temps.kept.push((path.to_owned(), path.to_owned()));
+            return Ok(());
+        }
         let now = self.system.now().duration_since(UNIX_EPOCH);
         let now_ms = now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(0));
         for stamp_ms in now_ms..now_ms.saturating_add(STAMPS_TRIED) {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Context, Result};
 use crate::js;
 use crate::system::{System, rename_to_vacant};
+use crate::transcripts::Tally;
 
 const INFIX: &str = ".deleted.";
 
@@ -186,8 +187,8 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 /// Deletes the archives in `folder` whose stamp is before `cutoff_ms`, in milliseconds since 1970
-/// (with fractions, as `now - retention` is in JavaScript), and says how many. A missing folder
-/// has none.
+/// (with fractions, as `now - retention` is in JavaScript), and says how many and of what size. A
+/// missing folder has none.
 ///
 /// An archive is a regular file whose name, after the last `.deleted.` in it, is nothing but a
 /// stamp of the form that the gateway writes, milliseconds optional. Subfolders are not searched.
@@ -204,37 +205,60 @@ fn is_missing(error: &io::Error) -> bool {
 /// let sessions = tempfile::tempdir()?;
 /// std::fs::write(sessions.path().join("a.jsonl.deleted.2026-03-01T12-00-00.000Z"), "")?;
 ///
-/// assert_eq!(remove_expired(&Os, sessions.path(), 1_772_366_400_000.0)?, 0);
-/// assert_eq!(remove_expired(&Os, sessions.path(), 1_772_366_400_000.5)?, 1);
+/// assert_eq!(remove_expired(&Os, sessions.path(), 1_772_366_400_000.0)?.files, 0);
+/// assert_eq!(remove_expired(&Os, sessions.path(), 1_772_366_400_000.5)?.files, 1);
 /// # Ok(()) }
 /// ```
-pub fn remove_expired<S: System>(system: &S, folder: &Path, cutoff_ms: f64) -> Result<u64> {
+pub fn remove_expired<S: System>(system: &S, folder: &Path, cutoff_ms: f64) -> Result<Tally> {
+    each_expired(folder, cutoff_ms, |archive| system.unlink(archive).is_ok())
+}
+
+/// What [`remove_expired`] would delete now.
+///
+/// # Errors
+/// If the folder cannot be listed.
+pub fn count_expired(folder: &Path, cutoff_ms: f64) -> Result<Tally> {
+    each_expired(folder, cutoff_ms, |_| true)
+}
+
+/// Counts the expired archives for which `goes` says so.
+fn each_expired(
+    folder: &Path,
+    cutoff_ms: f64,
+    mut goes: impl FnMut(&Path) -> bool,
+) -> Result<Tally> {
+    let mut tally = Tally::default();
     let entries = match fs::read_dir(folder) {
-        Err(error) if is_missing(&error) => return Ok(0),
+        Err(error) if is_missing(&error) => return Ok(tally),
         entries => entries.context("list", folder)?,
     };
-    let mut removed = 0;
     for entry in entries {
         let entry = entry.context("list", folder)?;
-        let is_expired = stamp_of(&entry.file_name()).is_some_and(|stamp| stamp < cutoff_ms);
-        // The listing itself tells the kind on every common file system: no stat for each.
-        if is_expired
-            && entry.file_type().is_ok_and(|kind| kind.is_file())
-            && system.unlink(&entry.path()).is_ok()
-        {
-            removed += 1;
+        let stamp_ms = stamp_of(&entry.file_name());
+        let is_expired = stamp_ms.is_some_and(|stamp_ms| is_expired(stamp_ms, cutoff_ms));
+        // The listing itself tells the kind on every common file system: no stat for each. What is
+        // to be deleted is worth one, for its size.
+        if is_expired && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
+            if goes(&entry.path()) {
+                tally.add(bytes);
+            }
         }
     }
-    Ok(removed)
+    Ok(tally)
 }
 
 /// The stamp in an archive's name, in milliseconds since 1970.
-fn stamp_of(name: &std::ffi::OsStr) -> Option<f64> {
+fn stamp_of(name: &std::ffi::OsStr) -> Option<i64> {
     let (_, stamp) = name.to_str()?.rsplit_once(INFIX)?;
-    let stamp_ms = js::parse_archive_stamp(stamp)?;
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "four-digit years are far below 2^53 ms"
-    )]
-    Some(stamp_ms as f64)
+    js::parse_archive_stamp(stamp)
+}
+
+/// Is an archive of this stamp to be deleted? Both are in milliseconds since 1970.
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "four-digit years are far below 2^53 ms"
+)]
+pub(crate) fn is_expired(stamp_ms: i64, cutoff_ms: f64) -> bool {
+    (stamp_ms as f64) < cutoff_ms
 }

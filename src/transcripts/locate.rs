@@ -34,7 +34,8 @@ const CASE_FOLDS: bool = cfg!(any(target_os = "macos", target_os = "ios", window
 /// std::fs::write(sessions.path().join("a1.jsonl"), "")?;
 /// let folder = Folder::of(&sessions.path().join("sessions.json"))?;
 ///
-/// assert_eq!(folder.transcripts(Some("a1"), None), [folder.real().join("a1.jsonl")]);
+/// let found = folder.transcripts(Some("a1"), None);
+/// assert_eq!(found[0].path, folder.real().join("a1.jsonl"));
 /// assert!(folder.transcripts(Some("../a1"), Some("/etc/hosts")).is_empty());
 /// # Ok(()) }
 /// ```
@@ -44,6 +45,15 @@ pub struct Folder {
     real: PathBuf,
     /// The store, and the file that it is a link to: never a transcript, whatever its name.
     store: [PathBuf; 2],
+}
+
+/// A transcript as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transcript {
+    /// Where it is, all links resolved.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
 }
 
 impl Folder {
@@ -100,17 +110,17 @@ impl Folder {
         &self,
         session_id: Option<&str>,
         session_file: Option<&str>,
-    ) -> Vec<PathBuf> {
+    ) -> Vec<Transcript> {
         let named = session_file.and_then(|file| self.named(file));
         let own = session_id
             .and_then(file_name)
             .map(|name| self.path.join(name));
         // Nearly always both are one, and need one look.
         let own = own.filter(|own| named.as_ref() != Some(own));
-        let mut found = Vec::new();
+        let mut found: Vec<Transcript> = Vec::new();
         for candidate in [named, own].into_iter().flatten() {
             if let Some(transcript) = self.transcript(&candidate)
-                && !found.contains(&transcript)
+                && !found.iter().any(|it| it.path == transcript.path)
             {
                 found.push(transcript);
             }
@@ -127,30 +137,32 @@ impl Folder {
     }
 
     /// The file that may be renamed away when `candidate` is a removed session's.
-    fn transcript(&self, candidate: &Path) -> Option<PathBuf> {
-        let real = self.resolve_file(candidate)?;
-        let is_transcript = lies_inside(&self.real, &real)
+    fn transcript(&self, candidate: &Path) -> Option<Transcript> {
+        let found = self.resolve_file(candidate)?;
+        let real = &found.path;
+        let is_transcript = lies_inside(&self.real, real)
             && real
                 .as_os_str()
                 .as_encoded_bytes()
                 .ends_with(EXTENSION.as_bytes())
-            && !self.store.contains(&real);
-        is_transcript.then_some(real)
+            && !self.store.contains(real);
+        is_transcript.then_some(found)
     }
 
     /// As `fs::canonicalize`, for a regular file only; but right in this folder, where nearly all
     /// transcripts lie, at the price of one `lstat` instead of one for every folder on the way.
-    fn resolve_file(&self, path: &Path) -> Option<PathBuf> {
+    fn resolve_file(&self, path: &Path) -> Option<Transcript> {
         let name = path.file_name()?;
         let parent = path.parent()?;
         if !CASE_FOLDS && (parent == self.path || parent == self.real) {
-            let kind = fs::symlink_metadata(path).ok()?.file_type();
-            if !kind.is_symlink() {
-                return kind.is_file().then(|| self.real.join(name));
+            let metadata = fs::symlink_metadata(path).ok()?;
+            if !metadata.is_symlink() {
+                return regular(self.real.join(name), &metadata);
             }
         }
         let real = fs::canonicalize(path).ok()?;
-        fs::symlink_metadata(&real).ok()?.is_file().then_some(real)
+        let metadata = fs::symlink_metadata(&real).ok()?;
+        regular(real, &metadata)
     }
 
     /// The name of a `sessionFile` that plainly lies right in this folder, told without a look at
@@ -164,6 +176,11 @@ impl Folder {
         let is_plain = !CASE_FOLDS && !name.contains('/') && !matches!(name, "" | "." | "..");
         is_plain.then_some(name)
     }
+}
+
+fn regular(path: PathBuf, metadata: &fs::Metadata) -> Option<Transcript> {
+    let bytes = metadata.len();
+    metadata.is_file().then_some(Transcript { path, bytes })
 }
 
 /// The transcript's name of a session id, if the id may name a file: `<id>.jsonl`.
