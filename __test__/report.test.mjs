@@ -158,6 +158,27 @@ describe("the report of a sweep", () => {
     const { entries } = await report(join(folder, "sessions.json"));
     expect(entries).toEqual({ seen: 3, kept: 1, pruned: 1, locked: 0 });
   });
+
+  it("has a temp file that may be an only copy among what was kept, and warns", async () => {
+    const { folder, storePath } = storeWith({ [run(1)]: { updatedAt: 1 } });
+    const temp = join(folder, `sessions.json.${UUID}.tmp`);
+    writeFileSync(temp, '{"newer":{}}');
+    age(temp, HOUR);
+    age(storePath, 2 * HOUR);
+
+    const dry = await report(storePath, { dryRun: true });
+    const { temps, warnings } = await report(storePath);
+
+    expect(dry.temps).toEqual({ ...none, kept: [temp] });
+    expect(temps).toEqual({ ...none, kept: [expect.stringContaining(`${storePath}.kept.`)] });
+    expect(readFileSync(temps.kept[0], "utf8")).toBe('{"newer":{}}');
+    expect(warnings).toEqual([
+      {
+        message: "cron-reaper: kept a left-over temp file",
+        error: `Error: ${temp} may hold sessions that the store lacks; it was kept as ${temps.kept[0]}`,
+      },
+    ]);
+  });
 });
 
 describe("why nothing was removed", () => {

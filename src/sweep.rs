@@ -402,7 +402,7 @@ impl<'a, S: System> Sweep<'a, S> {
         Ok(Preparation::Ready(Box::new(Prepared {
             rewrite,
             transcripts: bystanders.transcripts_that_go()?,
-            suspects: temps::find(&store.path, &self.lock_path()?)?,
+            suspects: temps::find(&store.path, &self.lock_path()?)?.judged_beside(&store.before),
             replacement,
         })))
     }

@@ -266,6 +266,25 @@ fn a_gateways_temp_that_is_newer_than_the_store_is_kept() {
 }
 
 #[test]
+fn a_temp_that_is_newer_than_the_store_that_a_sweep_replaced_is_kept() {
+    let store = Store::new();
+    let replaced = Os.stat(&store.path()).unwrap();
+    let newer = store.aged(&format!("sessions.json.{UUID}.tmp"), b"newer", 3000);
+    let older = format!("sessions.json.1{}.tmp", &UUID[1..]);
+    let older = store.aged(&older, b"older", 4000);
+    store.aged("sessions.json", b"swept", 0);
+    let lock = store.tree.at("sessions.json.lock");
+    let temps = temps::find(&store.path(), &lock)
+        .unwrap()
+        .judged_beside(&replaced)
+        .remove_dead(&Os)
+        .unwrap();
+    assert_eq!((temps.removed, older.exists()), (1, false));
+    assert_eq!(temps.kept[0].0, newer);
+    assert_eq!(fs::read(&temps.kept[0].1).unwrap(), b"newer");
+}
+
+#[test]
 fn an_empty_temp_holds_nothing_worth_keeping() {
     let store = Store::new();
     let temp = store.aged(&format!("sessions.json.{UUID}.tmp"), b"", 3000);

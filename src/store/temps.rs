@@ -98,6 +98,9 @@ impl Temps {
 #[derive(Debug)]
 pub struct Suspects {
     store: PathBuf,
+    /// When the store was written that they are judged beside, in nanoseconds since 1970. `None`:
+    /// the one that stands there then.
+    superseded_before: Option<i128>,
     temps: Vec<(PathBuf, Temp)>,
     lock_temps: Vec<PathBuf>,
 }
@@ -110,6 +113,7 @@ pub struct Suspects {
 pub fn find(store: &Path, lock: &Path) -> Result<Suspects> {
     let mut suspects = Suspects {
         store: store.to_owned(),
+        superseded_before: None,
         temps: Vec::new(),
         lock_temps: Vec::new(),
     };
@@ -148,6 +152,16 @@ impl Suspects {
         !self.lock_temps.is_empty() || self.temps.iter().any(is_native)
     }
 
+    /// The same, to be judged beside the store as it was before a sweep replaced it: the new one
+    /// is younger than any of them, yet holds nothing that the old one did not.
+    #[must_use]
+    pub fn judged_beside(self, store: &Stat) -> Self {
+        Self {
+            superseded_before: Some(store.mtime),
+            ..self
+        }
+    }
+
     /// Removes those that are dead. Call it with the store's lock held.
     ///
     /// What a live process may still be writing is left alone; one that cannot be removed stops no
@@ -179,6 +193,7 @@ impl Suspects {
         };
         let judge = Judge {
             system,
+            superseded_before: store.map(|store| self.superseded_before.unwrap_or(store.mtime)),
             store,
             path: &self.store,
             sentence,
@@ -310,6 +325,9 @@ struct Judge<'s, S> {
     system: &'s S,
     /// The store as it stands, if there is one.
     store: Option<Stat>,
+    /// What was written later than this, in nanoseconds since 1970, the store may lack. `None`: it
+    /// lacks everything.
+    superseded_before: Option<i128>,
     path: &'s Path,
     sentence: Sentence,
 }
@@ -388,9 +406,8 @@ impl<S: System> Judge<'_, S> {
 
     /// Was it written after the store, so that the store may lack what is in it?
     fn is_newer(&self, stat: &Stat) -> bool {
-        self.store
-            .as_ref()
-            .is_none_or(|store| stat.mtime > store.mtime)
+        self.superseded_before
+            .is_none_or(|superseded| stat.mtime > superseded)
     }
 
     fn is_old(&self, stat: &Stat) -> bool {
