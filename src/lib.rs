@@ -38,6 +38,7 @@ pub mod abort;
 mod binding;
 pub mod error;
 pub mod js;
+pub mod listing;
 pub mod report;
 pub mod retention;
 pub mod session_key;

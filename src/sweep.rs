@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::abort::Abort;
 use crate::error::{Error, Result};
+use crate::listing::Listings;
 use crate::report::{Entries, Reason, Report, Size};
 use crate::store::commit::{Commit, Committed, Replacement, Store};
 use crate::store::lock::{self, Lock};
@@ -152,6 +153,7 @@ struct Sweep<'a, S: System> {
     memory: &'a Memory,
     report: Report,
     buffer: Buffer,
+    listings: Listings,
     phase: Phase,
     /// Since when, on the system's steady clock. That is also the one that the lock waits by, so a
     /// system made for tests decides what is measured too.
@@ -207,6 +209,7 @@ impl<'a, S: System> Sweep<'a, S> {
             memory,
             report: Report::default(),
             buffer: Buffer::new(BUFFER),
+            listings: Listings::new(archive_cutoff_ms(request, options)),
             phase: Phase::Surveying,
             since: system.monotonic(),
         }
@@ -216,16 +219,17 @@ impl<'a, S: System> Sweep<'a, S> {
     fn run(&mut self) -> Result<Option<Done<'a, S>>> {
         let mut done = self.prune()?;
         self.enter(Phase::Finishing);
+        let system = self.system;
         let mut archived_in = BTreeSet::new();
         if let Some(done) = &mut done {
             self.finish(done)?;
             archived_in.extend(done.archive.folders().map(Path::to_owned));
+            // Their folders may have been listed before they were there.
+            let expired = done.archive.expired(self.archive_cutoff_ms());
+            self.report.archives += archive::remove(system, expired);
         }
         if self.report.reason != Some(Reason::NoStore) {
-            let system = self.system;
-            self.age_archives(archived_in, |folder, cutoff_ms| {
-                archive::remove_expired(system, folder, cutoff_ms)
-            });
+            self.age_archives(archived_in, |archives| archive::remove(system, archives));
         }
         Ok(done)
     }
@@ -249,7 +253,7 @@ impl<'a, S: System> Sweep<'a, S> {
         )?;
         self.saw(&store, &rewrite, bystanders.locked);
 
-        let suspects = temps::find(&store.path, &self.lock_path()?)?;
+        let suspects = temps::find(&store.path, &self.lock_path()?, &mut self.listings)?;
         // They are looked for when there is a commit, and in a first sweep that finds nothing due.
         let is_first_look = bystanders.locked == 0 && !self.memory.knows(self.request.store);
         if rewrite.removed > 0 || is_first_look && suspects.any_native() {
@@ -259,7 +263,7 @@ impl<'a, S: System> Sweep<'a, S> {
         if rewrite.removed > 0 {
             self.removed(&rewrite);
             self.report.reason = Some(Reason::DryRun);
-            let mut going = bystanders.transcripts_that_go()?;
+            let mut going = bystanders.transcripts_that_go(&mut self.listings)?;
             // What two sessions share is archived once.
             going.sort_by(|a, b| a.path.cmp(&b.path));
             going.dedup_by(|a, b| a.path == b.path);
@@ -268,7 +272,7 @@ impl<'a, S: System> Sweep<'a, S> {
                 archived_in.extend(transcript.path.parent().map(Path::to_owned));
             }
         }
-        self.age_archives(archived_in, archive::count_expired);
+        self.age_archives(archived_in, |archives| archive::count(archives));
         // With a moment to compare with that lies in the future, what was just archived is old.
         if archive::is_expired(epoch_ms(self.system.now()), self.archive_cutoff_ms()) {
             self.report.archives += self.report.transcripts;
@@ -354,7 +358,7 @@ impl<'a, S: System> Sweep<'a, S> {
     /// After a crash between commit and clean-up nothing is due, yet the old store is still there:
     /// the first sweep after a start looks for it.
     fn clear_left_overs(&mut self, store: &Path) -> Result<()> {
-        let suspects = temps::find(store, &self.lock_path()?)?;
+        let suspects = temps::find(store, &self.lock_path()?, &mut self.listings)?;
         if !suspects.any_native() {
             return Ok(());
         }
@@ -399,10 +403,13 @@ impl<'a, S: System> Sweep<'a, S> {
             return Ok(Preparation::NothingGoes);
         }
         replacement.sync(rewrite.bytes)?;
+        // Anew for each attempt: a link may have come to point at what goes.
+        self.listings = Listings::new(self.archive_cutoff_ms());
         Ok(Preparation::Ready(Box::new(Prepared {
             rewrite,
-            transcripts: bystanders.transcripts_that_go()?,
-            suspects: temps::find(&store.path, &self.lock_path()?)?.judged_beside(&store.before),
+            transcripts: bystanders.transcripts_that_go(&mut self.listings)?,
+            suspects: temps::find(&store.path, &self.lock_path()?, &mut self.listings)?
+                .judged_beside(&store.before),
             replacement,
         })))
     }
@@ -483,7 +490,7 @@ impl<'a, S: System> Sweep<'a, S> {
     fn age_archives(
         &mut self,
         archived_in: BTreeSet<PathBuf>,
-        age: impl Fn(&Path, f64) -> Result<Tally>,
+        age: impl Fn(&mut dyn Iterator<Item = PathBuf>) -> Tally,
     ) {
         let mut folders = archived_in;
         match self.options.ageing {
@@ -495,20 +502,18 @@ impl<'a, S: System> Sweep<'a, S> {
             },
         }
         for folder in &folders {
-            match age(folder, self.archive_cutoff_ms()) {
-                Ok(aged) => self.report.archives += aged,
+            match self.listings.of(folder) {
+                Ok(listing) => {
+                    let mut archives = listing.old_archives.iter().map(|name| folder.join(name));
+                    self.report.archives += age(&mut archives);
+                }
                 Err(error) => self.report.cleanup_failed(&error),
             }
         }
     }
 
-    /// An archive made before this is deleted.
     fn archive_cutoff_ms(&self) -> f64 {
-        match self.options.ageing {
-            Ageing::WithRuns => self.cutoff_ms(),
-            Ageing::After(ms) => self.request.now_ms - ms,
-            Ageing::Never => f64::NEG_INFINITY,
-        }
+        archive_cutoff_ms(self.request, self.options)
     }
 
     /// The store was looked at, and nothing goes.
@@ -653,8 +658,8 @@ impl<'a, S: System> Bystanders<'a, S> {
     }
 
     /// The transcripts of the removed runs that no entry which stays points at.
-    fn transcripts_that_go(self) -> Result<Vec<Transcript>> {
-        let referenced = self.references.settle()?;
+    fn transcripts_that_go(self, listings: &mut Listings) -> Result<Vec<Transcript>> {
+        let referenced = self.references.settle(listings)?;
         let mut going = Vec::new();
         for Leaving { id, transcripts } in self.leaving {
             if self.odd_ids.contains(&id) || id.text().is_some_and(|id| referenced.has_session(id))
@@ -714,6 +719,15 @@ fn is_locked<S: System>(system: &S, transcript: &Path) -> bool {
     let mut lock = transcript.as_os_str().to_owned();
     lock.push(".lock");
     lock::is_held_by_live_process(system, Path::new(&lock))
+}
+
+/// An archive made before this is deleted.
+fn archive_cutoff_ms(request: Request<'_>, options: &Options) -> f64 {
+    match options.ageing {
+        Ageing::WithRuns => request.now_ms - request.retention_ms,
+        Ageing::After(ms) => request.now_ms - ms,
+        Ageing::Never => f64::NEG_INFINITY,
+    }
 }
 
 fn epoch_ms(time: SystemTime) -> i64 {

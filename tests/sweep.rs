@@ -358,6 +358,34 @@ fn a_sweep_tells_what_it_found_and_what_it_did() {
 }
 
 #[test]
+fn what_was_just_archived_is_deleted_if_the_sweeps_moment_is_far_ahead() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("sessions.json");
+    let text = r#"{"agent:main:cron:j:run:1":{"sessionId":"r1","sessionFile":"sub/r1.jsonl","updatedAt":1}}"#;
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    for is_dry_run in [true, false] {
+        fs::write(&store, text).unwrap();
+        for transcript in ["r1.jsonl", "sub/r1.jsonl"] {
+            fs::write(folder.path().join(transcript), "{}\n").unwrap();
+        }
+        let request = Request {
+            store: &store,
+            now_ms: 9e15,
+            retention_ms: HOUR,
+        };
+        let report = if is_dry_run {
+            sweep::dry_run(&Os, request, &Options::default(), &Memory::new())
+        } else {
+            sweep::sweep(&Os, request, &Memory::new())
+        };
+        let both = Tally { files: 2, bytes: 6 };
+        assert_eq!((report.transcripts, report.archives), (both, both));
+    }
+    let left: Vec<_> = tree(folder.path()).into_keys().collect();
+    assert_eq!(left, ["sessions.json", "sub/"]);
+}
+
+#[test]
 fn a_dry_run_tells_the_same_and_changes_nothing() {
     let gateway = Gateway::new();
     let old = gateway

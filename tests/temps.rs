@@ -11,11 +11,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use cron_session_reaper::listing::Listings;
 use cron_session_reaper::store::temps::{self, Temps};
 use cron_session_reaper::system::{Os, Process, Stat, System};
 use support::{Faulty, Tree};
 
 const UUID: &str = "3ab3ddeb-5fc7-4d35-adf6-d83c0627287f";
+
+/// None of these tests has archives.
+fn listings() -> Listings {
+    Listings::new(0.0)
+}
 
 /// A store, an hour old, and the means to put temp files of any age beside it.
 struct Store {
@@ -63,7 +69,7 @@ impl Store {
 
     fn remove_dead(&self, system: &impl System) -> Temps {
         let lock = self.tree.at("sessions.json.lock");
-        temps::find(&self.path(), &lock)
+        temps::find(&self.path(), &lock, &mut listings())
             .unwrap()
             .remove_dead(system)
             .unwrap()
@@ -73,7 +79,7 @@ impl Store {
     fn count_dead(&self) -> Temps {
         let before = self.tree.all();
         let lock = self.tree.at("sessions.json.lock");
-        let suspects = temps::find(&self.path(), &lock).unwrap();
+        let suspects = temps::find(&self.path(), &lock, &mut listings()).unwrap();
         let temps = suspects.count_dead(&Os).unwrap();
         assert_eq!(self.tree.all(), before);
         temps
@@ -81,7 +87,9 @@ impl Store {
 
     fn has_any(&self) -> bool {
         let lock = self.tree.at("sessions.json.lock");
-        temps::find(&self.path(), &lock).unwrap().any_native()
+        temps::find(&self.path(), &lock, &mut listings())
+            .unwrap()
+            .any_native()
     }
 
     /// Exactly these go, and nothing is kept.
@@ -274,7 +282,7 @@ fn a_temp_that_is_newer_than_the_store_that_a_sweep_replaced_is_kept() {
     let older = store.aged(&older, b"older", 4000);
     store.aged("sessions.json", b"swept", 0);
     let lock = store.tree.at("sessions.json.lock");
-    let temps = temps::find(&store.path(), &lock)
+    let temps = temps::find(&store.path(), &lock, &mut listings())
         .unwrap()
         .judged_beside(&replaced)
         .remove_dead(&Os)
@@ -339,7 +347,7 @@ fn a_lock_in_another_folder_than_the_store_is_cleaned_up_there() {
     store.tree.file("alias/main.json.lock.1-1.tmp");
     let others = store.tree.file("alias/sessions.json.lock.1-1.tmp");
     let lock = store.tree.at("alias/main.json.lock");
-    let temps = temps::find(&store.path(), &lock)
+    let temps = temps::find(&store.path(), &lock, &mut listings())
         .unwrap()
         .remove_dead(&Os)
         .unwrap();
@@ -410,7 +418,7 @@ fn a_store_that_cannot_be_looked_at_is_an_error_and_nothing_is_removed() {
         _ => None,
     });
     let lock = store.tree.at("sessions.json.lock");
-    let error = temps::find(&store.path(), &lock)
+    let error = temps::find(&store.path(), &lock, &mut listings())
         .unwrap()
         .remove_dead(&broken)
         .unwrap_err();

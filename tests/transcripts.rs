@@ -11,16 +11,28 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use cron_session_reaper::error::Error;
-use cron_session_reaper::system::Os;
+use cron_session_reaper::error::{Error, Result};
+use cron_session_reaper::listing::Listings;
+use cron_session_reaper::system::{Os, System};
 use cron_session_reaper::transcripts::Tally;
-use cron_session_reaper::transcripts::archive::{Archive, count_expired, remove_expired};
+use cron_session_reaper::transcripts::archive::{self, Archive};
 use cron_session_reaper::transcripts::locate::{Folder, References, Transcript};
 use support::{Faulty, Tree};
 
 /// 2026-03-01T12:00:00.000Z
 const NOON: i64 = 1_772_366_400_000;
 const STAMP: &str = "2026-03-01T12-00-00.000Z";
+
+/// The archives in a folder from before a cutoff.
+fn expired(folder: &Path, cutoff_ms: f64) -> Result<Vec<PathBuf>> {
+    let mut listings = Listings::new(cutoff_ms);
+    let names = &listings.of(folder)?.old_archives;
+    Ok(names.iter().map(|name| folder.join(name)).collect())
+}
+
+fn remove_expired(system: &impl System, folder: &Path, cutoff_ms: f64) -> Result<Tally> {
+    Ok(archive::remove(system, expired(folder, cutoff_ms)?))
+}
 
 /// A store's folder with everything odd in it that a path may lead to.
 fn odd_tree() -> Tree {
@@ -442,7 +454,7 @@ fn an_entry_that_stays_protects_its_transcripts_however_it_spells_them() {
     for (session_id, session_file, expected) in cases {
         let mut references = References::new(&folder);
         references.add(*session_id, rooted(&tree, *session_file).as_deref());
-        let references = references.settle().unwrap();
+        let references = references.settle(&mut Listings::new(0.0)).unwrap();
         let mut protected = tree.real_files();
         protected.retain(|path| references.has_path(&tree.at(path)));
         assert_eq!(protected, *expected, "{session_id:?} {session_file:?}");
@@ -457,7 +469,7 @@ fn session_ids_are_compared_as_they_stand() {
     for id in ["a", " b ", "a/b", "", "a"] {
         references.add(Some(id), None);
     }
-    let references = references.settle().unwrap();
+    let references = references.settle(&mut Listings::new(0.0)).unwrap();
     for id in ["a", " b ", "a/b"] {
         assert!(references.has_session(id), "{id:?}");
     }
@@ -473,7 +485,7 @@ fn a_link_that_appears_after_the_survey_still_protects_its_target() {
     let mut references = References::new(&folder);
     references.add(Some("late"), None);
     tree.link("store/late.jsonl", "b.jsonl");
-    let references = references.settle().unwrap();
+    let references = references.settle(&mut Listings::new(0.0)).unwrap();
     assert!(references.has_path(&tree.at("store/b.jsonl")));
 }
 
@@ -489,7 +501,7 @@ fn a_link_in_a_folder_that_may_be_entered_but_not_listed_protects_its_target() {
     let folder = Folder::of(&tree.at("store/sessions.json")).unwrap();
     let mut references = References::new(&folder);
     references.add(None, Some("away/back.jsonl"));
-    let references = references.settle();
+    let references = references.settle(&mut Listings::new(0.0));
     fs::set_permissions(&outside, fs::Permissions::from_mode(0o700)).unwrap();
     assert!(references.unwrap().has_path(&tree.at("store/a.jsonl")));
 }
@@ -728,7 +740,7 @@ fn an_archive_exactly_as_old_as_the_retention_stays() {
         (1_772_366_400_000.0, 0),
         (1_772_366_400_000.25, 1),
     ] {
-        let told = count_expired(tree.root(), cutoff).unwrap();
+        let told = archive::count(expired(tree.root(), cutoff).unwrap());
         let count = remove_expired(&Os, tree.root(), cutoff).unwrap();
         assert_eq!(count.files, removed, "{cutoff}");
         assert_eq!(told, count, "{cutoff}");
@@ -766,6 +778,16 @@ fn a_folder_that_cannot_be_listed_is_an_error_and_a_missing_one_is_empty() {
 }
 
 #[test]
+fn a_folder_is_listed_only_once() {
+    let tree = Tree::new();
+    tree.file("a.deleted.2026-01-20T12-00-00.000Z");
+    let mut listings = Listings::new(f64::INFINITY);
+    assert_eq!(listings.of(tree.root()).unwrap().old_archives.len(), 1);
+    tree.file("b.deleted.2026-01-20T12-00-00.000Z");
+    assert_eq!(listings.of(tree.root()).unwrap().old_archives.len(), 1);
+}
+
+#[test]
 #[ignore = "a measurement: cargo test --test transcripts -- --ignored --nocapture"]
 fn what_a_file_costs() {
     const FILES: u32 = 10_000;
@@ -790,7 +812,7 @@ fn what_a_file_costs() {
     }
     per_file("references, add", FILES, started);
     let started = Instant::now();
-    let references = references.settle().unwrap();
+    let references = references.settle(&mut Listings::new(0.0)).unwrap();
     per_file("references, settle", FILES, started);
 
     let started = Instant::now();

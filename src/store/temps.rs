@@ -10,13 +10,13 @@
 //! while its writer is about to make it the store.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::error::{Context, Result};
 use crate::js;
+use crate::listing::Listings;
 use crate::system::{Kind, Process, Stat, System, rename_to_vacant};
 
 /// How old a temp file must be before its writer may be taken for gone. The gateway writes one
@@ -110,7 +110,7 @@ pub struct Suspects {
 ///
 /// # Errors
 /// If a folder cannot be listed.
-pub fn find(store: &Path, lock: &Path) -> Result<Suspects> {
+pub fn find(store: &Path, lock: &Path, listings: &mut Listings) -> Result<Suspects> {
     let mut suspects = Suspects {
         store: store.to_owned(),
         superseded_before: None,
@@ -122,19 +122,13 @@ pub fn find(store: &Path, lock: &Path) -> Result<Suspects> {
     else {
         return Ok(suspects);
     };
-    let listed = files_in(folder)?;
-    for name in &listed {
+    for name in &listings.of(folder)?.temps {
         if let Some(temp) = names.temp(name) {
             suspects.temps.push((folder.join(name), temp));
         }
     }
-    let lock_listed = if lock_folder == folder {
-        listed
-    } else {
-        files_in(lock_folder)?
-    };
-    for name in lock_listed {
-        if names.is_lock_temp(&name) {
+    for name in &listings.of(lock_folder)?.temps {
+        if names.is_lock_temp(name) {
             suspects.lock_temps.push(lock_folder.join(name));
         }
     }
@@ -213,22 +207,6 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
-}
-
-/// The regular files whose name ends in `.tmp`.
-fn files_in(folder: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).context("list", folder)? {
-        let entry = entry.context("list", folder)?;
-        let is_file = || entry.file_type().is_ok_and(|kind| kind.is_file());
-        if let Ok(name) = entry.file_name().into_string()
-            && strip_tmp(&name).is_some()
-            && is_file()
-        {
-            names.push(name);
-        }
-    }
-    Ok(names)
 }
 
 fn strip_tmp(name: &str) -> Option<&str> {

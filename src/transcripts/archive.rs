@@ -135,6 +135,15 @@ impl<'s, S: System> Archive<'s, S> {
         self.folders.iter().map(PathBuf::as_path)
     }
 
+    /// Those whose stamp is before `cutoff_ms`, in milliseconds since 1970. There are some only if
+    /// the sweep's moment lies in the future.
+    pub fn expired(&self, cutoff_ms: f64) -> impl Iterator<Item = PathBuf> {
+        self.archived
+            .iter()
+            .filter(move |archived| is_expired(archived.stamp_ms, cutoff_ms))
+            .map(Archived::name)
+    }
+
     /// What could not be archived and why, a sentence each.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
@@ -186,75 +195,55 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// Deletes the archives in `folder` whose stamp is before `cutoff_ms`, in milliseconds since 1970
-/// (with fractions, as `now - retention` is in JavaScript), and says how many and of what size. A
-/// missing folder has none.
-///
-/// An archive is a regular file whose name, after the last `.deleted.` in it, is nothing but a
-/// stamp of the form that the gateway writes, milliseconds optional. Subfolders are not searched.
-/// One that cannot be deleted stops no other.
-///
-/// # Errors
-/// If the folder cannot be listed.
+/// Deletes archives, and says how many and of what size. One that cannot be deleted stops no other.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use cron_session_reaper::system::Os;
-/// use cron_session_reaper::transcripts::archive::remove_expired;
+/// use cron_session_reaper::transcripts::archive;
 ///
 /// let sessions = tempfile::tempdir()?;
-/// std::fs::write(sessions.path().join("a.jsonl.deleted.2026-03-01T12-00-00.000Z"), "")?;
+/// let archives = [sessions.path().join("a.jsonl.deleted.2026-03-01T12-00-00.000Z")];
+/// std::fs::write(&archives[0], "{}\n")?;
 ///
-/// assert_eq!(remove_expired(&Os, sessions.path(), 1_772_366_400_000.0)?.files, 0);
-/// assert_eq!(remove_expired(&Os, sessions.path(), 1_772_366_400_000.5)?.files, 1);
+/// assert_eq!(archive::count(archives.clone()).bytes, 3);
+/// assert_eq!(archive::remove(&Os, archives.clone()).files, 1);
+/// assert!(!archives[0].exists());
 /// # Ok(()) }
 /// ```
-pub fn remove_expired<S: System>(system: &S, folder: &Path, cutoff_ms: f64) -> Result<Tally> {
-    each_expired(folder, cutoff_ms, |archive| system.unlink(archive).is_ok())
+pub fn remove<S: System>(system: &S, archives: impl IntoIterator<Item = PathBuf>) -> Tally {
+    tally(archives, |archive| system.unlink(archive).is_ok())
 }
 
-/// What [`remove_expired`] would delete now.
-///
-/// # Errors
-/// If the folder cannot be listed.
-pub fn count_expired(folder: &Path, cutoff_ms: f64) -> Result<Tally> {
-    each_expired(folder, cutoff_ms, |_| true)
+/// What [`remove`] would delete now.
+pub fn count(archives: impl IntoIterator<Item = PathBuf>) -> Tally {
+    tally(archives, |_| true)
 }
 
-/// Counts the expired archives for which `goes` says so.
-fn each_expired(
-    folder: &Path,
-    cutoff_ms: f64,
+fn tally(
+    archives: impl IntoIterator<Item = PathBuf>,
     mut goes: impl FnMut(&Path) -> bool,
-) -> Result<Tally> {
+) -> Tally {
     let mut tally = Tally::default();
-    let entries = match fs::read_dir(folder) {
-        Err(error) if is_missing(&error) => return Ok(tally),
-        entries => entries.context("list", folder)?,
-    };
-    for entry in entries {
-        let entry = entry.context("list", folder)?;
-        let stamp_ms = stamp_of(&entry.file_name());
-        let is_expired = stamp_ms.is_some_and(|stamp_ms| is_expired(stamp_ms, cutoff_ms));
-        // The listing itself tells the kind on every common file system: no stat for each. What is
-        // to be deleted is worth one, for its size.
-        if is_expired && entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
-            if goes(&entry.path()) {
-                tally.add(bytes);
-            }
+    for archive in archives {
+        let bytes = fs::symlink_metadata(&archive).map_or(0, |metadata| metadata.len());
+        if goes(&archive) {
+            tally.add(bytes);
         }
     }
-    Ok(tally)
+    tally
 }
 
-/// The stamp in an archive's name, in milliseconds since 1970.
-fn stamp_of(name: &std::ffi::OsStr) -> Option<i64> {
+/// The stamp in an archive's name, in milliseconds since 1970. An archive is a file whose name, after
+/// the last `.deleted.` in it, is nothing but a stamp of the form that the gateway writes,
+/// milliseconds optional.
+pub(crate) fn stamp_of(name: &std::ffi::OsStr) -> Option<i64> {
     let (_, stamp) = name.to_str()?.rsplit_once(INFIX)?;
     js::parse_archive_stamp(stamp)
 }
 
-/// Is an archive of this stamp to be deleted? Both are in milliseconds since 1970.
+/// Is an archive of this stamp to be deleted? Both are in milliseconds since 1970, the cutoff with
+/// fractions, as `now - retention` is in JavaScript.
 #[allow(
     clippy::cast_precision_loss,
     reason = "four-digit years are far below 2^53 ms"

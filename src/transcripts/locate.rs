@@ -14,6 +14,7 @@ use std::{env, fs};
 
 use crate::error::{Context, Error, Result};
 use crate::js;
+use crate::listing::Listings;
 
 const EXTENSION: &str = ".jsonl";
 
@@ -219,6 +220,7 @@ fn begins_with_dots(path: &Path) -> bool {
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use cron_session_reaper::listing::Listings;
 /// use cron_session_reaper::transcripts::locate::{Folder, References};
 ///
 /// let sessions = tempfile::tempdir()?;
@@ -227,7 +229,7 @@ fn begins_with_dots(path: &Path) -> bool {
 ///
 /// let mut staying = References::new(&folder);
 /// staying.add(Some("b2"), Some("./a1.jsonl"));
-/// let staying = staying.settle()?;
+/// let staying = staying.settle(&mut Listings::new(0.0))?;
 ///
 /// assert!(staying.has_session("b2"));
 /// assert!(staying.has_path(&folder.real().join("a1.jsonl")));
@@ -355,14 +357,14 @@ impl References {
     ///
     /// # Errors
     /// If a folder cannot be listed: without knowing its links, no transcript is safe to archive.
-    pub fn settle(mut self) -> Result<Referenced> {
+    pub fn settle(mut self, listings: &mut Listings) -> Result<Referenced> {
         self.sessions.sort_unstable();
         self.sessions.dedup();
         self.paths.sort_unstable();
         self.paths.dedup();
         let mut settled = Referenced { references: self };
         if !CASE_FOLDS {
-            let targets = settled.link_targets()?;
+            let targets = settled.link_targets(listings)?;
             let paths = &mut settled.references.paths;
             paths.extend(targets);
             paths.sort_unstable();
@@ -404,7 +406,7 @@ impl Referenced {
     }
 
     /// What the links lead to that entries point at.
-    fn link_targets(&self) -> Result<Vec<u64>> {
+    fn link_targets(&self, listings: &mut Listings) -> Result<Vec<u64>> {
         let references = &self.references;
         let mut folders: Vec<&Path> = vec![&references.folder.real];
         for folder in references.folders.values() {
@@ -417,7 +419,8 @@ impl Referenced {
 
         let mut targets = Vec::new();
         for folder in folders {
-            for link in links_in(folder)? {
+            for name in &listings.of(folder)?.links {
+                let link = folder.join(name);
                 // A link that leads nowhere, or in circles, points at no file.
                 if self.has_path(&link)
                     && let Ok(real) = fs::canonicalize(&link)
@@ -428,22 +431,6 @@ impl Referenced {
         }
         Ok(targets)
     }
-}
-
-fn links_in(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut links = Vec::new();
-    let entries = match fs::read_dir(folder) {
-        Err(error) if is_missing(error.kind()) => return Ok(links),
-        entries => entries.context("list", folder)?,
-    };
-    for entry in entries {
-        let entry = entry.context("list", folder)?;
-        // The listing itself tells what is a link on every common file system.
-        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
-            links.push(entry.path());
-        }
-    }
-    Ok(links)
 }
 
 fn is_missing(kind: ErrorKind) -> bool {
@@ -495,7 +482,7 @@ mod tests {
         }
         references.add(None, Some("last/x.jsonl"));
         assert_eq!(references.folders.len(), REMEMBERED_FOLDERS);
-        let settled = references.settle().unwrap();
+        let settled = references.settle(&mut Listings::new(0.0)).unwrap();
         assert!(settled.has_path(&folder.real().join("last/x.jsonl")));
     }
 }
