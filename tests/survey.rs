@@ -51,7 +51,27 @@ impl Store {
         let out_path = self.folder.path().join("out");
         let out = Os.create_new(&out_path).unwrap();
         let buffer = &mut vec![0; buffer];
-        let rewrite = rewrite(&Os, &file, &self.path, CUTOFF_MS, Some(&out), judge, buffer);
+        let mut pass = |file, cutoff_ms, out, judge: &mut Agreeing| {
+            rewrite(&Os, file, &self.path, cutoff_ms, out, judge, buffer)
+        };
+        let mut counting = Agreeing {
+            locked: judge.locked.clone(),
+            ..Agreeing::default()
+        };
+        let counted = pass(&file, CUTOFF_MS, None, &mut counting);
+        let rewrite = pass(&file, CUTOFF_MS, Some(&out), judge);
+        match (&rewrite, counted) {
+            (Ok(rewrite), counted) => {
+                assert_eq!(counted.unwrap(), *rewrite);
+                assert_eq!(counting, *judge);
+                // Nothing is older than this, so it counts what is left.
+                let left = pass(&out, f64::NEG_INFINITY, None, &mut Agreeing::default());
+                assert_eq!(left.unwrap().entries, rewrite.kept);
+            }
+            (Err(error), counted) => {
+                assert_eq!(counted.unwrap_err().to_string(), error.to_string());
+            }
+        }
         let mut text = std::fs::read(&out_path).unwrap();
         std::fs::remove_file(&out_path).unwrap();
         rewrite.map(|rewrite| {
