@@ -420,7 +420,6 @@ impl From<Report> for SweepOutcome {
 
 impl From<Report> for SweepReport {
     fn from(report: Report) -> Self {
-        let reclaimed = number(report.reclaimed());
         Self {
             swept: report.swept,
             reason: report.reason.map(Reason::name),
@@ -447,7 +446,7 @@ impl From<Report> for SweepReport {
             bytes: SweptBytes {
                 before: number(report.size.before),
                 after: number(report.size.after),
-                reclaimed,
+                reclaimed: number(report.reclaimed()),
             },
             ms: SweepTimes {
                 surveying: milliseconds(report.times.surveying),
