@@ -9,6 +9,22 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/**
+ * How far an inspection is, and the means to stop it.
+ *
+ * JavaScript asks, instead of being called: a callback that throws would be nobody's to catch.
+ */
+export declare class InspectionWatch {
+  /** For one inspection. */
+  constructor()
+  /** How many bytes of the store were read. */
+  get bytesRead(): number
+  /** How many bytes the store has; 0 before the first is read. */
+  get bytes(): number
+  /** Has the inspection fail with the code `ABORT_ERR`, soon. */
+  abort(): void
+}
+
 /** Stops a sweep that it is handed to. */
 export declare class SweepControl {
   /** Of one sweep. */
@@ -22,6 +38,83 @@ export interface ArchivedTranscripts {
   /** How many. */
   archived: number
   /** Their size. */
+  bytes: number
+}
+
+/** Archived transcripts. */
+export interface ArchivesSum {
+  /** How many. */
+  files: number
+  /** Their bytes. */
+  bytes: number
+  /** The stamp of the oldest. */
+  oldestMs: number | null
+}
+
+/** One entry. */
+export interface BigEntry {
+  /** Its key. */
+  key: string
+  /** Its bytes. */
+  bytes: number
+}
+
+/** The runs of one job. */
+export interface BigJob {
+  /** The job's id. */
+  job: string
+  /** How many runs. */
+  runs: number
+  /** How many of them a sweep would remove. */
+  expired: number
+  /** Bytes of all its runs. */
+  bytes: number
+}
+
+/** Files of one sort. */
+export interface FilesSum {
+  /** How many. */
+  files: number
+  /** Their bytes. */
+  bytes: number
+}
+
+/**
+ * Looks at one store and its folder, on a thread of its own.
+ *
+ * # Errors
+ * When no thread can be started, or when the inspection panics (a bug here, never the caller's
+ * fault).
+ */
+export declare function inspect(request: InspectionRequest, watch: InspectionWatch): Promise<InspectionOutcome>
+
+/** What became of an inspection: one of the two. */
+export interface InspectionOutcome {
+  /** What was found. */
+  found?: StoreInspection
+  /** Why nothing was. */
+  failure?: SweepFailure
+}
+
+/** What to inspect, already checked by `index.js`. */
+export interface InspectionRequest {
+  /** The store, as the caller named it. */
+  storePath: string
+  /** The moment to compare with, in milliseconds since 1970. */
+  nowMs: number
+  /** How long runs are kept, in milliseconds; absent: for ever. */
+  retentionMs?: number
+  /** How many of the biggest entries and jobs to name. */
+  top: number
+}
+
+/** Entries of one kind. */
+export interface KindSum {
+  /** What sort of session. */
+  kind: string
+  /** How many. */
+  entries: number
+  /** Their bytes. */
   bytes: number
 }
 
@@ -62,6 +155,46 @@ export declare function resetReaperThrottle(): void
  * that sweeping is disabled.
  */
 export declare function resolveRetentionMs(sessionRetention?: string | boolean | undefined): number | null
+
+/** Runs of all jobs. */
+export interface RunsSum {
+  /** How many. */
+  total: number
+  /** How many of them a sweep would remove. */
+  expired: number
+  /** Bytes of all. */
+  bytes: number
+  /** Bytes of the expired ones. */
+  expiredBytes: number
+  /** The least `updatedAt`. */
+  oldestMs: number | null
+  /** The greatest `updatedAt`. */
+  newestMs: number | null
+}
+
+/** What was found. `index.d.ts` has the documentation. */
+export interface StoreInspection {
+  /** Size of the store. */
+  bytes: number
+  /** Entries in it. */
+  entries: number
+  /** By kind. */
+  kinds: Array<KindSum>
+  /** Runs of cron jobs. */
+  runs: RunsSum
+  /** The biggest entries. */
+  biggestEntries: Array<BigEntry>
+  /** The biggest jobs. */
+  biggestJobs: Array<BigJob>
+  /** Transcripts in the folder. */
+  transcripts: FilesSum
+  /** Archives in the folder. */
+  archives: ArchivesSum
+  /** Temp files of the store. */
+  temps: FilesSum
+  /** All other files. */
+  others: FilesSum
+}
 
 /**
  * Sweeps one store on a thread of its own.

@@ -835,7 +835,9 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.InspectionWatch = nativeBinding.InspectionWatch
 module.exports.SweepControl = nativeBinding.SweepControl
+module.exports.inspect = nativeBinding.inspect
 module.exports.parseDuration = nativeBinding.parseDuration
 module.exports.resetReaperThrottle = nativeBinding.resetReaperThrottle
 module.exports.resolveRetentionMs = nativeBinding.resolveRetentionMs

@@ -300,3 +300,116 @@ export declare function sweepSessionStore(options: SweepOptions): Promise<SweepR
 
 /** Forgets when each store was last swept, so that the next sweep happens at once. For tests. */
 export declare function resetReaperThrottle(): void;
+
+/** What to look at. `null` counts as absent for whatever is optional. */
+export interface InspectOptions {
+  /** The path of `sessions.json`. */
+  sessionStorePath: string;
+  /** As in a sweep: tells which runs are expired. With `sessionRetention: false` none is. */
+  cronConfig?: CronConfig;
+  /**
+   * The time against which age is measured, in milliseconds since 1970.
+   * @defaultValue `Date.now()`
+   */
+  nowMs?: number;
+  /**
+   * How many of the biggest entries and jobs to name, at most 1000.
+   * @defaultValue 5
+   */
+  top?: number;
+  /** Ends the inspection: it rejects with an `AbortError` (`code: "ABORT_ERR"`). */
+  signal?: AbortSignal;
+  /**
+   * Called about ten times a second while the store is read, never for one that is read at once.
+   * What it throws ends the inspection, which rejects with it.
+   */
+  onProgress?: (progress: InspectProgress) => void;
+}
+
+/** How far an inspection is. */
+export interface InspectProgress {
+  /** Bytes of the store that were read. */
+  bytesRead: number;
+  /** Bytes that the store has; 0 before the first was read. */
+  bytes: number;
+}
+
+/**
+ * What is in a store and in its folder. All sizes are in bytes.
+ *
+ * The size of an entry is that of its text in the file: key, value and the white space before
+ * them, without the comma. A key that stands twice counts twice, as it takes its place twice;
+ * a sweep, to which only the last value of a key counts, may remove fewer runs than are expired
+ * here. It also leaves runs whose transcript is being written.
+ */
+export interface StoreInspection {
+  /** The store's size. */
+  bytes: number;
+  /** How many entries it has. */
+  entries: number;
+  /**
+   * Its entries by kind, the biggest kind first and `"other"` last: `"cron run"`; `"cron job"`, the
+   * job's own session; `"main"`; `"subagent"`; or what the key names after the agent: a channel
+   * such as `"telegram"`, `"hook"`, …. There are at most 25: smaller ones count as `"other"`.
+   */
+  kinds: { kind: string; entries: number; bytes: number }[];
+  /** The runs of cron jobs, by the rules of a sweep. */
+  runs: {
+    total: number;
+    bytes: number;
+    /** How many were last updated before `nowMs - retention`. */
+    expired: number;
+    expiredBytes: number;
+    /** When the run longest ago was last updated, in ms since 1970; `null` if none tells. */
+    oldestMs: number | null;
+    /** The same of the latest run. */
+    newestMs: number | null;
+  };
+  /** The biggest entries, the biggest first. A key of over 1000 characters is cut, and ends in `…`. */
+  biggestEntries: { key: string; bytes: number }[];
+  /** The jobs whose runs take the most bytes, the biggest first. */
+  biggestJobs: { job: string; runs: number; expired: number; bytes: number }[];
+  /** Regular files `*.jsonl` right in the store's folder. */
+  transcripts: { files: number; bytes: number };
+  /** Regular files `*.deleted.<time>` there; `oldestMs` is the earliest of these times. */
+  archives: { files: number; bytes: number; oldestMs: number | null };
+  /** Temp files of the store and of its lock. A live process may still be writing one. */
+  temps: { files: number; bytes: number };
+  /** All other regular files in the store's folder, without the store. */
+  others: { files: number; bytes: number };
+}
+
+/** What a failed inspection rejects with. Its `name` is `"InspectError"`. */
+export interface InspectError extends Error {
+  /**
+   * The operating system's name for it (`"ENOENT"`: there is no store), `"EJSON"` (the store is no
+   * JSON object), `"ENOTFILE"` (it is no regular file) or `"EINVAL"` (`sessionStorePath` is empty).
+   */
+  code: string;
+  /** What it is about: the store, its folder. */
+  path?: string;
+  /** Of a store that is no JSON: the line of the first byte that does not fit, counted from 1. */
+  line?: number;
+  /** The column of that byte, in bytes, counted from 1. */
+  column?: number;
+}
+
+/**
+ * Says what is in a store and in its folder. It only reads: it takes no lock and changes nothing,
+ * and may be used beside a gateway of any version whose store is a `sessions.json`.
+ *
+ * The store is read once, on a thread of its own, in little memory whatever its size. If it is
+ * replaced meanwhile, the answer is that for the store which was there at the beginning.
+ *
+ * @returns A promise that rejects with an {@link InspectError} for a store that is missing, damaged
+ * or unreadable; with an `AbortError` when aborted; and with a `TypeError` for wrong arguments.
+ *
+ * @example
+ * ```js
+ * const { bytes, runs, biggestJobs } = await inspectSessionStore({
+ *   sessionStorePath: "/home/me/.openclaw/agents/main/sessions/sessions.json",
+ * });
+ * console.log(`${runs.expired} of ${runs.total} runs are expired; ${biggestJobs[0]?.job} has most`);
+ * ```
+ */
+export declare function inspectSessionStore(options: InspectOptions): Promise<StoreInspection>;

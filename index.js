@@ -3,6 +3,8 @@
 // they do with the gateway's own reaper. Everything else happens in Rust, off this thread.
 
 const {
+  InspectionWatch,
+  inspect,
   parseDuration,
   resetReaperThrottle,
   resolveRetentionMs: retentionOf,
@@ -36,7 +38,7 @@ async function sweepSessionStore(options) {
   const log = logger === undefined || logger === null ? undefined : loggerOf(logger, name);
   const control = controlOf(signal, name);
   if (signal?.aborted) {
-    throw new AbortError(signal.reason, []);
+    throw new AbortError(signal.reason, { warnings: [] });
   }
 
   const abort = () => control.abort();
@@ -44,7 +46,7 @@ async function sweepSessionStore(options) {
   try {
     const { report, warnings, failure } = await sweepAndLog(request, log, control);
     if (failure?.code === "ABORT_ERR") {
-      throw new AbortError(signal.reason, warnings);
+      throw new AbortError(signal.reason, { warnings });
     }
     if (failure !== undefined) {
       throw new SweepError(failure, warnings);
@@ -54,6 +56,58 @@ async function sweepSessionStore(options) {
   } finally {
     signal?.removeEventListener("abort", abort);
   }
+}
+
+/** How often an inspection says how far it is, in milliseconds. */
+const PROGRESS_MS = 100;
+
+async function inspectSessionStore(options) {
+  const name = "inspectSessionStore: options";
+  const { storePath, nowMs, retentionMs } = sweepRequest(options, name);
+  const { signal, onProgress } = options;
+  const request = { storePath, nowMs, retentionMs, top: topOf(options.top, name) };
+  checkSignal(signal, name);
+  if (onProgress !== undefined && onProgress !== null && typeof onProgress !== "function") {
+    throw wrongType(`${name}.onProgress`, "a function", onProgress);
+  }
+  if (signal?.aborted) {
+    throw new AbortError(signal.reason);
+  }
+
+  const watch = new InspectionWatch();
+  const abort = () => watch.abort();
+  signal?.addEventListener("abort", abort, { once: true });
+  const reporting = onProgress ? report(watch, onProgress) : undefined;
+  try {
+    const { found, failure } = await inspect(request, watch);
+    if (reporting?.thrown) {
+      throw reporting.thrown.value;
+    }
+    if (failure?.code === "ABORT_ERR") {
+      throw new AbortError(signal.reason);
+    }
+    if (failure !== undefined) {
+      throw new InspectError(failure);
+    }
+    return found;
+  } finally {
+    clearInterval(reporting?.timer);
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+/** Calls `onProgress` again and again; what it throws ends the inspection. */
+function report(watch, onProgress) {
+  const reporting = { thrown: undefined };
+  const tell = () => {
+    try {
+      onProgress({ bytesRead: watch.bytesRead, bytes: watch.bytes });
+    } catch (value) {
+      reporting.thrown ??= { value };
+      watch.abort();
+    }
+  };
+  return Object.assign(reporting, { timer: setInterval(tell, PROGRESS_MS) });
 }
 
 /** Sweeps, replays the log lines, and gives those that warn as data too. */
@@ -77,15 +131,22 @@ class SweepError extends Error {
   }
 }
 
-// What Node.js's own functions reject with: its class is not to be had.
-class AbortError extends Error {
-  constructor(reason, warnings) {
-    super("The operation was aborted", { cause: reason });
-    Object.assign(this, { code: "ABORT_ERR", warnings });
+class InspectError extends Error {
+  constructor({ message, ...details }) {
+    super(message);
+    Object.assign(this, details);
   }
 }
 
-for (const ErrorClass of [SweepError, AbortError]) {
+// What Node.js's own functions reject with: its class is not to be had.
+class AbortError extends Error {
+  constructor(reason, details) {
+    super("The operation was aborted", { cause: reason });
+    Object.assign(this, { code: "ABORT_ERR", ...details });
+  }
+}
+
+for (const ErrorClass of [SweepError, InspectError, AbortError]) {
   // Where Error has its own: not among the fields that are printed.
   Object.defineProperty(ErrorClass.prototype, "name", { value: ErrorClass.name });
 }
@@ -136,14 +197,26 @@ function archiveRetentionOf(retention, name) {
 
 /** What stops a sweep, if there is a signal to stop it. */
 function controlOf(signal, name) {
-  if (signal === undefined || signal === null) {
-    return undefined;
-  }
+  checkSignal(signal, name);
+  return signal === undefined || signal === null ? undefined : new SweepControl();
+}
+
+function checkSignal(signal, name) {
   // By its looks: one of another realm is no instance of this one's AbortSignal.
-  if (typeof signal.aborted !== "boolean" || typeof signal.addEventListener !== "function") {
+  const isSignal =
+    typeof signal?.aborted === "boolean" && typeof signal.addEventListener === "function";
+  if (signal !== undefined && signal !== null && !isSignal) {
     throw wrongType(`${name}.signal`, "an AbortSignal", signal);
   }
-  return new SweepControl();
+}
+
+/** How many to name. No store's inspection names more than 1000, so the binding need not count further. */
+function topOf(top, name) {
+  const wanted = top ?? 5;
+  if (!Number.isSafeInteger(wanted) || wanted < 0) {
+    throw wrongType(`${name}.top`, "a whole number from 0", wanted);
+  }
+  return Math.min(wanted, 1000);
 }
 
 function wrongType(name, expected, value) {
@@ -152,6 +225,7 @@ function wrongType(name, expected, value) {
 }
 
 module.exports = {
+  inspectSessionStore,
   resetReaperThrottle,
   resolveRetentionMs,
   sweepCronRunSessions,

@@ -40,6 +40,7 @@ function smallStore() {
 
 describe("the package", () => {
   const names = [
+    "inspectSessionStore",
     "resetReaperThrottle",
     "resolveRetentionMs",
     "sweepCronRunSessions",

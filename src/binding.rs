@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -16,12 +17,15 @@ use napi_derive::napi;
 
 use crate::abort::Abort;
 use crate::error;
+use crate::inspect::{self, Inspection};
 use crate::js;
 use crate::report::{Failure, Fields, Level, LogLine, Reason, Report};
 use crate::retention::{self, Setting};
+use crate::store::census;
 use crate::store::memory::Memory;
 use crate::sweep::{self, Ageing, Options, Request};
 use crate::system::Os;
+use crate::transcripts::Tally;
 
 /// Two sweeps of one store are at least this far apart, unless forced. The gateway's own figure.
 const MIN_INTERVAL_MS: f64 = 5.0 * 60.0 * 1000.0;
@@ -492,4 +496,282 @@ impl From<Failure> for SweepFailure {
             column: column.map(number),
         }
     }
+}
+
+// What follows is the inspection of a store, which shares nothing with sweeps.
+
+/// What to inspect, already checked by `index.js`.
+#[napi(object, object_to_js = false)]
+pub struct InspectionRequest {
+    /// The store, as the caller named it.
+    pub store_path: String,
+    /// The moment to compare with, in milliseconds since 1970.
+    pub now_ms: f64,
+    /// How long runs are kept, in milliseconds; absent: for ever.
+    pub retention_ms: Option<f64>,
+    /// How many of the biggest entries and jobs to name.
+    pub top: u32,
+}
+
+/// How far an inspection is, and the means to stop it.
+///
+/// JavaScript asks, instead of being called: a callback that throws would be nobody's to catch.
+#[napi]
+#[derive(Default)]
+pub struct InspectionWatch {
+    state: Arc<WatchState>,
+}
+
+#[derive(Default)]
+struct WatchState {
+    read: AtomicU64,
+    size: AtomicU64,
+    abort: Abort,
+}
+
+#[napi]
+impl InspectionWatch {
+    /// For one inspection.
+    #[napi(constructor)]
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many bytes of the store were read.
+    #[napi(getter)]
+    #[must_use]
+    pub fn bytes_read(&self) -> f64 {
+        number(self.state.read.load(Ordering::Relaxed))
+    }
+
+    /// How many bytes the store has; 0 before the first is read.
+    #[napi(getter)]
+    #[must_use]
+    pub fn bytes(&self) -> f64 {
+        number(self.state.size.load(Ordering::Relaxed))
+    }
+
+    /// Has the inspection fail with the code `ABORT_ERR`, soon.
+    #[napi]
+    pub fn abort(&self) {
+        self.state.abort.request();
+    }
+}
+
+impl WatchState {
+    fn note(&self, read: u64, size: u64) -> error::Result<()> {
+        self.read.store(read, Ordering::Relaxed);
+        self.size.store(size, Ordering::Relaxed);
+        self.abort.check()
+    }
+}
+
+/// What became of an inspection: one of the two.
+#[napi(object, object_from_js = false)]
+pub struct InspectionOutcome {
+    /// What was found.
+    pub found: Option<StoreInspection>,
+    /// Why nothing was.
+    pub failure: Option<SweepFailure>,
+}
+
+/// What was found. `index.d.ts` has the documentation.
+#[napi(object, object_from_js = false)]
+pub struct StoreInspection {
+    /// Size of the store.
+    pub bytes: f64,
+    /// Entries in it.
+    pub entries: f64,
+    /// By kind.
+    pub kinds: Vec<KindSum>,
+    /// Runs of cron jobs.
+    pub runs: RunsSum,
+    /// The biggest entries.
+    pub biggest_entries: Vec<BigEntry>,
+    /// The biggest jobs.
+    pub biggest_jobs: Vec<BigJob>,
+    /// Transcripts in the folder.
+    pub transcripts: FilesSum,
+    /// Archives in the folder.
+    pub archives: ArchivesSum,
+    /// Temp files of the store.
+    pub temps: FilesSum,
+    /// All other files.
+    pub others: FilesSum,
+}
+
+/// Entries of one kind.
+#[napi(object, object_from_js = false)]
+pub struct KindSum {
+    /// What sort of session.
+    pub kind: String,
+    /// How many.
+    pub entries: f64,
+    /// Their bytes.
+    pub bytes: f64,
+}
+
+/// Runs of all jobs.
+#[napi(object, object_from_js = false, use_nullable = true)]
+pub struct RunsSum {
+    /// How many.
+    pub total: f64,
+    /// How many of them a sweep would remove.
+    pub expired: f64,
+    /// Bytes of all.
+    pub bytes: f64,
+    /// Bytes of the expired ones.
+    pub expired_bytes: f64,
+    /// The least `updatedAt`.
+    pub oldest_ms: Option<f64>,
+    /// The greatest `updatedAt`.
+    pub newest_ms: Option<f64>,
+}
+
+/// One entry.
+#[napi(object, object_from_js = false)]
+pub struct BigEntry {
+    /// Its key.
+    pub key: String,
+    /// Its bytes.
+    pub bytes: f64,
+}
+
+/// The runs of one job.
+#[napi(object, object_from_js = false)]
+pub struct BigJob {
+    /// The job's id.
+    pub job: String,
+    /// How many runs.
+    pub runs: f64,
+    /// How many of them a sweep would remove.
+    pub expired: f64,
+    /// Bytes of all its runs.
+    pub bytes: f64,
+}
+
+/// Files of one sort.
+#[napi(object, object_from_js = false)]
+pub struct FilesSum {
+    /// How many.
+    pub files: f64,
+    /// Their bytes.
+    pub bytes: f64,
+}
+
+/// Archived transcripts.
+#[napi(object, object_from_js = false, use_nullable = true)]
+pub struct ArchivesSum {
+    /// How many.
+    pub files: f64,
+    /// Their bytes.
+    pub bytes: f64,
+    /// The stamp of the oldest.
+    pub oldest_ms: Option<f64>,
+}
+
+/// Looks at one store and its folder, on a thread of its own.
+///
+/// # Errors
+/// When no thread can be started, or when the inspection panics (a bug here, never the caller's
+/// fault).
+#[napi(ts_return_type = "Promise<InspectionOutcome>")]
+pub fn inspect<'env>(
+    env: &'env Env,
+    request: InspectionRequest,
+    watch: &InspectionWatch,
+) -> Result<Object<'env>> {
+    let (deferred, promise) = env.create_deferred()?;
+    let state = Arc::clone(&watch.state);
+    let store = absolute(&request.store_path);
+    thread::Builder::new()
+        .name("cron-session-inspect".to_owned())
+        .stack_size(STACK)
+        .spawn(move || {
+            let work = AssertUnwindSafe(|| InspectionOutcome::of(&request, store, &state));
+            match panic::catch_unwind(work) {
+                Ok(outcome) => deferred.resolve(move |_| Ok(outcome)),
+                Err(panic) => deferred.reject(Error::from_reason(describe(&*panic))),
+            }
+        })
+        .map_err(|error| {
+            Error::from_reason(format!("cannot start a thread to inspect: {error}"))
+        })?;
+    Ok(promise)
+}
+
+impl InspectionOutcome {
+    fn of(request: &InspectionRequest, store: error::Result<PathBuf>, state: &WatchState) -> Self {
+        let found = store.and_then(|store| {
+            let request = inspect::Request {
+                store: &store,
+                now_ms: request.now_ms,
+                retention_ms: request.retention_ms,
+                top: usize::try_from(request.top).unwrap_or(usize::MAX),
+            };
+            inspect::inspect(&Os, request, |read, size| state.note(read, size))
+        });
+        let failure = found.as_ref().err().map(Failure::from);
+        Self {
+            failure: failure.map(SweepFailure::from),
+            found: found.ok().map(StoreInspection::from),
+        }
+    }
+}
+
+impl From<Inspection> for StoreInspection {
+    fn from(found: Inspection) -> Self {
+        let census = found.census;
+        let files = |sum: Tally| FilesSum {
+            files: number(sum.files),
+            bytes: number(sum.bytes),
+        };
+        let kind = |(kind, sum): (String, census::Sum)| KindSum {
+            kind,
+            entries: number(sum.entries),
+            bytes: number(sum.bytes),
+        };
+        let entry = |(key, bytes)| BigEntry {
+            key,
+            bytes: number(bytes),
+        };
+        let job = |(job, sums): (String, census::Job)| BigJob {
+            job,
+            runs: number(sums.runs.entries),
+            expired: number(sums.expired.entries),
+            bytes: number(sums.runs.bytes),
+        };
+        Self {
+            bytes: number(found.bytes),
+            entries: number(census.all.entries),
+            kinds: census.kinds.into_iter().map(kind).collect(),
+            runs: RunsSum {
+                total: number(census.runs.runs.entries),
+                expired: number(census.runs.expired.entries),
+                bytes: number(census.runs.runs.bytes),
+                expired_bytes: number(census.runs.expired.bytes),
+                oldest_ms: census.updated_at_ms.map(|(least, _)| least),
+                newest_ms: census.updated_at_ms.map(|(_, greatest)| greatest),
+            },
+            biggest_entries: census.biggest_entries.into_iter().map(entry).collect(),
+            biggest_jobs: census.biggest_jobs.into_iter().map(job).collect(),
+            transcripts: files(found.transcripts),
+            archives: ArchivesSum {
+                files: number(found.archives.files),
+                bytes: number(found.archives.bytes),
+                oldest_ms: found.oldest_archive_ms.map(moment),
+            },
+            temps: files(found.temps),
+            others: files(found.others),
+        }
+    }
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "four-digit years are far below 2^53 ms"
+)]
+fn moment(epoch_ms: i64) -> f64 {
+    epoch_ms as f64
 }

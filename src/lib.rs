@@ -16,6 +16,9 @@
 //!        └─ Report: plain data, log lines included  report
 //! ```
 //!
+//! What is in a store and its folder, for people who want to know before they sweep, is
+//! [`inspect`]'s answer; it writes nothing.
+//!
 //! A sweep that finds nothing expired takes no lock and writes nothing. One that finds the store
 //! unchanged since the last survey ([`store::memory`]), with nothing due yet, does not even read
 //! it. A dry run ([`sweep::dry_run`]) makes the rewrite's pass without a file to write to.
@@ -37,6 +40,7 @@ pub mod abort;
 #[cfg(not(test))]
 mod binding;
 pub mod error;
+pub mod inspect;
 pub mod js;
 pub mod listing;
 pub mod report;

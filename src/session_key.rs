@@ -1,4 +1,6 @@
-//! Which entries of a store are a cron job's runs: their keys tell.
+//! Which entries of a store are a cron job's runs, and what the others are: their keys tell.
+
+use std::borrow::Cow;
 
 use crate::js;
 
@@ -38,9 +40,70 @@ pub fn is_cron_run(key: &str) -> bool {
         && run.eq_ignore_ascii_case("run")
 }
 
+/// What [`kind`] calls the run of a cron job.
+pub const CRON_RUN: &str = "cron run";
+
+/// What [`kind`] calls an entry whose key tells nothing that it knows.
+pub const OTHER: &str = "other";
+
+/// No kind has a longer name, in bytes. The longest channel of the gateway has 14.
+const LONGEST_KIND: usize = 32;
+
+/// What sort of session a key is for, to be shown to people; nothing is decided by it.
+///
+/// `cron run`, `cron job` (the job's own session, and what lies below a run), `main`, or the word
+/// that follows the agent's name if more follows on it: a channel (`telegram`), `subagent`, `acp`,
+/// `hook`, …. Old keys without an agent are read in the same way. Everything else is `other`.
+///
+/// ```
+/// use cron_session_reaper::session_key::kind;
+/// assert_eq!(kind("agent:main:cron:nightly:run:7f3c"), "cron run");
+/// assert_eq!(kind("agent:main:cron:nightly"), "cron job");
+/// assert_eq!(kind("agent:main:Telegram:direct:12345"), "telegram");
+/// assert_eq!(kind("agent:main:main"), "main");
+/// assert_eq!(kind("agent:main:a-chat-of-its-own"), "other");
+/// ```
+#[must_use]
+pub fn kind(key: &str) -> Cow<'_, str> {
+    if is_cron_run(key) {
+        return CRON_RUN.into();
+    }
+    let mut parts = js::trim(key).split(':').filter(|part| !part.is_empty());
+    let mut word = parts.next().unwrap_or_default();
+    if word.eq_ignore_ascii_case("agent") {
+        word = parts.nth(1).unwrap_or_default();
+    }
+    let has_more = parts.next().is_some();
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if word.eq_ignore_ascii_case("cron") && has_more {
+        "cron job".into()
+    } else if word.eq_ignore_ascii_case("main") {
+        "main".into()
+    } else if !has_more || word.len() > LONGEST_KIND || !word.bytes().all(is_name) {
+        OTHER.into()
+    } else if word.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        word.to_ascii_lowercase().into()
+    } else {
+        word.into()
+    }
+}
+
+/// The job whose run this key is, in lower case as the gateway reads it; `None` if it is no run's.
+///
+/// ```
+/// use cron_session_reaper::session_key::job;
+/// assert_eq!(job("agent:main:cron:Nightly:run:7f3c").as_deref(), Some("nightly"));
+/// assert_eq!(job("agent:main:cron:nightly"), None);
+/// ```
+#[must_use]
+pub fn job(key: &str) -> Option<String> {
+    let mut parts = js::trim(key).split(':').filter(|part| !part.is_empty());
+    is_cron_run(key).then(|| parts.nth(3).unwrap_or_default().to_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_cron_run;
+    use super::{is_cron_run, job, kind};
     use proptest::prelude::*;
 
     /// The contract's sentence, word for word.
@@ -75,7 +138,42 @@ mod tests {
         assert!(is_cron_run("agent:a:cron: :run:x"));
     }
 
+    #[test]
+    fn a_kind_is_a_word_that_only_a_channel_or_the_gateway_uses() {
+        for (key, expected) in [
+            ("agent:main:discord:channel:7:thread:8", "discord"),
+            ("agent:main:whatsapp:default:direct:+4912345", "whatsapp"),
+            ("agent:main:subagent:7f3c", "subagent"),
+            ("agent:main:acp:binding:slack", "acp"),
+            ("agent:main:MAIN", "main"),
+            ("agent:main:main:thread:5", "main"),
+            ("main", "main"),
+            ("telegram:group:5", "telegram"),
+            ("cron:nightly", "cron job"),
+            ("cron:nightly:run:7", "cron job"),
+            ("agent:main:cron:nightly:run:7:subagent:8", "cron job"),
+            ("agent:main:cron", "other"),
+            (" Agent::x:Signal:: 5 ", "signal"),
+            ("agent:main", "other"),
+            ("agent", "other"),
+            ("", "other"),
+            ("+491234567", "other"),
+            ("global", "other"),
+            ("agent:main:+49:direct:5", "other"),
+            ("agent:main:\u{1b}[2J:direct:5", "other"),
+            ("agent:main:a-word-that-no-channel-would-have:5", "other"),
+        ] {
+            assert_eq!(kind(key), expected, "{key:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_run_and_nothing_else_has_a_job_and_is_of_the_kind(key in "(agent|:|a|cron|run|Ü){0,11}") {
+            prop_assert_eq!(job(&key).is_some(), is_cron_run(&key));
+            prop_assert_eq!(kind(&key) == "cron run", is_cron_run(&key));
+        }
+
         #[test]
         fn the_rule_is_the_contracts(
             parts in proptest::collection::vec(

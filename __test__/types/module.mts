@@ -1,9 +1,13 @@
 // What an ECMAScript module writes: named imports, and the console as a logger.
 
 import {
+  type InspectError,
+  type InspectOptions,
+  inspectSessionStore,
   type ReaperResult,
   resetReaperThrottle,
   resolveRetentionMs,
+  type StoreInspection,
   type SweepError,
   type SweepOptions,
   type SweepParams,
@@ -58,4 +62,19 @@ const why = ({ reason }: SweepReport): string => {
   }
 };
 
-export { kept, place, pruned, reclaimed, retention, swept, warnings, why };
+const looking: InspectOptions = {
+  sessionStorePath: "sessions.json",
+  cronConfig: { sessionRetention: false },
+  nowMs: 1_772_366_400_000,
+  top: 10,
+  signal: AbortSignal.timeout(1000),
+  onProgress: ({ bytesRead, bytes }) => console.log(bytesRead / bytes),
+};
+const found: StoreInspection = await inspectSessionStore(looking).catch((error: InspectError) => {
+  const code: string = error.code;
+  throw new Error(`${code} ${error.path ?? "?"} ${error.line ?? 0}`, { cause: error });
+});
+const counts: number[] = [found.bytes, found.runs.expired, found.kinds[0]?.entries ?? 0];
+const oldest: number | null = found.archives.oldestMs;
+
+export { counts, kept, oldest, place, pruned, reclaimed, retention, swept, warnings, why };

@@ -47,6 +47,12 @@ reaper.sweepSessionStore({ sessionStorePath, signal: new AbortController() });
 reaper.sweepCronRunSessions({ sessionStorePath, log, dryRun: true });
 // @ts-expect-error: the result is a promise
 reaper.sweepSessionStore({ sessionStorePath }).pruned;
+// @ts-expect-error: no path
+reaper.inspectSessionStore({});
+// @ts-expect-error: a number of entries as a string
+reaper.inspectSessionStore({ sessionStorePath, top: "5" });
+// @ts-expect-error: the oldest may be null
+reaper.inspectSessionStore({ sessionStorePath }).then(({ runs }) => runs.oldestMs.toFixed());
 // @ts-expect-error: the binding's own function is not exported
 reaper.sweep;
 // @ts-expect-error: the binding is no entry point

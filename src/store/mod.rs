@@ -3,8 +3,10 @@
 //! [`scan`] reads JSON of any size in constant memory. [`survey`] and [`rewrite`] use it: the one to
 //! see whether anything expired, the other to write what stays to a new file. [`lock`] is the
 //! gateway's lock file; [`commit`] puts the new file in the old one's place; [`temps`] removes what
-//! crashed writers left; [`memory`] spares the next survey of an unchanged store.
+//! crashed writers left; [`memory`] spares the next survey of an unchanged store. [`census`] counts
+//! what is in a store, for people.
 
+pub mod census;
 pub mod commit;
 pub mod lock;
 pub mod memory;

@@ -156,6 +156,12 @@ impl Suspects {
         }
     }
 
+    /// Where they are, dead or not.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let temps = self.temps.iter().map(|(path, _)| path);
+        temps.chain(&self.lock_temps).map(PathBuf::as_path)
+    }
+
     /// Removes those that are dead. Call it with the store's lock held.
     ///
     /// What a live process may still be writing is left alone; one that cannot be removed stops no

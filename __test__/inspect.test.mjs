@@ -1,0 +1,200 @@
+// What inspectSessionStore tells of a store and its folder, and its manners.
+
+import { symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { layOut, temporaryFolder, treeOf } from "./fixtures/folder.mjs";
+import { HOUR, inspectSessionStore, NOW } from "./fixtures/reaper.mjs";
+
+const runKey = (job, run) => `agent:main:cron:${job}:run:${run}`;
+const inspect = (sessionStorePath, options) =>
+  inspectSessionStore({ sessionStorePath, nowMs: NOW, ...options });
+
+function storeOf(content) {
+  const folder = temporaryFolder();
+  const text = typeof content === "string" ? content : JSON.stringify(content, null, 2);
+  layOut(folder, { "sessions.json": text });
+  return join(folder, "sessions.json");
+}
+
+/** A store that takes a few tenths of a second on any machine: numbers are read byte by byte. */
+function longStore() {
+  const entry = `"a":[${"1,".repeat(5e6)}1]`;
+  return storeOf(`{${Array(12).fill(entry).join(",")}}`);
+}
+
+describe("an inspection", () => {
+  it("tells what is in a store and in its folder, and leaves both as they were", async () => {
+    const storePath = storeOf({
+      [runKey("nightly", 1)]: { sessionId: "a", updatedAt: NOW - 25 * HOUR },
+      [runKey("nightly", 2)]: {
+        sessionId: "b",
+        updatedAt: NOW - 23 * HOUR,
+        text: "é\n".repeat(50),
+      },
+      [runKey("hourly", 3)]: { sessionId: "c", updatedAt: NOW - 48 * HOUR },
+      "agent:main:cron:nightly": { sessionId: "d", updatedAt: 1 },
+      "agent:main:telegram:direct:5": { sessionId: "e", updatedAt: 1, text: "x".repeat(300) },
+      "agent:main:main": { sessionId: "f", updatedAt: 1 },
+    });
+    const folder = join(storePath, "..");
+    layOut(folder, {
+      "a.jsonl": "12345",
+      "old.jsonl.deleted.2026-02-01T00-00-00.000Z": "12",
+      "sessions.json.3ab3ddeb-5fc7-4d35-adf6-d83c0627287f.tmp": "123",
+      "notes.txt": "1",
+    });
+    const before = treeOf(folder);
+
+    const found = await inspect(storePath);
+
+    expect(treeOf(folder)).toEqual(before);
+    expect(found.kinds.map(({ kind, entries }) => [kind, entries])).toEqual([
+      ["cron run", 3],
+      ["telegram", 1],
+      ["cron job", 1],
+      ["main", 1],
+    ]);
+    const sum = (list) => list.reduce((total, { bytes }) => total + bytes, 0);
+    // Two braces, five commas and the last line break belong to no entry.
+    expect(sum(found.kinds)).toBe(found.bytes - 8);
+    expect(found).toMatchObject({
+      bytes: Buffer.byteLength(before["sessions.json"], "latin1"),
+      entries: 6,
+      runs: { total: 3, expired: 2, oldestMs: NOW - 48 * HOUR, newestMs: NOW - 23 * HOUR },
+      biggestEntries: [
+        { key: "agent:main:telegram:direct:5" },
+        { key: runKey("nightly", 2) },
+        {},
+        {},
+        {},
+      ],
+      biggestJobs: [
+        { job: "nightly", runs: 2, expired: 1 },
+        { job: "hourly", runs: 1, expired: 1 },
+      ],
+      transcripts: { files: 1, bytes: 5 },
+      archives: { files: 1, bytes: 2, oldestMs: Date.parse("2026-02-01T00:00:00Z") },
+      temps: { files: 1, bytes: 3 },
+      others: { files: 1, bytes: 1 },
+    });
+    expect(sum(found.biggestJobs)).toBe(found.runs.bytes);
+    expect(found.runs.expiredBytes).toBeLessThan(found.runs.bytes);
+  });
+
+  it("of an empty store finds nothing", async () => {
+    expect(await inspect(storeOf("{}"))).toEqual({
+      bytes: 2,
+      entries: 0,
+      kinds: [],
+      runs: { total: 0, bytes: 0, expired: 0, expiredBytes: 0, oldestMs: null, newestMs: null },
+      biggestEntries: [],
+      biggestJobs: [],
+      transcripts: { files: 0, bytes: 0 },
+      archives: { files: 0, bytes: 0, oldestMs: null },
+      temps: { files: 0, bytes: 0 },
+      others: { files: 0, bytes: 0 },
+    });
+  });
+
+  it("takes the retention and the number of what it lists from its options", async () => {
+    const storePath = storeOf({
+      [runKey("j", 1)]: { updatedAt: NOW - 3 * HOUR },
+      [runKey("j", 2)]: { updatedAt: NOW - HOUR },
+    });
+    const expired = async (sessionRetention) =>
+      (await inspect(storePath, { cronConfig: { sessionRetention } })).runs.expired;
+    expect(await expired("2h")).toBe(1);
+    expect(await expired("30m")).toBe(2);
+    expect(await expired(undefined)).toBe(0);
+    expect(await expired(false)).toBe(0);
+    expect((await inspect(storePath, { top: 1 })).biggestEntries).toHaveLength(1);
+    expect((await inspect(storePath, { top: 2 ** 40 })).biggestEntries).toHaveLength(2);
+    // null counts as absent.
+    const options = { cronConfig: null, nowMs: null, top: null, signal: null, onProgress: null };
+    expect((await inspect(storePath, options)).runs.expired).toBe(2);
+  });
+
+  it("follows a link to the store", async () => {
+    const storePath = storeOf({ a: 1 });
+    const link = join(temporaryFolder(), "sessions.json");
+    symlinkSync(storePath, link);
+    expect(await inspect(link)).toMatchObject({ entries: 1, bytes: 12 });
+  });
+});
+
+describe("an inspection that fails", () => {
+  it("rejects with an error that says where a damaged store is damaged", async () => {
+    const storePath = storeOf('{\n  "a": 1,\n  "b": tru}');
+    await expect(inspect(storePath)).rejects.toMatchObject({
+      name: "InspectError",
+      message: `${storePath}:3:11: expected \`true\`, \`false\` or \`null\`, found \`}\`; the store was left as it is: mend it or restore a backup`,
+      code: "EJSON",
+      path: storePath,
+      line: 3,
+      column: 11,
+    });
+  });
+
+  it("rejects for a store that is missing or no file", async () => {
+    const folder = temporaryFolder();
+    const missing = join(folder, "sessions.json");
+    const error = await inspect(missing).catch((error) => error);
+    expect(error).toMatchObject({ code: "ENOENT", path: missing });
+    expect(error.message).toMatch(`cannot find ${missing}: `);
+    expect("line" in error).toBe(false);
+    await expect(inspect(folder)).rejects.toMatchObject({ code: "ENOTFILE" });
+    await expect(inspect("")).rejects.toMatchObject({ code: "EINVAL" });
+  });
+
+  it("rejects with a TypeError for wrong arguments, and never throws", async () => {
+    const sessionStorePath = "sessions.json";
+    for (const [options, message] of [
+      [undefined, "options must be an object, got undefined"],
+      [null, "options must be an object, got null"],
+
+      [{ sessionStorePath: ["a"] }, "options.sessionStorePath must be a string, got array"],
+      [
+        { sessionStorePath, nowMs: "1" },
+        "options.nowMs must be a number of milliseconds, got string",
+      ],
+      [{ sessionStorePath, top: 1.5 }, "options.top must be a whole number from 0, got number"],
+      [{ sessionStorePath, top: -1 }, "options.top must be a whole number from 0, got number"],
+      [{ sessionStorePath, signal: {} }, "options.signal must be an AbortSignal, got object"],
+      [{ sessionStorePath, onProgress: 7 }, "options.onProgress must be a function, got number"],
+    ]) {
+      await expect(inspectSessionStore(options)).rejects.toEqual(
+        new TypeError(`inspectSessionStore: ${message}`),
+      );
+    }
+  });
+});
+
+describe("a long inspection", () => {
+  it("says how far it is", async () => {
+    const storePath = longStore();
+    const told = [];
+    const { bytes } = await inspect(storePath, { onProgress: (progress) => told.push(progress) });
+    expect(told.length).toBeGreaterThan(0);
+    for (const { bytesRead, bytes: size } of told.filter(({ bytes }) => bytes > 0)) {
+      expect(size).toBe(bytes);
+      expect(bytesRead).toBeLessThanOrEqual(bytes);
+    }
+    const boom = new Error("boom");
+    const onProgress = () => {
+      throw boom;
+    };
+    await expect(inspect(storePath, { onProgress })).rejects.toBe(boom);
+  });
+
+  it("can be aborted before and while it is under way", async () => {
+    const aborted = (reason) => ({ name: "AbortError", code: "ABORT_ERR", cause: reason });
+    const storePath = longStore();
+    const signal = AbortSignal.abort("not now");
+    await expect(inspect(storePath, { signal })).rejects.toMatchObject(aborted("not now"));
+    const abort = new AbortController();
+    const inspecting = inspect(storePath, { signal: abort.signal });
+    abort.abort("enough");
+    await expect(inspecting).rejects.toMatchObject(aborted("enough"));
+  });
+});

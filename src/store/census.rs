@@ -1,0 +1,253 @@
+//! Counts what is in a store: which kinds of sessions, which jobs, which entries are the largest.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::path::Path;
+
+use crate::error::Result;
+use crate::session_key;
+use crate::system::System;
+
+use super::scan::{Entry, Key, Reading, Visitor};
+
+/// More kinds than this are no channels but somebody's own keys: the smallest count as `other`.
+const MOST_KINDS: usize = 24;
+
+/// How many different kinds are told apart while a store is read.
+const KINDS_REMEMBERED: usize = 1024;
+
+/// Of how many entries a [`Census`] can name the largest.
+pub const MOST_LISTED: usize = 1000;
+
+/// A key or the name of a job is cut to so many characters, and ends in `…` then.
+const LONGEST_SHOWN: usize = 1000;
+
+/// Entries, and the bytes that they take in the file.
+///
+/// An entry's bytes are those from the comma or brace before it to the end of its value: its key
+/// and the white space before it are counted, the comma is not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// How many.
+    pub entries: u64,
+    /// What they take, in bytes.
+    pub bytes: u64,
+}
+
+impl Sum {
+    fn add(&mut self, bytes: u64) {
+        self.entries += 1;
+        self.bytes += bytes;
+    }
+
+    fn add_all(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.bytes += other.bytes;
+    }
+}
+
+/// The runs of one cron job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Job {
+    /// All of them.
+    pub runs: Sum,
+    /// Those that a sweep would remove.
+    pub expired: Sum,
+}
+
+/// What is in a store. A key that stands twice counts twice, as it does in the file.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Census {
+    /// Everything.
+    pub all: Sum,
+    /// By [kind](session_key::kind), what takes the most bytes first, `other` last.
+    pub kinds: Vec<(String, Sum)>,
+    /// The runs of all jobs.
+    pub runs: Job,
+    /// The least and the greatest `updatedAt` of a run that is a time after 1970, in milliseconds
+    /// since then.
+    pub updated_at_ms: Option<(f64, f64)>,
+    /// The largest entries, the largest first: key and bytes.
+    pub biggest_entries: Vec<(String, u64)>,
+    /// The jobs whose runs take the most bytes, the largest first.
+    pub biggest_jobs: Vec<(String, Job)>,
+}
+
+/// Reads the whole store and counts. `cutoff_ms`, milliseconds since 1970: a run whose `updatedAt`
+/// is less is expired; `top`: how many entries and jobs are listed, at most [`MOST_LISTED`].
+/// `buffer` is what one read may fill; it must not be empty. `progress` is told how many bytes were
+/// read, and may break off with an error of its own.
+///
+/// Memory grows with the number of jobs, but not with the store.
+///
+/// # Errors
+/// As [`survey`](super::survey::survey); and what `progress` breaks off with.
+///
+/// ```
+/// use cron_session_reaper::store::census::census;
+/// use cron_session_reaper::system::{Os, System};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("sessions.json");
+/// std::fs::write(&path, r#"{"agent:main:cron:job:run:1":{"updatedAt":5},"agent:main:main":{}}"#)?;
+/// let (store, mut buffer) = (Os.open(&path)?, vec![0; 256 << 10]);
+///
+/// let census = census(&Os, &store, &path, 6.0, 5, &mut buffer, |_| Ok(()))?;
+/// assert_eq!((census.all.entries, census.runs.expired.entries), (2, 1));
+/// assert_eq!(census.kinds[0].0, "cron run");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn census<S: System>(
+    system: &S,
+    file: &S::File,
+    path: &Path,
+    cutoff_ms: f64,
+    top: usize,
+    buffer: &mut [u8],
+    mut progress: impl FnMut(u64) -> Result<()>,
+) -> Result<Census> {
+    let mut count = Count {
+        cutoff_ms,
+        start: 0,
+        census: Census::default(),
+        kinds: HashMap::new(),
+        other: Sum::default(),
+        jobs: HashMap::new(),
+        biggest: Biggest::of(top),
+    };
+    let mut reading = Reading::new(system, file, path, buffer);
+    while let Some(chunk) = reading.next(&mut count)? {
+        progress(chunk.end())?;
+    }
+    Ok(count.finish(top))
+}
+
+/// A census being taken.
+struct Count {
+    cutoff_ms: f64,
+    /// Where the entry that is being read begins.
+    start: u64,
+    census: Census,
+    kinds: HashMap<String, Sum>,
+    other: Sum,
+    jobs: HashMap<String, Job>,
+    biggest: Biggest,
+}
+
+impl Visitor for Count {
+    fn key(&mut self, _: Key<'_>, start: u64) {
+        self.start = start;
+    }
+
+    fn entry(&mut self, entry: &Entry<'_>, end: u64) {
+        let bytes = end - self.start;
+        self.census.all.add(bytes);
+        let key = entry.key().text();
+        let key = key.as_deref();
+        self.biggest.add(key, bytes);
+        let kind = key.map_or_else(|| session_key::OTHER.into(), session_key::kind);
+        self.sum_of(&kind).add(bytes);
+        if let Some(job) = key.and_then(session_key::job) {
+            self.add_run(job, entry.updated_at(), bytes);
+        }
+    }
+}
+
+impl Count {
+    fn sum_of(&mut self, kind: &str) -> &mut Sum {
+        let is_known = self.kinds.contains_key(kind);
+        if kind == session_key::OTHER || (!is_known && self.kinds.len() >= KINDS_REMEMBERED) {
+            return &mut self.other;
+        }
+        if !is_known {
+            self.kinds.insert(kind.to_owned(), Sum::default());
+        }
+        self.kinds.get_mut(kind).expect("it was just inserted")
+    }
+
+    fn add_run(&mut self, job: String, updated_at: Option<f64>, bytes: u64) {
+        let is_expired = updated_at.is_some_and(|at| at < self.cutoff_ms);
+        let job = self.jobs.entry(shown(job)).or_default();
+        for job in [job, &mut self.census.runs] {
+            job.runs.add(bytes);
+            if is_expired {
+                job.expired.add(bytes);
+            }
+        }
+        if let Some(at) = updated_at.filter(|at| at.is_finite() && *at > 0.0) {
+            let (least, greatest) = self.census.updated_at_ms.unwrap_or((at, at));
+            self.census.updated_at_ms = Some((least.min(at), greatest.max(at)));
+        }
+    }
+
+    fn finish(mut self, top: usize) -> Census {
+        let mut census = self.census;
+        let mut kinds: Vec<_> = self.kinds.into_iter().collect();
+        sort_by_bytes(&mut kinds, |sum| sum.bytes);
+        for (_, sum) in kinds.drain(kinds.len().min(MOST_KINDS)..) {
+            self.other.add_all(sum);
+        }
+        if self.other.entries > 0 {
+            kinds.push((session_key::OTHER.to_owned(), self.other));
+        }
+        census.kinds = kinds;
+        census.biggest_jobs = self.jobs.into_iter().collect();
+        sort_by_bytes(&mut census.biggest_jobs, |job| job.runs.bytes);
+        census.biggest_jobs.truncate(top.min(MOST_LISTED));
+        census.biggest_entries = self.biggest.into_sorted();
+        census
+    }
+}
+
+/// The largest first; of equal ones in the order of their names, so that two looks are equal.
+fn sort_by_bytes<T>(named: &mut [(String, T)], bytes: impl Fn(&T) -> u64) {
+    named.sort_unstable_by(|(a_name, a), (b_name, b)| {
+        bytes(b).cmp(&bytes(a)).then_with(|| a_name.cmp(b_name))
+    });
+}
+
+/// The largest entries so far, the smallest of them on top.
+struct Biggest {
+    room: usize,
+    heap: BinaryHeap<Reverse<(u64, Reverse<String>)>>,
+}
+
+impl Biggest {
+    fn of(top: usize) -> Self {
+        Self {
+            room: top.min(MOST_LISTED),
+            heap: BinaryHeap::new(),
+        }
+    }
+
+    fn add(&mut self, key: Option<&str>, bytes: u64) {
+        if let Some(Reverse((smallest, _))) = self.heap.peek()
+            && self.heap.len() >= self.room
+            && bytes < *smallest
+        {
+            return;
+        }
+        // A key that is too long to be remembered can only be shown as cut short.
+        let key = key.map_or_else(|| "…".to_owned(), |key| shown(key.to_owned()));
+        self.heap.push(Reverse((bytes, Reverse(key))));
+        if self.heap.len() > self.room {
+            self.heap.pop();
+        }
+    }
+
+    fn into_sorted(self) -> Vec<(String, u64)> {
+        let sorted = self.heap.into_sorted_vec().into_iter();
+        sorted
+            .map(|Reverse((bytes, Reverse(key)))| (key, bytes))
+            .collect()
+    }
+}
+
+fn shown(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_SHOWN) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
