@@ -210,7 +210,7 @@ function checkSignal(signal, name) {
   }
 }
 
-/** How many to name. No store's inspection names more than 1000, so the binding need not count further. */
+/** How many to name. No inspection names more than 1000, so the binding need not count further. */
 function topOf(top, name) {
   const wanted = top ?? 5;
   if (!Number.isSafeInteger(wanted) || wanted < 0) {

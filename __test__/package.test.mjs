@@ -27,6 +27,11 @@ describe("the packed package", () => {
       "README.md",
       "binding.d.ts",
       "binding.js",
+      "cli/command.mjs",
+      "cli/main.mjs",
+      "cli/show.mjs",
+      "cli/stores.mjs",
+      "cli/text.mjs",
       "index.d.ts",
       "index.js",
       "package.json",
@@ -96,6 +101,15 @@ describe("the packed package", () => {
         86_400_000,
       ]);
     }
+
+    const command = join(folder, "node_modules/.bin/cron-session-reaper");
+    layOut(folder, { "sessions.json": '{"agent:main:cron:j:run:1": {}, "a": 1}' });
+    const shown = execFileSync(command, ["sessions.json"], {
+      cwd: folder,
+      encoding: "utf8",
+      shell: process.platform === "win32",
+    });
+    expect(shown).toContain("A sweep would remove 1 run.");
 
     const typed = `
       import { resolveRetentionMs, sweepCronRunSessions, type ReaperResult } from "cron-session-reaper";

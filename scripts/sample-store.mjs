@@ -13,6 +13,8 @@ const HOUR = 3_600_000;
  * @param options `entries`: how many. `expired`: how many of them are cron runs that ended two days
  * before `nowMs`. `smallest`, `largest`: bytes of text in an entry. `transcripts: false` writes the
  * store alone. `root`: the folder that its entries name their transcripts in, if not relatively.
+ * `keyOf`: the key of an entry, by its number and whether it expired. `said`: characters in a
+ * transcript and in an archive.
  * @returns The path of the store.
  */
 export function createSampleStore(folder, options) {
@@ -24,6 +26,8 @@ export function createSampleStore(folder, options) {
     largest = 60_000,
     transcripts = true,
     root = "",
+    keyOf = plainKey,
+    said = 400,
   } = options;
   mkdirSync(folder, { recursive: true });
   const storePath = join(folder, "sessions.json");
@@ -51,7 +55,7 @@ export function createSampleStore(folder, options) {
     const lines = JSON.stringify({ [keyOf(index, isExpired)]: entry }, null, 2).slice(2, -2);
     writeSync(file, `${index === 0 ? "{\n" : ",\n"}${lines}`);
     if (transcripts) {
-      const header = { type: "session", id: sessionId, text: text.slice(0, 400) };
+      const header = { type: "session", id: sessionId, text: text.slice(0, said) };
       writeFileSync(join(folder, `${sessionId}.jsonl`), `${JSON.stringify(header)}\n`);
     }
   }
@@ -60,27 +64,30 @@ export function createSampleStore(folder, options) {
   renameSync(`${storePath}.new`, storePath);
 
   if (transcripts) {
-    createArchives(folder, nowMs);
+    createArchives(folder, nowMs, text.slice(0, said));
   }
   return storePath;
 }
 
-function createArchives(folder, nowMs) {
+function createArchives(folder, nowMs, text) {
   for (let age = 1; age <= 40; age++) {
     const stamp = new Date(nowMs - age * 2 * HOUR).toISOString().replaceAll(":", "-");
-    writeFileSync(join(folder, `${idOf(1_000_000 + age)}.jsonl.deleted.${stamp}`), "{}\n");
+    writeFileSync(
+      join(folder, `${idOf(1_000_000 + age)}.jsonl.deleted.${stamp}`),
+      `${JSON.stringify({ text })}\n`,
+    );
   }
 }
 
 /** Chats, the sessions of cron jobs, and their runs: only the runs may ever expire. */
-function keyOf(index, isExpired) {
+function plainKey(index, isExpired) {
   if (isExpired || index % 3 === 0) {
     return `agent:main:cron:daily-report-${index % 7}:run:${idOf(index)}`;
   }
   return index % 3 === 1 ? `agent:main:telegram:direct:${index}` : `agent:main:cron:job-${index}`;
 }
 
-function idOf(index) {
+export function idOf(index) {
   return `0c5e55ed-0000-4000-8000-${index.toString(16).padStart(12, "0")}`;
 }
 

@@ -1,0 +1,94 @@
+// npm run docs:picture: draws docs/terminal.svg, the command as it looks in a terminal, from what it
+// really prints about the sample store.
+
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { root } from "./prepare.mjs";
+import { createSampleState } from "./sample-state.mjs";
+
+const SIZE = 13;
+const LINE = 18;
+/** The usual monospaced fonts are so wide, against their size. */
+const ADVANCE = 0.602;
+const MARGIN = 20;
+
+/** How a terminal shows the few codes that the command uses. */
+const STYLES = { 1: "b", 2: "d", 31: "r", 32: "g", 33: "y", 36: "c" };
+
+/** What the command prints on the sample store, with the lines that were typed. */
+export function session() {
+  const home = mkdtempSync(join(tmpdir(), "cron-session-reaper-"));
+  try {
+    createSampleState(join(home, ".openclaw"), Date.now());
+    const { OPENCLAW_HOME, OPENCLAW_STATE_DIR, OPENCLAW_CONFIG_PATH, NO_COLOR, ...rest } =
+      process.env;
+    const env = { ...rest, HOME: home, USERPROFILE: home, FORCE_COLOR: "1" };
+    const main = join(root, "cli", "main.mjs");
+    const calls = [[], ["--apply", "--yes"]];
+    return calls
+      .map((args) => {
+        const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
+          env,
+          encoding: "utf8",
+        });
+        if (status !== 0 || stderr !== "") {
+          throw new Error(`the command ended with ${status}: ${stderr}`);
+        }
+        const typed = ["npx cron-session-reaper", ...args].join(" ");
+        return `\x1b[32m$\x1b[0m \x1b[1m${typed}\x1b[0m\n${stdout}`;
+      })
+      .join("");
+  } finally {
+    rmSync(home, { recursive: true, force: true });
+  }
+}
+
+export function draw(text) {
+  const lines = text.trimEnd().split("\n");
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what a terminal is told with
+  const lengths = lines.map((line) => line.replace(/\x1b\[\d+m/g, "").length);
+  const width = Math.ceil(Math.max(...lengths) * SIZE * ADVANCE) + 2 * MARGIN;
+  const height = lines.length * LINE + 2 * MARGIN;
+  const texts = lines.flatMap((line, at) => piecesOf(line, MARGIN + SIZE + at * LINE));
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">
+<title>The command cron-session-reaper in a terminal</title>
+<style>
+text { font: ${SIZE}px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #d0d7de; }
+.b { font-weight: 700; fill: #ffffff; } .d { fill: #8b949e; } .r { fill: #ff7b72; }
+.g { fill: #56d364; } .y { fill: #e3b341; } .c { fill: #39c5cf; }
+</style>
+<rect width="${width}" height="${height}" rx="8" fill="#0d1117"/>
+${texts.join("\n")}
+</svg>
+`;
+}
+
+/**
+ * What stands between gaps or in another style is placed and stretched on its own, so that columns
+ * stand below each other whatever font there is.
+ */
+function piecesOf(line, y) {
+  const pieces = [];
+  let column = 0;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what a terminal is told with
+  for (const [, code, text] of `\x1b[0m${line}`.matchAll(/\x1b\[(\d+)m([^\x1b]*)/g)) {
+    const style = STYLES[code] ? ` class="${STYLES[code]}"` : "";
+    for (const { 0: piece, index } of text.matchAll(/\S+( \S+)*/g)) {
+      const x = (MARGIN + (column + index) * SIZE * ADVANCE).toFixed(1);
+      const length = (piece.length * SIZE * ADVANCE).toFixed(1);
+      const escaped = piece.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+      pieces.push(
+        `<text x="${x}" y="${y}" textLength="${length}" lengthAdjust="spacingAndGlyphs"${style}>${escaped}</text>`,
+      );
+    }
+    column += text.length;
+  }
+  return pieces;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  writeFileSync(join(root, "docs", "terminal.svg"), draw(session()));
+}
