@@ -621,6 +621,7 @@ fn the_place_is_counted_in_lines_and_bytes() {
     );
 }
 
+#[cfg(unix)] // Windows does not even open a folder.
 #[test]
 fn what_cannot_be_read_is_reported_as_the_system_reports_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -19,6 +19,9 @@ use crate::system::{Kind, Stat, System};
 /// somebody replaces faster than that.
 const PUT_BACK_ATTEMPTS: u32 = 1000;
 
+/// Not every file system of Windows replaces a file that is open.
+const CLOSES_BEFORE_RENAME: bool = cfg!(windows);
+
 /// An open store, and which file it was when it was opened.
 #[derive(Debug)]
 pub struct Store<F> {
@@ -240,6 +243,10 @@ impl<'s, S: System> Replacement<'s, S> {
     fn commit_by_rename(mut self, name: &Path) -> Result<Commit<'s, S>> {
         if !self.store.is_current(self.system)? {
             return Ok(Commit::Changed);
+        }
+        if CLOSES_BEFORE_RENAME && let Ok(new) = self.system.open(name) {
+            // Closes the old one, which nobody reads any more.
+            self.store.file = new;
         }
         self.system
             .rename(name, &self.store.path)

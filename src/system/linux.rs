@@ -12,8 +12,8 @@ use rustix::time::ClockId;
 
 use super::Process;
 pub(super) use super::unix::{
-    copy_owner, create_new, exchange, open, read_at, rename_no_replace, stat, stat_following,
-    stat_open, sync_folder, try_flock, write_all_at,
+    copy_owner, create_new, exchange, open, read_at, rename, rename_no_replace, stat,
+    stat_following, stat_open, try_flock, write_all_at,
 };
 
 pub(super) fn create_unnamed(folder: &Path) -> io::Result<File> {
@@ -59,6 +59,14 @@ pub(super) fn start_write_back(file: &File, offset: u64, length: u64) {
             libc::SYNC_FILE_RANGE_WRITE,
         );
     }
+}
+
+pub(super) fn sync(file: &File) -> io::Result<()> {
+    file.sync_data()
+}
+
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 pub(super) fn process(pid: u64) -> Process {

@@ -1,13 +1,16 @@
-//! macOS: exchange and flock are here; unnamed files, process start times and a boot id are not.
+//! macOS: exchange (on APFS) and flock are here; unnamed files, process start times and a boot id
+//! are not.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::Process;
 pub(super) use super::unix::{
-    copy_owner, create_new, exchange, open, read_at, rename_no_replace, stat, stat_following,
-    stat_open, sync_folder, try_flock, write_all_at,
+    copy_owner, create_new, exchange, open, read_at, rename, rename_no_replace, stat,
+    stat_following, stat_open, try_flock, write_all_at,
 };
 
 /// macOS has no `O_TMPFILE`.
@@ -20,11 +23,32 @@ pub(super) fn link(_: &File, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// macOS has no `sync_file_range`. (`sync` is `F_FULLFSYNC` there: the standard library sees to it.)
+/// macOS has no `sync_file_range`.
 pub(super) fn start_write_back(_: &File, _: u64, _: u64) {}
 
+/// `fsync` alone leaves it to the drive when to write. The standard library asks for `F_FULLFSYNC`,
+/// which does not, and which network drives and some others do not know: there `fsync` is the most
+/// that can be had.
+pub(super) fn sync(file: &File) -> io::Result<()> {
+    match file.sync_data() {
+        Err(error) if knows_no_full_sync(&error) => Ok(rustix::fs::fsync(file)?),
+        result => result,
+    }
+}
+
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    sync(&File::open(folder)?)
+}
+
+fn knows_no_full_sync(error: &io::Error) -> bool {
+    let unknown = [Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOTTY, Errno::INVAL];
+    Errno::from_io_error(error).is_some_and(|errno| unknown.contains(&errno))
+}
+
 /// Start times would take `proc_pidinfo`, which JavaScript does not have either: the gateway's
-/// locks carry none on macOS.
+/// locks carry none on macOS, and it never compares ours (`"starttime":0`). A pid that was given to
+/// another process, and a zombie, which `kill` cannot tell from the living, block until the lock is
+/// 5 minutes old.
 pub(super) fn process(pid: u64) -> Process {
     if !super::unix::may_live(pid) {
         return Process::Gone;

@@ -42,7 +42,7 @@ impl System for Os {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        platform::rename(from, to)
     }
 
     fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -95,7 +95,7 @@ impl System for Os {
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
-        file.sync_data()
+        platform::sync(file)
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {

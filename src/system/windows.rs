@@ -1,23 +1,34 @@
-//! Windows: no unnamed files, no exchange, and no flock on the lock file.
+//! Windows: no unnamed files, no exchange, no flock on the lock file, and no syncing of folders.
+//!
+//! Names are changed while files are open: the standard library opens files so that others may
+//! rename and delete them, as Node.js does, and asks for POSIX renames, which NTFS has since
+//! Windows 10 1607. A file system without them (FAT, some network drives) replaces no store that
+//! anybody has open. A sweep closes its own before; that of another makes it fail with a warning,
+//! and the store stays as it was.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{
-    CloseHandle, ERROR_INVALID_PARAMETER, GetLastError, WAIT_OBJECT_0,
+    CloseHandle, ERROR_INVALID_PARAMETER, ERROR_SHARING_VIOLATION, GetLastError, WAIT_OBJECT_0,
 };
 use windows_sys::Win32::Storage::FileSystem::{
-    FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_FLAG_BACKUP_SEMANTICS,
-    FILE_FLAG_OPEN_REPARSE_POINT, MOVEFILE_WRITE_THROUGH, MoveFileExW,
+    FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, MOVEFILE_WRITE_THROUGH, MoveFileExW,
 };
 use windows_sys::Win32::System::Threading::{
     OpenProcess, PROCESS_SYNCHRONIZE, WaitForSingleObject,
 };
 
 use super::{Kind, Links, Process, Stat};
+
+/// How often, and how far apart, a rename is tried that another's open file is in the way of.
+const RENAME_TRIES: u32 = 10;
+const RENAME_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
     let mut options = File::options();
@@ -53,6 +64,25 @@ pub(super) fn exchange(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Virus scanners, indexers and backups look into new files, and for those few milliseconds some of
+/// them let nobody rename them. Without another try a sweep would fail for that.
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    patiently(|| fs::rename(from, to))
+}
+
+fn patiently(rename: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    let in_the_way = |error: &io::Error| {
+        error.raw_os_error().map(i32::cast_unsigned) == Some(ERROR_SHARING_VIOLATION)
+    };
+    for _ in 1..RENAME_TRIES {
+        match rename() {
+            Err(error) if in_the_way(&error) => thread::sleep(RENAME_PAUSE),
+            result => return result,
+        }
+    }
+    rename()
+}
+
 #[allow(
     unsafe_code,
     reason = "std::fs::rename replaces what stands at the target; only MoveFileExW can be told not to"
@@ -60,11 +90,13 @@ pub(super) fn exchange(_: &Path, _: &Path) -> io::Result<()> {
 pub(super) fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
     let wide = |path: &Path| -> Vec<u16> { path.as_os_str().encode_wide().chain([0]).collect() };
     let (from, to) = (wide(from), wide(to));
-    // SAFETY: both are valid, end in a zero and outlive the call.
-    if unsafe { MoveFileExW(from.as_ptr(), to.as_ptr(), MOVEFILE_WRITE_THROUGH) } == 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    patiently(|| {
+        // SAFETY: both are valid, end in a zero and outlive the call.
+        match unsafe { MoveFileExW(from.as_ptr(), to.as_ptr(), MOVEFILE_WRITE_THROUGH) } {
+            0 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    })
 }
 
 pub(super) fn stat(path: &Path) -> io::Result<Stat> {
@@ -87,7 +119,9 @@ fn stat_with(path: &Path, flags: u32) -> io::Result<Stat> {
 
 pub(super) fn stat_open(file: &File) -> io::Result<Stat> {
     let information = winapi_util::file::information(file)?;
-    let attributes = u32::try_from(information.file_attributes()).unwrap_or(u32::MAX);
+    // Not every reparse point is a link: files that Windows has deduplicated, or that are kept in a
+    // cloud, are files. The standard library looks at the tag.
+    let kind = file.metadata()?.file_type();
     let changed = information.last_write_time().map_or(0, since_1970);
     Ok(Stat {
         dev: information.volume_serial_number(),
@@ -95,9 +129,9 @@ pub(super) fn stat_open(file: &File) -> io::Result<Stat> {
         size: information.file_size(),
         mtime: changed,
         ctime: changed,
-        kind: if attributes & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
+        kind: if kind.is_symlink() {
             Kind::Link
-        } else if attributes & FILE_ATTRIBUTE_DIRECTORY != 0 {
+        } else if kind.is_dir() {
             Kind::Folder
         } else if winapi_util::file::typ(file)?.is_disk() {
             Kind::File
@@ -141,7 +175,13 @@ pub(super) fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io
 /// Windows has no such hint.
 pub(super) fn start_write_back(_: &File, _: u64, _: u64) {}
 
-/// Folders cannot be synced on Windows; NTFS journals names by itself.
+pub(super) fn sync(file: &File) -> io::Result<()> {
+    file.sync_data()
+}
+
+/// Folders cannot be synced on Windows. NTFS keeps names in a journal that it writes within
+/// seconds and in order: a power cut before that brings back the store as it was before the sweep,
+/// complete, and the next sweep does it again. That the folder is there is all that is asked.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     fs::metadata(folder).map(drop)
 }
@@ -152,7 +192,11 @@ pub(super) fn copy_owner(_: &Stat, _: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Start times are left out: the gateway's locks carry none on Windows.
+/// Signals are not there to ask with, but a handle of a process can be waited for. One that has
+/// ended is gone, even if others have it open still.
+///
+/// Start times are left out: the gateway's locks carry none on Windows, and it never compares ours
+/// (`"starttime":0`). A pid that was given to another process blocks until the lock is 5 minutes old.
 #[allow(
     unsafe_code,
     reason = "the standard library cannot ask after another process"
@@ -185,4 +229,93 @@ pub(super) fn process(pid: u64) -> Process {
 /// Without flock there is nothing for a boot id to vouch for.
 pub(super) fn boot_id() -> Option<String> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_open_elsewhere_is_renamed_once_it_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        for rename in [rename, rename_no_replace] {
+            fs::write(&from, "new").unwrap();
+            let alone = File::options()
+                .read(true)
+                .share_mode(0)
+                .open(&from)
+                .unwrap();
+            let closing = thread::spawn(move || {
+                thread::sleep(RENAME_PAUSE * 3);
+                drop(alone);
+            });
+            rename(&from, &to).unwrap();
+            closing.join().unwrap();
+            assert_eq!(fs::read_to_string(&to).unwrap(), "new");
+            fs::remove_file(&to).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_that_stays_open_elsewhere_is_not_waited_for_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let from = folder.path().join("from");
+        fs::write(&from, "").unwrap();
+        let _alone = File::options()
+            .read(true)
+            .share_mode(0)
+            .open(&from)
+            .unwrap();
+        let error = rename(&from, &folder.path().join("to")).unwrap_err();
+        assert_eq!(
+            error.raw_os_error(),
+            Some(ERROR_SHARING_VIOLATION.cast_signed())
+        );
+    }
+
+    #[test]
+    fn nothing_is_renamed_over_what_stands_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::write(&from, "from").unwrap();
+        fs::write(&to, "to").unwrap();
+        let error = rename_no_replace(&from, &to).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&to).unwrap(), "to");
+    }
+
+    #[test]
+    fn a_process_that_ended_is_gone_although_its_handle_is_open() {
+        let mut child = std::process::Command::new("cmd")
+            .args(["/C", "exit"])
+            .spawn()
+            .unwrap();
+        let pid = u64::from(child.id());
+        child.wait().unwrap();
+        assert_eq!(process(pid), Process::Gone);
+        let alive = Process::Alive {
+            starttime: None,
+            started_ms: None,
+        };
+        assert_eq!(process(u64::from(std::process::id())), alive);
+    }
+
+    #[test]
+    fn numbers_that_are_no_process_are_gone() {
+        for pid in [0, u64::from(u32::MAX) + 1, u64::MAX] {
+            assert_eq!(process(pid), Process::Gone);
+        }
+    }
+
+    #[test]
+    fn a_time_stamp_is_the_one_that_the_standard_library_has() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let modified = file.as_file().metadata().unwrap().modified().unwrap();
+        let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap();
+        assert_eq!(
+            stat(file.path()).unwrap().mtime,
+            i128::try_from(since.as_nanos()).unwrap()
+        );
+    }
 }
