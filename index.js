@@ -10,7 +10,7 @@ const {
   resolveRetentionMs: retentionOf,
   SweepControl,
   sweep,
-} = require("./binding.js");
+} = require("./load.js");
 
 function resolveRetentionMs(cronConfig) {
   const setting = cronConfig?.sessionRetention;

@@ -1,21 +1,67 @@
-// The package as it is published: what is in it, and that it works where it is installed.
+// The packages as they are published: what is in them, and that they work where they are installed,
+// without a compiler.
 
-import { execFileSync } from "node:child_process";
-import { copyFileSync, readdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { execFileSync, spawnSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { folderOf, pack, platforms } from "../scripts/packages.mjs";
+import { fingerprintOf } from "../swap-in/replace.js";
 import { layOut, temporaryFolder } from "./fixtures/folder.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+
+const folder = realpathSync(mkdtempSync(join(tmpdir(), "reaper-test-")));
+const installed = join(folder, "node_modules", manifest.name);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** An environment in which nothing can be compiled: Node.js is all that is on the path. */
+function withoutCompiler() {
+  const bin = join(folder, "bin");
+  if (!existsSync(bin)) {
+    mkdirSync(bin);
+    const node = process.platform === "win32" ? "node.exe" : "node";
+    symlinkSync(process.execPath, join(bin, node));
+  }
+  return { ...process.env, PATH: bin };
+}
 
 function npm(cwd, ...args) {
-  return execFileSync("npm", args, {
-    cwd,
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "pipe"],
-    shell: process.platform === "win32",
+  const options = { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] };
+  if (process.platform === "win32") {
+    return execFileSync("npm", args, { ...options, shell: true });
+  }
+  // By its path, so that it is found with nothing else on the path.
+  const [program] = process.env.PATH.split(delimiter)
+    .map((entry) => join(entry, "npm"))
+    .filter((path) => existsSync(path));
+  return execFileSync(process.execPath, [realpathSync(program), ...args], {
+    ...options,
+    env: withoutCompiler(),
   });
+}
+
+function install(where, ...tarballs) {
+  layOut(where, { "package.json": "{}" });
+  npm(where, "install", ...tarballs, "--offline", "--no-audit", "--no-fund");
+}
+
+function node(...args) {
+  const options = { cwd: folder, encoding: "utf8", env: withoutCompiler() };
+  return spawnSync(process.execPath, args, options);
 }
 
 describe("the packed package", () => {
@@ -34,6 +80,7 @@ describe("the packed package", () => {
       "cli/text.mjs",
       "index.d.ts",
       "index.js",
+      "load.js",
       "package.json",
       "register.d.ts",
       "register.mjs",
@@ -43,8 +90,7 @@ describe("the packed package", () => {
     ]);
   });
 
-  it("runs nothing when it is installed", async () => {
-    const { default: manifest } = await import("../package.json", { with: { type: "json" } });
+  it("runs nothing when it is installed", () => {
     expect(
       Object.keys(manifest.scripts).filter((name) =>
         /install|prepare|prepublish|^pre|^post/.test(name),
@@ -52,26 +98,64 @@ describe("the packed package", () => {
     ).toEqual([]);
     expect(manifest.dependencies).toBeUndefined();
   });
+});
 
-  it("works from CommonJS, from an ECMAScript module and from TypeScript", () => {
-    const folder = temporaryFolder();
-    const [{ filename }] = JSON.parse(npm(root, "pack", "--json", "--pack-destination", folder));
-    layOut(folder, { "package.json": "{}" });
-    npm(
-      folder,
-      "install",
-      `./${filename}`,
-      "--ignore-scripts",
-      "--offline",
-      "--no-audit",
-      "--no-fund",
-    );
-    // In a release the addon comes from the platform's own package; here it is the one just built.
-    const installed = join(folder, "node_modules", "cron-session-reaper");
-    for (const addon of readdirSync(root).filter((name) => name.endsWith(".node"))) {
-      copyFileSync(join(root, addon), join(installed, addon));
+describe("the packages of the platforms", () => {
+  it("are the ones that the loader asks for", () => {
+    const loader = readFileSync(join(root, "binding.js"), "utf8");
+    expect(platforms).toHaveLength(8);
+    for (const { name, binary } of platforms) {
+      expect(loader).toContain(`require('${manifest.name}-${name}')`);
+      expect(loader).toContain(`require('./${binary}')`);
     }
+  });
 
+  it("lie in npm/ as they are written from package.json (node scripts/packages.mjs folders)", () => {
+    expect(readdirSync(join(root, "npm")).sort()).toEqual(platforms.map(({ name }) => name).sort());
+    for (const platform of platforms) {
+      for (const [name, text] of Object.entries(folderOf(platform))) {
+        const committed = readFileSync(join(root, "npm", platform.name, name), "utf8");
+        expect(committed, `npm/${platform.name}/${name}`).toBe(text);
+      }
+    }
+  });
+
+  it("are not packed without their binaries", () => {
+    const nothing = temporaryFolder();
+    expect(() => pack(nothing, { binaries: nothing })).toThrow(
+      /no binary in .* for darwin-x64, .*linux-arm64-musl; build them/,
+    );
+    expect(readdirSync(nothing)).toEqual([]);
+  });
+});
+
+describe("installed from tarballs, with no compiler on the path", () => {
+  let main;
+
+  beforeAll(() => {
+    const tarballs = pack(join(folder, "tarballs"), { binaries: root, some: true });
+    expect(tarballs.length, "the addon is built").toBeGreaterThan(1);
+    install(folder, ...tarballs);
+    main = tarballs.at(-1);
+  });
+
+  it("has nothing of this tree in it, and asks for the binary of each platform", () => {
+    const own = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
+    expect(own).not.toHaveProperty("scripts");
+    expect(own).not.toHaveProperty("devDependencies");
+    expect(Object.keys(own.optionalDependencies)).toEqual(
+      platforms.map(({ name }) => `${manifest.name}-${name}`).sort(),
+    );
+    expect(readdirSync(installed).filter((name) => name.endsWith(".node"))).toEqual([]);
+  });
+
+  it.skipIf(process.platform === "win32")("really has no compiler", () => {
+    const compilers = `["cc", "gcc", "clang", "cargo", "rustc"].map((name) => require("node:child_process").spawnSync(name).error?.code)`;
+    const { stdout } = node("-p", `JSON.stringify(${compilers})`);
+    expect(JSON.parse(stdout)).toEqual(Array(5).fill("ENOENT"));
+  });
+
+  it("works from CommonJS and from an ECMAScript module", () => {
     const body = `
       const calls = [];
       const log = { info: (...args) => calls.push(args), warn: (...args) => calls.push(args), debug() {}, error() {} };
@@ -89,8 +173,9 @@ describe("the packed package", () => {
         "sessions.json": '{"agent:main:cron:j:run:1": {}, "a": 1}',
         [name]: program,
       });
-      const printed = execFileSync(process.execPath, [name], { cwd: folder, encoding: "utf8" });
-      expect(JSON.parse(printed), name).toEqual([
+      const { stdout, stderr } = node(name);
+      expect(stderr, name).toBe("");
+      expect(JSON.parse(stdout), name).toEqual([
         { swept: true, pruned: 1 },
         [
           [
@@ -101,16 +186,9 @@ describe("the packed package", () => {
         86_400_000,
       ]);
     }
+  });
 
-    const command = join(folder, "node_modules/.bin/cron-session-reaper");
-    layOut(folder, { "sessions.json": '{"agent:main:cron:j:run:1": {}, "a": 1}' });
-    const shown = execFileSync(command, ["sessions.json"], {
-      cwd: folder,
-      encoding: "utf8",
-      shell: process.platform === "win32",
-    });
-    expect(shown).toContain("A sweep would remove 1 run.");
-
+  it("has its types", () => {
     const typed = `
       import { resolveRetentionMs, sweepCronRunSessions, type ReaperResult } from "cron-session-reaper";
       const log = { debug() {}, info() {}, warn() {}, error() {} };
@@ -121,18 +199,51 @@ describe("the packed package", () => {
     `;
     writeFileSync(join(folder, "use.mts"), typed);
     writeFileSync(join(folder, "use.cts"), typed);
-    const tsc = join(root, "node_modules/typescript/bin/tsc");
     const compilerOptions = { strict: true, noEmit: true, module: "nodenext", types: [] };
     const files = ["use.mts", "use.cts"];
     writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
-    expect(typeErrors()).toBe("");
+    const { stdout, status } = node(join(root, "node_modules/typescript/bin/tsc"));
+    expect([stdout, status]).toEqual(["", 0]);
+  });
 
-    function typeErrors() {
-      try {
-        return execFileSync(process.execPath, [tsc], { cwd: folder, encoding: "utf8" });
-      } catch (error) {
-        return error.stdout;
-      }
-    }
+  it("takes the place of a gateway's reaper", () => {
+    const bundle = `
+//#region src/cron/session-reaper.ts
+async function sweepCronRunSessions(params) {
+  return "its own";
+}
+//#endregion
+console.log(JSON.stringify(await sweepCronRunSessions({ sessionStorePath: "none.json", log: console })));
+`;
+    layOut(folder, {
+      "node_modules/openclaw/package.json":
+        '{"name":"openclaw","version":"2026.3.2","type":"module"}',
+      "node_modules/openclaw/gateway.js": bundle,
+    });
+    // The made-up reaper becomes one that it knows.
+    const known = join(installed, "swap-in", "gateways.json");
+    const gateways = JSON.parse(readFileSync(known, "utf8"));
+    gateways.fingerprints.push(fingerprintOf(bundle));
+    writeFileSync(known, JSON.stringify(gateways));
+
+    const program = join("node_modules", "openclaw", "gateway.js");
+    expect(node(program).stdout).toBe('"its own"\n');
+    const { stdout, stderr } = node("--import", "cron-session-reaper/register", program);
+    expect(stdout).toBe('{"swept":true,"pruned":0}\n');
+    expect(stderr).toContain("sweeps in place of the reaper in gateway.js of openclaw 2026.3.2");
+  });
+
+  it.skipIf(manifest.bin === undefined)("has its command", () => {
+    const command = join(installed, Object.values(manifest.bin)[0]);
+    expect(existsSync(join(folder, "node_modules", ".bin", manifest.name))).toBe(true);
+    expect(node(command, "--version").stdout).toContain(manifest.version);
+  });
+
+  it("says what is missing where optional dependencies were left out", () => {
+    const alone = temporaryFolder();
+    install(alone, main, "--omit=optional");
+    const use = `try { require("${manifest.name}") } catch (error) { console.log(error.code, error.message) }`;
+    const said = execFileSync(process.execPath, ["-e", use], { cwd: alone, encoding: "utf8" });
+    expect(said).toMatch(/^ERR_CRON_SESSION_REAPER_NO_BINARY .* is not installed\. Install again/);
   });
 });

@@ -41,7 +41,7 @@ function installed(folder, { addon = true } = {}) {
   mkdirSync(copy, { recursive: true });
   for (const name of readdirSync(root)) {
     if (
-      /^(index|binding)\.js$|^register\.mjs$|^package\.json$/.test(name) ||
+      /^(index|load|binding)\.js$|^register\.mjs$|^package\.json$/.test(name) ||
       (addon && name.endsWith(".node"))
     ) {
       copyFileSync(join(root, name), join(copy, name));
