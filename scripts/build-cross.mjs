@@ -1,0 +1,110 @@
+// npm run build:cross [-- <platform> …]: builds the addon for the platforms of Linux, on Linux, into
+// target/cross, looks whether it asks for a newer C library than it may, and runs it where this
+// machine can: an emulator for another processor, a Node.js for musl.
+//
+// Not needed for a release, which builds on the platforms themselves; it is how to try one here.
+// The compilers (zig, cargo-zigbuild) come from PyPI into target/cross/tools, the targets of Rust
+// through rustup. For running: qemu-user-static and, on Debian, libstdc++6-arm64-cross; and a
+// Node.js for musl, as a command line in MUSL_NODE.
+
+import { copyFileSync, existsSync, mkdirSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { platforms } from "./packages.mjs";
+import { root, run } from "./prepare.mjs";
+
+// Older than what Node.js 20 itself asks for (2.28): it costs nothing, and rules out surprises.
+const GLIBC = "2.17";
+const TOOLS = ["ziglang==0.17.1", "cargo-zigbuild==0.24.0"];
+// For another processor than this one's; there is none for musl on npm.
+const NODE = "22.23.3";
+const EMULATED = { arm64: ["qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"] };
+
+const out = join(root, "target", "cross");
+const tools = join(out, "tools");
+const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
+const path = `${join(tools, "bin")}${delimiter}${process.env.PATH}`;
+const asked = process.argv.slice(2);
+
+const building = platforms.filter(
+  ({ name, platform }) => platform === "linux" && (asked.length === 0 || asked.includes(name)),
+);
+mkdirSync(out, { recursive: true });
+await installTools();
+for (const platform of building) {
+  const addon = await build(platform);
+  const asks = platform.libc === "glibc" ? `, asks for glibc ${await newestGlibc(addon)}` : "";
+  console.log(`${platform.name}: built${asks}, ${await tried(platform, addon)}`);
+}
+
+async function installTools() {
+  await must("python3", "-m", "venv", tools);
+  await must(join(tools, "bin", "pip"), "install", "--quiet", ...TOOLS);
+  await must("rustup", "target", "add", ...building.map(({ triple }) => triple));
+}
+
+async function build({ triple, libc, binary }) {
+  const floor = libc === "glibc" ? `.${GLIBC}` : "";
+  const result = await run(
+    "cargo",
+    ["zigbuild", "--locked", "--release", "--lib", "--target", `${triple}${floor}`],
+    {
+      PATH: path,
+      CARGO_TARGET_DIR: target,
+      // An addon is loaded into a Node.js that has its musl already.
+      ...(libc === "musl" && { RUSTFLAGS: "-C target-feature=-crt-static" }),
+    },
+  );
+  if (!result.ok) throw new Error(`cannot build for ${triple}:\n${result.output}`);
+  const addon = join(out, binary);
+  copyFileSync(join(target, triple, "release", "libcron_session_reaper.so"), addon);
+  return addon;
+}
+
+/** The newest version of glibc that the addon names: no older one loads it. */
+async function newestGlibc(addon) {
+  const symbols = await must("objdump", "-T", addon);
+  const versions = [...symbols.matchAll(/GLIBC_(\d+)\.(\d+)/g)].map(([, major, minor]) => [
+    Number(major),
+    Number(minor),
+  ]);
+  const [newest] = versions.sort((a, b) => b[0] - a[0] || b[1] - a[1]);
+  const [major, minor] = GLIBC.split(".").map(Number);
+  if (newest[0] > major || (newest[0] === major && newest[1] > minor)) {
+    throw new Error(`${addon} asks for glibc ${newest.join(".")}, and may for ${GLIBC} at most`);
+  }
+  return newest.join(".");
+}
+
+/** What came of running it here, in words. */
+async function tried({ arch, libc }, addon) {
+  const node = libc === "musl" ? muslNode(arch) : await glibcNode(arch);
+  if (node === undefined) return "not run: no Node.js for it here";
+  const [program, ...args] = [...node, join(root, "scripts", "smoke.mjs")];
+  const result = await run(program, args, { NAPI_RS_NATIVE_LIBRARY_PATH: addon });
+  if (!result.ok) throw new Error(`${addon} does not work:\n${result.output}`);
+  return result.output.trim();
+}
+
+function muslNode(arch) {
+  return arch === process.arch ? process.env.MUSL_NODE?.split(" ") : undefined;
+}
+
+async function glibcNode(arch) {
+  if (arch === process.arch) return [process.execPath];
+  const [emulator, ...args] = EMULATED[arch];
+  if (!(await run(emulator, ["--version"])).ok) return undefined;
+  const prefix = join(out, "node");
+  const node = join(prefix, "node_modules", `node-linux-${arch}`, "bin", "node");
+  if (!existsSync(node)) {
+    // --force: npm does not install for another processor otherwise.
+    const options = ["--force", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund"];
+    await must("npm", "install", "--prefix", prefix, ...options, `node-linux-${arch}@${NODE}`);
+  }
+  return [emulator, ...args, node];
+}
+
+async function must(program, ...args) {
+  const { ok, output } = await run(program, args, { PATH: path });
+  if (!ok) throw new Error(`${program} ${args.join(" ")}:\n${output}`);
+  return output;
+}
