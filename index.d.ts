@@ -13,9 +13,13 @@ export interface CronConfig {
 
 /** Where a sweep tells what it did: the gateway's logger. Only `info` and `warn` are called. */
 export interface Logger {
+  /** Not called. */
   debug: (obj: unknown, msg?: string) => void;
+  /** What was removed: `{ pruned, retentionMs }` and a message. */
   info: (obj: unknown, msg?: string) => void;
+  /** What went wrong: `{ err }`, with `err` as text, and a message. */
   warn: (obj: unknown, msg?: string) => void;
+  /** Not called. */
   error: (obj: unknown, msg?: string) => void;
 }
 

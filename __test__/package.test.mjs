@@ -98,6 +98,11 @@ describe("the packed package", () => {
     ).toEqual([]);
     expect(manifest.dependencies).toBeUndefined();
   });
+
+  it("has the version of the crate", () => {
+    const crate = readFileSync(join(root, "Cargo.toml"), "utf8");
+    expect(/^version = "(.+)"$/m.exec(crate)[1]).toBe(manifest.version);
+  });
 });
 
 describe("the packages of the platforms", () => {

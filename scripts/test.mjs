@@ -26,6 +26,7 @@ const steps = [
     () => tool("@biomejs/biome/bin/biome", "ci", "--colors=off", "--error-on-warnings", "."),
   ],
   ["tsc", () => tool("typescript/bin/tsc")],
+  ["typedoc", () => tool("typedoc/bin/typedoc", "--options", "typedoc.json", "--emit", "none")],
   ["fault campaigns, short", faultCampaigns],
   [`vitest, Node.js ${process.versions.node}`, () => vitest(process.execPath)],
   ...otherNodes().map((version) => [`vitest, Node.js ${version}`, () => vitestUnder(version)]),

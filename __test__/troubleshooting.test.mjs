@@ -1,0 +1,58 @@
+// docs/troubleshooting.md quotes messages so that people find them: each has to be one that is
+// really said.
+
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const read = (...path) => readFileSync(join(root, ...path), "utf8");
+const page = read("docs", "troubleshooting.md");
+
+const sources = ["src", "swap-in"].flatMap((folder) =>
+  readdirSync(join(root, folder), { recursive: true })
+    .filter((name) => /\.(rs|m?js)$/.test(name))
+    .map((name) => read(folder, name)),
+);
+const code = [...sources, ...["index.js", "load.js", "register.mjs"].map((name) => read(name))]
+  .join("\n")
+  // Comments may say anything.
+  .replace(/^\s*\/\/.*$/gm, "");
+// With every placeholder as `…`, as the page writes them.
+const said = code.replace(/\$?\{[^{}\n"]*\}/g, "…");
+
+const quotes = [...page.matchAll(/(`+)((?:(?!\1).)*…(?:(?!\1).)*|cron-reaper: .*?)\1/g)]
+  .map(([, , quote]) => quote)
+  // Names of files and of a symbol of the C library.
+  .filter((quote) => !/^GLIBC_/.test(quote));
+const headings = [...page.matchAll(/^### `(.*)`$/gm)].map(([, heading]) => heading);
+
+describe("docs/troubleshooting.md", () => {
+  it("quotes messages in its headings", () => {
+    expect(headings.length).toBeGreaterThanOrEqual(13);
+  });
+
+  it.each([...new Set([...headings, ...quotes])])("quotes what is said: %s", (quote) => {
+    const operation = /^cannot ([a-z ]+?) …$/.exec(quote)?.[1];
+    if (operation !== undefined) {
+      expect(said).toContain(`context("${operation}"`);
+      return;
+    }
+    for (const piece of quote.split("…").map((piece) => piece.trim())) {
+      expect(said).toContain(piece);
+    }
+  });
+
+  it("names the code of the error that it is about", () => {
+    expect(page).toContain(/error\.code = "(\w+)"/.exec(read("load.js"))[1]);
+  });
+
+  it("has the words of the errors that a user can do something about", () => {
+    const messages = read("src", "error.rs").matchAll(/#\[error\(\s*"((?:[^"\\]|\\.)*)"/g);
+    for (const [, message] of messages) {
+      const words = message.split(/\{[^}]*\}/).map((piece) => piece.trim());
+      for (const piece of words) expect(page).toContain(piece);
+    }
+  });
+});
