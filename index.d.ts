@@ -356,13 +356,23 @@ export interface StoreInspection {
    * job's own session; `"main"`; `"subagent"`; or what the key names after the agent: a channel
    * such as `"telegram"`, `"hook"`, …. There are at most 25: smaller ones count as `"other"`.
    */
-  kinds: { kind: string; entries: number; bytes: number }[];
+  kinds: {
+    /** What they are. */
+    kind: string;
+    /** How many of them there are. */
+    entries: number;
+    /** What they take of the store. */
+    bytes: number;
+  }[];
   /** The runs of cron jobs, by the rules of a sweep. */
   runs: {
+    /** How many there are. */
     total: number;
+    /** What they take of the store. */
     bytes: number;
     /** How many were last updated before `nowMs - retention`. */
     expired: number;
+    /** What these take of the store. */
     expiredBytes: number;
     /** When the run longest ago was last updated, in ms since 1970; `null` if none tells. */
     oldestMs: number | null;
@@ -370,17 +380,42 @@ export interface StoreInspection {
     newestMs: number | null;
   };
   /** The biggest entries, the biggest first. A key of over 1000 characters is cut, and ends in `…`. */
-  biggestEntries: { key: string; bytes: number }[];
+  biggestEntries: {
+    /** The entry's key. */
+    key: string;
+    /** What it takes of the store. */
+    bytes: number;
+  }[];
   /** The jobs whose runs take the most bytes, the biggest first. */
-  biggestJobs: { job: string; runs: number; expired: number; bytes: number }[];
+  biggestJobs: {
+    /** The job's id. */
+    job: string;
+    /** How many of its runs there are. */
+    runs: number;
+    /** How many of these are expired. */
+    expired: number;
+    /** What all its runs take of the store. */
+    bytes: number;
+  }[];
   /** Regular files `*.jsonl` right in the store's folder. */
-  transcripts: { files: number; bytes: number };
-  /** Regular files `*.deleted.<time>` there; `oldestMs` is the earliest of these times. */
-  archives: { files: number; bytes: number; oldestMs: number | null };
+  transcripts: Files;
+  /** Regular files `*.deleted.<time>` there. */
+  archives: Files & {
+    /** The earliest of these times, in milliseconds since 1970; `null` if there is none. */
+    oldestMs: number | null;
+  };
   /** Temp files of the store and of its lock. A live process may still be writing one. */
-  temps: { files: number; bytes: number };
+  temps: Files;
   /** All other regular files in the store's folder, without the store. */
-  others: { files: number; bytes: number };
+  others: Files;
+}
+
+/** Some files. */
+export interface Files {
+  /** How many there are. */
+  files: number;
+  /** Their size in all. */
+  bytes: number;
 }
 
 /** What a failed inspection rejects with. Its `name` is `"InspectError"`. */

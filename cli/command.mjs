@@ -186,7 +186,7 @@ function durationOf(name, text, hint = "write 90m, 24h or 7d") {
   if (text === undefined) {
     return undefined;
   }
-  const ms = addon("binding.js").parseDuration(text);
+  const ms = addon("load.js").parseDuration(text);
   if (ms === null) {
     throw new UsageError(`${name} ${printable(text)}: not a duration; ${hint}`);
   }
