@@ -3,7 +3,6 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import * as reaper from "cron-session-reaper";
 import { describe, expect, it } from "vitest";
 import { layOut, temporaryFolder, treeOf, withoutStamps } from "./fixtures/folder.mjs";
 
@@ -65,26 +64,23 @@ describe("examples", () => {
     expect(failed.stderr).toContain("cron-reaper: failed to sweep session store");
   });
 
-  it.skipIf(reaper.sweepSessionStore === undefined)(
-    "dashboard.mjs prints a figure for each store and changes nothing",
-    () => {
-      const folder = temporaryFolder();
-      const files = { 'a"b.json': `{${CHAT},${RUN}}`, "b.json": "{" };
-      layOut(folder, files);
-      const { stdout, stderr } = example(
-        "dashboard.mjs",
-        ...Object.keys(files).map((name) => join(folder, name)),
-      );
-      const label = `{store="${folder}/a\\"b.json"}`;
-      const lines = stdout.trimEnd().split("\n");
-      expect(lines).toContain(`cron_sessions_entries${label} 2`);
-      expect(lines).toContain(`cron_sessions_entries_expired${label} 1`);
-      expect(lines).toContain(`cron_sessions_store_bytes${label} ${files['a"b.json'].length}`);
-      expect(lines).toContain(`cron_sessions_failed${label} 0`);
-      expect(lines).toContain(`cron_sessions_failed{store="${folder}/b.json"} 1`);
-      expect(stdout).not.toMatch(/undefined|NaN/);
-      expect(stderr).toContain("b.json:1:2");
-      expect(treeOf(folder)).toEqual(files);
-    },
-  );
+  it("dashboard.mjs prints a figure for each store and changes nothing", () => {
+    const folder = temporaryFolder();
+    const files = { 'a"b.json': `{${CHAT},${RUN}}`, "b.json": "{" };
+    layOut(folder, files);
+    const { stdout, stderr } = example(
+      "dashboard.mjs",
+      ...Object.keys(files).map((name) => join(folder, name)),
+    );
+    const label = `{store="${folder}/a\\"b.json"}`;
+    const lines = stdout.trimEnd().split("\n");
+    expect(lines).toContain(`cron_sessions_entries${label} 2`);
+    expect(lines).toContain(`cron_sessions_entries_expired${label} 1`);
+    expect(lines).toContain(`cron_sessions_store_bytes${label} ${files['a"b.json'].length}`);
+    expect(lines).toContain(`cron_sessions_failed${label} 0`);
+    expect(lines).toContain(`cron_sessions_failed{store="${folder}/b.json"} 1`);
+    expect(stdout).not.toMatch(/undefined|NaN/);
+    expect(stderr).toContain("b.json:1:2");
+    expect(treeOf(folder)).toEqual(files);
+  });
 });
