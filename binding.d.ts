@@ -278,6 +278,8 @@ export interface SweepRequest {
   dryRun: boolean
   /** How long archives are kept, in milliseconds; `false`: for ever; absent: as runs are. */
   archiveRetention?: number | boolean
+  /** Look for dead temp files also if no run is removed. */
+  removeTemps: boolean
 }
 
 /** Durations in milliseconds. */

@@ -126,9 +126,15 @@ export interface SweepOptions {
    * store. `false`: they are kept for ever. Absent: the gateway's rule, which deletes those older
    * than the runs' retention, in the folders in which this sweep archived something.
    *
-   * Unlike a `sessionRetention`, a text that is no duration is a `TypeError`.
+   * Unlike a `sessionRetention`, a text that is no duration is a `TypeError`. Where `sessionRetention`
+   * is `false` there is no sweep, and no archive is deleted either.
    */
   archiveRetention?: string | false;
+  /**
+   * Look for temp files that crashed writers left in every sweep, and take the lock to remove those
+   * that are dead, even if no run is removed. Otherwise they are looked for when runs are removed.
+   */
+  removeTemps?: boolean;
   /**
    * Stops the sweep, until its commit begins: then the promise rejects with an `AbortError`, the
    * store is as it was, no temp file is left and no lock is held. After that it is too late, and
@@ -199,8 +205,8 @@ export interface SweepReport {
     bytes: number;
   };
   /**
-   * The temp files that crashed writers had left. They are looked for when runs are removed, and, for
-   * those of a sweep, the first time that nothing is.
+   * The temp files that crashed writers had left. They are looked for when runs are removed, with
+   * {@link SweepOptions.removeTemps}, and, for those of a sweep, the first time that nothing is.
    */
   temps: {
     /** How many were deleted. */

@@ -32,8 +32,9 @@ async function sweepCronRunSessions(params) {
 async function sweepSessionStore(options) {
   const name = "sweepSessionStore: options";
   const request = sweepRequest(options, name);
-  const { dryRun, archiveRetention, log: logger, signal } = options;
+  const { dryRun, removeTemps, archiveRetention, log: logger, signal } = options;
   request.dryRun = Boolean(dryRun);
+  request.removeTemps = Boolean(removeTemps);
   request.archiveRetention = archiveRetentionOf(archiveRetention, name);
   const log = logger === undefined || logger === null ? undefined : loggerOf(logger, name);
   const control = controlOf(signal, name);
@@ -167,7 +168,8 @@ function sweepRequest(params, name) {
   }
   // The binding knows a disabled retention by its absence; napi refuses null for an optional value.
   const retentionMs = resolveRetentionMs(params.cronConfig) ?? undefined;
-  return { storePath, nowMs, retentionMs, force: Boolean(params.force), dryRun: false };
+  const force = Boolean(params.force);
+  return { storePath, nowMs, retentionMs, force, dryRun: false, removeTemps: false };
 }
 
 function loggerOf(log, name) {

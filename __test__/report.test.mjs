@@ -350,6 +350,33 @@ describe("a dry run", () => {
     expect(await report(storePath)).toMatchObject({ reason: "unchanged", temps: none });
   });
 
+  it("removes dead temp files in every sweep if asked to, and leaves the others alone", async () => {
+    const [dead, live] = [`sessions.json.${UUID}.tmp`, `sessions.json.${UUID.toUpperCase()}.tmp`];
+    const { folder, storePath } = storeWith({ a: {} }, { [dead]: "x".repeat(50), [live]: "y" });
+    age(storePath, HOUR);
+    age(join(folder, dead), 2 * HOUR);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect((await report(storePath)).temps).toEqual({ ...none, kept: [] });
+
+    const removed = { removed: 1, bytes: 50, kept: [] };
+    const options = { removeTemps: true };
+    const before = treeOf(folder);
+    const dry = await report(storePath, { ...options, dryRun: true });
+    expect(dry).toMatchObject({ reason: "nothing-expired", temps: removed });
+    expect(treeOf(folder)).toEqual(before);
+
+    const swept = await report(storePath, options);
+    expect(swept).toMatchObject({ swept: true, reason: "unchanged", temps: removed });
+    expect(swept.bytes.reclaimed).toBe(50);
+    expect(swept.ms.holding).toBeGreaterThan(0);
+    expect(Object.keys(treeOf(folder)).sort()).toEqual(["sessions.json", live]);
+
+    // What is left may still be written: no reason to take the lock.
+    expect((await report(storePath, options)).ms.holding).toBe(0);
+    const gone = join(folder, "gone.json");
+    expect(await report(gone, options)).toMatchObject({ reason: "no-store" });
+  });
+
   it("logs nothing of what it did not do", async () => {
     const log = recordingLogger();
     await report(fullStore().storePath, { dryRun: true, log });

@@ -95,6 +95,7 @@ impl Environment {
                 Some(Either::A(ms)) => Ageing::After(ms),
                 Some(Either::B(_)) => Ageing::Never,
             },
+            remove_temps: request.remove_temps,
             abort,
         };
         if request.dry_run {
@@ -130,6 +131,8 @@ pub struct SweepRequest {
     pub dry_run: bool,
     /// How long archives are kept, in milliseconds; `false`: for ever; absent: as runs are.
     pub archive_retention: Option<Either<f64, bool>>,
+    /// Look for dead temp files also if no run is removed.
+    pub remove_temps: bool,
 }
 
 /// Stops a sweep that it is handed to.

@@ -14,7 +14,7 @@ use crate::store::memory::Memory;
 use crate::store::rewrite::{self, Judge, Rewrite, Run};
 use crate::store::scan::{Buffer, SessionId};
 use crate::store::survey::{self, Survey};
-use crate::store::temps::{self, Suspects};
+use crate::store::temps::{self, Suspects, Temps};
 use crate::system::{Stat, System};
 use crate::transcripts::Tally;
 use crate::transcripts::archive::{self, Archive};
@@ -47,6 +47,8 @@ pub struct Request<'a> {
 pub struct Options {
     /// When archives are deleted.
     pub ageing: Ageing,
+    /// Look for dead temp files also if no run is removed, and take the lock if there are any.
+    pub remove_temps: bool,
     /// May be requested at any time. Until the commit begins the sweep then ends with
     /// [`Error::Aborted`], and everything is as it was; after that it is too late.
     pub abort: Abort,
@@ -218,6 +220,10 @@ impl<'a, S: System> Sweep<'a, S> {
     /// The whole sweep. What comes back is the old store, if there is a new one.
     fn run(&mut self) -> Result<Option<Done<'a, S>>> {
         let mut done = self.prune()?;
+        let has_store = self.report.reason != Some(Reason::NoStore);
+        if self.options.remove_temps && done.is_none() && has_store {
+            self.clear_temps()?;
+        }
         self.enter(Phase::Finishing);
         let system = self.system;
         let mut archived_in = BTreeSet::new();
@@ -228,7 +234,7 @@ impl<'a, S: System> Sweep<'a, S> {
             let expired = done.archive.expired(self.archive_cutoff_ms());
             self.report.archives += archive::remove(system, expired);
         }
-        if self.report.reason != Some(Reason::NoStore) {
+        if has_store {
             self.age_archives(archived_in, |archives| archive::remove(system, archives));
         }
         Ok(done)
@@ -256,7 +262,8 @@ impl<'a, S: System> Sweep<'a, S> {
         let suspects = temps::find(&store.path, &self.lock_path()?, &mut self.listings)?;
         // They are looked for when there is a commit, and in a first sweep that finds nothing due.
         let is_first_look = bystanders.locked == 0 && !self.memory.knows(self.request.store);
-        if rewrite.removed > 0 || is_first_look && suspects.any_native() {
+        let looks = rewrite.removed > 0 || self.options.remove_temps;
+        if looks || is_first_look && suspects.any_native() {
             self.report.temps = suspects.count_dead(self.system)?;
         }
         let mut archived_in = BTreeSet::new();
@@ -348,7 +355,7 @@ impl<'a, S: System> Sweep<'a, S> {
             return Ok(true);
         };
         self.nothing_goes(Reason::NothingExpired, &store.before, entries);
-        if !self.memory.knows(path) {
+        if !self.memory.knows(path) && !self.options.remove_temps {
             self.clear_left_overs(&store.path)?;
         }
         self.remember(&store, entries, earliest, read_at)?;
@@ -362,6 +369,22 @@ impl<'a, S: System> Sweep<'a, S> {
         if !suspects.any_native() {
             return Ok(());
         }
+        self.remove_dead(&suspects)
+    }
+
+    /// The same for all temp files, and in every sweep: for those who ask for it.
+    fn clear_temps(&mut self) -> Result<()> {
+        let Ok(store) = self.system.canonicalize(self.request.store) else {
+            return Ok(()); // It disappeared this very moment.
+        };
+        let suspects = temps::find(&store, &self.lock_path()?, &mut self.listings)?;
+        if suspects.count_dead(self.system)? == Temps::default() {
+            return Ok(());
+        }
+        self.remove_dead(&suspects)
+    }
+
+    fn remove_dead(&mut self, suspects: &Suspects) -> Result<()> {
         let held = self.acquire()?;
         self.report.cleared(suspects.remove_dead(self.system)?);
         let released = held.release();
