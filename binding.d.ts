@@ -83,8 +83,7 @@ export interface FilesSum {
  * Looks at one store and its folder, on a thread of its own.
  *
  * # Errors
- * When no thread can be started, or when the inspection panics (a bug here, never the caller's
- * fault).
+ * When the inspection panics (a bug here, never the caller's fault).
  */
 export declare function inspect(request: InspectionRequest, watch: InspectionWatch): Promise<InspectionOutcome>
 
@@ -200,7 +199,7 @@ export interface StoreInspection {
  * Sweeps one store on a thread of its own.
  *
  * # Errors
- * When no thread can be started, or when a sweep panics (a bug here, never the caller's fault).
+ * When a sweep panics (a bug here, never the caller's fault).
  */
 export declare function sweep(request: SweepRequest, control?: SweepControl | undefined | null): Promise<SweepOutcome>
 

@@ -83,7 +83,8 @@ export declare function resolveRetentionMs(cronConfig?: CronConfig): number | nu
  *
  * It never throws synchronously. A sweep that fails (a store that is no JSON, a lock that another
  * process holds for ten seconds, a full disk) leaves the store as it was, warns, and resolves to
- * `{ swept: false, pruned: 0 }`: the next one tries again.
+ * `{ swept: false, pruned: 0 }`: the next one tries again. Only where the warning says that a folder
+ * could not be synced, the runs are gone, but a power cut now may bring them back.
  *
  * @returns A promise that rejects with a `TypeError` if a parameter has the wrong type, and with
  * whatever a method of `log` throws.
@@ -115,8 +116,8 @@ export interface SweepOptions {
   /** Gets the lines that {@link sweepCronRunSessions} logs, if there is one. */
   log?: Logger;
   /**
-   * Only say what a sweep would do now. It takes no lock and writes nothing; it is never throttled
-   * and does not count as a sweep for the throttle.
+   * Only say what a sweep would do now. It does not take the store's lock and writes nothing; it is
+   * never throttled and does not count as a sweep for the throttle.
    */
   dryRun?: boolean;
   /**
@@ -281,7 +282,7 @@ export interface SweepError extends Error {
  * Does what {@link sweepCronRunSessions} does, and tells all about it; a failure is a rejection.
  *
  * @returns A promise that rejects with a {@link SweepError} if the sweep fails, which leaves the
- * store as it was, with an `AbortError` (`code: "ABORT_ERR"`, `cause` the signal's reason) if it was
+ * store as it was (but see {@link sweepCronRunSessions}), with an `AbortError` (`code: "ABORT_ERR"`, `cause` the signal's reason) if it was
  * aborted, with a `TypeError` if an option has the wrong type, and with whatever a method of `log`
  * throws.
  *

@@ -206,7 +206,9 @@ function controlOf(signal, name) {
 function checkSignal(signal, name) {
   // By its looks: one of another realm is no instance of this one's AbortSignal.
   const isSignal =
-    typeof signal?.aborted === "boolean" && typeof signal.addEventListener === "function";
+    typeof signal?.aborted === "boolean" &&
+    typeof signal.addEventListener === "function" &&
+    typeof signal.removeEventListener === "function";
   if (signal !== undefined && signal !== null && !isSignal) {
     throw wrongType(`${name}.signal`, "an AbortSignal", signal);
   }

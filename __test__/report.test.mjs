@@ -339,7 +339,7 @@ describe("a dry run", () => {
   it("does not pass for the look that the first sweep has at what a crash left", async () => {
     const { folder, storePath } = storeWith({ [run(1)]: { updatedAt: NOW } });
     // No process has this id.
-    const left = join(folder, "sessions.json.99999999.reaper.tmp");
+    const left = join(folder, "sessions.json.99999999-0.reaper.tmp");
     writeFileSync(left, "x".repeat(50));
     age(left, HOUR);
     await new Promise((resolve) => setTimeout(resolve, 100));

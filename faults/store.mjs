@@ -82,7 +82,7 @@ export function layOut(root, { padding = 8, linked, lock, temps } = {}) {
   }
   if (temps) {
     const old = NOW / 1000 - 86_400;
-    for (const name of [`${real}.77.reaper.tmp`, `${real}.${crypto.randomUUID()}.tmp`]) {
+    for (const name of [`${real}.77-0.reaper.tmp`, `${real}.${crypto.randomUUID()}.tmp`]) {
       writeFileSync(name, '{"half": ');
       utimesSync(name, old, old);
     }

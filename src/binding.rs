@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use napi::bindgen_prelude::{Either, Env, Error, Object, Result};
+use napi::JsDeferred;
+use napi::bindgen_prelude::{Either, Env, Error, Object, Result, ToNapiValue};
 use napi_derive::napi;
 
 use crate::abort::Abort;
@@ -291,7 +292,7 @@ pub struct SweepLogLine {
 /// Sweeps one store on a thread of its own.
 ///
 /// # Errors
-/// When no thread can be started, or when a sweep panics (a bug here, never the caller's fault).
+/// When a sweep panics (a bug here, never the caller's fault).
 #[napi(ts_return_type = "Promise<SweepOutcome>")]
 pub fn sweep<'env>(
     env: &'env Env,
@@ -299,36 +300,79 @@ pub fn sweep<'env>(
     control: Option<&SweepControl>,
 ) -> Result<Object<'env>> {
     let environment = Environment::of(*env)?;
-    let (deferred, promise) = env.create_deferred()?;
     // All of this is settled at the call, whatever JavaScript does while the sweep is under way:
     // the throttle, and where a relative path leads.
     let retention_ms = match environment.due(&request) {
         Ok(retention_ms) => retention_ms,
         Err(reason) => {
-            deferred.resolve(outcome(Report::of_no_sweep(reason)));
+            let (deferred, promise): (Promised<SweepOutcome>, _) = env.create_deferred()?;
+            deferred.resolve(settled(Report::of_no_sweep(reason)));
             return Ok(promise);
         }
     };
     let abort = control.map_or_else(Abort::default, |control| control.abort.clone());
-    let store = absolute(&request.store_path);
-    thread::Builder::new()
-        .name("cron-session-reaper".to_owned())
-        .stack_size(STACK)
-        .spawn(move || {
-            let mut deferred = Some(deferred);
+    let path = request.store_path.clone();
+    let store = absolute(&path);
+    on_a_thread(
+        env,
+        path,
+        "cron-session-reaper",
+        move |promised: Promised<SweepOutcome>, failure| {
+            let mut promised = Some(promised);
             let tell = |report| {
-                if let Some(deferred) = deferred.take() {
-                    deferred.resolve(outcome(report));
+                if let Some(promised) = promised.take() {
+                    promised.resolve(settled(report));
                 }
             };
+            let store = failure.map_or(store, Err);
             let work = AssertUnwindSafe(|| {
                 environment.sweep(&request, retention_ms, store, abort, tell);
             });
-            if let (Err(panic), Some(deferred)) = (panic::catch_unwind(work), deferred) {
-                deferred.reject(Error::from_reason(describe(&*panic)));
+            if let (Err(panic), Some(promised)) = (panic::catch_unwind(work), promised) {
+                promised.reject(Error::from_reason(describe(&*panic)));
             }
-        })
-        .map_err(|error| Error::from_reason(format!("cannot start a thread to sweep: {error}")))?;
+        },
+    )
+}
+
+/// A promise that has still to be settled.
+type Promised<T> = JsDeferred<T, Box<dyn FnOnce(Env) -> Result<T> + Send>>;
+
+fn settled<T>(outcome: impl Into<T> + Send + 'static) -> Box<dyn FnOnce(Env) -> Result<T> + Send> {
+    Box::new(move |_| Ok(outcome.into()))
+}
+
+/// Has the work done on a thread of its own, which settles the promise. Where there is no thread to
+/// be had (a limit of the system's), it is done at once with that failure: it only tells it then.
+fn on_a_thread<'env, T: ToNapiValue + 'static>(
+    env: &'env Env,
+    path: String,
+    name: &str,
+    work: impl FnOnce(Promised<T>, Option<error::Error>) + Send + 'static,
+) -> Result<Object<'env>> {
+    // Handed over once there is a thread: a promise that is lost with a thread that never began
+    // would keep Node.js running for ever.
+    let (hand_over, handed) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+    let started = thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(STACK)
+        .spawn(move || {
+            if let Ok(work) = handed.recv() {
+                work();
+            }
+        });
+    let (promised, promise) = env.create_deferred()?;
+    match started {
+        Ok(_) => drop(hand_over.send(Box::new(move || work(promised, None)))),
+        Err(source) => work(
+            promised,
+            Some(error::Error::Io {
+                operation: "start a thread for",
+                path: path.into(),
+                source,
+            }),
+        ),
+    }
     Ok(promise)
 }
 
@@ -343,10 +387,6 @@ fn absolute(store: &str) -> error::Result<PathBuf> {
         source,
     })?;
     Ok(js::resolve(&here, Path::new(store)))
-}
-
-fn outcome(report: Report) -> impl FnOnce(Env) -> Result<SweepOutcome> {
-    move |_| Ok(SweepOutcome::from(report))
 }
 
 fn describe(panic: &(dyn std::any::Any + Send)) -> String {
@@ -677,31 +717,29 @@ pub struct ArchivesSum {
 /// Looks at one store and its folder, on a thread of its own.
 ///
 /// # Errors
-/// When no thread can be started, or when the inspection panics (a bug here, never the caller's
-/// fault).
+/// When the inspection panics (a bug here, never the caller's fault).
 #[napi(ts_return_type = "Promise<InspectionOutcome>")]
 pub fn inspect<'env>(
     env: &'env Env,
     request: InspectionRequest,
     watch: &InspectionWatch,
 ) -> Result<Object<'env>> {
-    let (deferred, promise) = env.create_deferred()?;
     let state = Arc::clone(&watch.state);
-    let store = absolute(&request.store_path);
-    thread::Builder::new()
-        .name("cron-session-inspect".to_owned())
-        .stack_size(STACK)
-        .spawn(move || {
+    let path = request.store_path.clone();
+    let store = absolute(&path);
+    on_a_thread(
+        env,
+        path,
+        "cron-session-inspect",
+        move |promised: Promised<InspectionOutcome>, failure| {
+            let store = failure.map_or(store, Err);
             let work = AssertUnwindSafe(|| InspectionOutcome::of(&request, store, &state));
             match panic::catch_unwind(work) {
-                Ok(outcome) => deferred.resolve(move |_| Ok(outcome)),
-                Err(panic) => deferred.reject(Error::from_reason(describe(&*panic))),
+                Ok(outcome) => promised.resolve(settled(outcome)),
+                Err(panic) => promised.reject(Error::from_reason(describe(&*panic))),
             }
-        })
-        .map_err(|error| {
-            Error::from_reason(format!("cannot start a thread to inspect: {error}"))
-        })?;
-    Ok(promise)
+        },
+    )
 }
 
 impl InspectionOutcome {

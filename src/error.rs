@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 /// The result of anything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a sweep failed. The store is as it was before the sweep.
+/// Why a sweep failed. The store is as it was before the sweep; only if a folder could not be synced
+/// after the commit it is the new one, and a power cut may bring the old one back.
 ///
 /// The text names what happened and to which path; [`code`](Error::code) is for programs.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +87,15 @@ pub enum Error {
     /// Whoever asked for the work asked for it to stop.
     #[error("the operation was aborted")]
     Aborted,
+}
+
+/// Is something not there? `ENOTDIR` counts: a file in the place of a folder leaves no room for
+/// anything in it.
+pub(crate) fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 impl Error {

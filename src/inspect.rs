@@ -103,7 +103,9 @@ pub fn inspect<S: System>(
         Buffer::new(BUFFER).bytes(),
         |read| progress(read, store.before.size),
     )?;
-    look_around(system, request.store, &store, census)
+    look_around(system, request.store, &store, census, || {
+        progress(store.before.size, store.before.size)
+    })
 }
 
 fn look_around<S: System>(
@@ -111,6 +113,7 @@ fn look_around<S: System>(
     path: &Path,
     store: &Store<S::File>,
     census: Census,
+    mut go_on: impl FnMut() -> Result<()>,
 ) -> Result<Inspection> {
     let mut found = Inspection {
         bytes: store.before.size,
@@ -132,18 +135,22 @@ fn look_around<S: System>(
         }
     }
     for entry in fs::read_dir(folder).context("list", folder)? {
+        go_on()?;
         let path = entry.context("list", folder)?.path();
         let Some(bytes) = file_size(system, &path) else {
             continue;
         };
         let name = path.file_name().unwrap_or_default();
+        if path == store.path {
+            continue;
+        }
         if let Some(stamp_ms) = archive::stamp_of(name) {
             found.archives.add(bytes);
             let oldest_ms = found.oldest_archive_ms.unwrap_or(stamp_ms);
             found.oldest_archive_ms = Some(oldest_ms.min(stamp_ms));
         } else if name.as_encoded_bytes().ends_with(b".jsonl") {
             found.transcripts.add(bytes);
-        } else if path != store.path && !temps.contains(&*path) {
+        } else if !temps.contains(&*path) {
             found.others.add(bytes);
         }
     }

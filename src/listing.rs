@@ -4,10 +4,9 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, is_missing};
 use crate::transcripts::archive;
 
 /// The listings of one sweep, made as they are asked for.
@@ -67,7 +66,7 @@ impl Listings {
 fn list(folder: &Path, archive_cutoff_ms: f64) -> Result<Listing> {
     let mut listing = Listing::default();
     let entries = match fs::read_dir(folder) {
-        Err(error) if is_missing(error.kind()) => return Ok(listing),
+        Err(error) if is_missing(&error) => return Ok(listing),
         entries => entries.context("list", folder)?,
     };
     for entry in entries {
@@ -79,22 +78,25 @@ fn list(folder: &Path, archive_cutoff_ms: f64) -> Result<Listing> {
         };
         if kind.is_symlink() {
             listing.links.push(name);
-        } else if !kind.is_file() {
-        } else if is_old_archive(&name, archive_cutoff_ms) {
-            listing.old_archives.push(name);
-        } else if let Some(name) = name.to_str()
-            && name.strip_suffix(".tmp").is_some()
-        {
-            listing.temps.push(name.to_owned());
+        } else if kind.is_file() {
+            listing.file(name, archive_cutoff_ms);
         }
     }
     Ok(listing)
 }
 
-fn is_old_archive(name: &OsStr, cutoff_ms: f64) -> bool {
-    archive::stamp_of(name).is_some_and(|stamp_ms| archive::is_expired(stamp_ms, cutoff_ms))
+impl Listing {
+    fn file(&mut self, name: OsString, archive_cutoff_ms: f64) {
+        if is_old_archive(&name, archive_cutoff_ms) {
+            self.old_archives.push(name);
+        } else if let Some(name) = name.to_str()
+            && Path::new(name).extension() == Some(OsStr::new("tmp"))
+        {
+            self.temps.push(name.to_owned());
+        }
+    }
 }
 
-fn is_missing(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
+fn is_old_archive(name: &OsStr, cutoff_ms: f64) -> bool {
+    archive::stamp_of(name).is_some_and(|stamp_ms| archive::is_expired(stamp_ms, cutoff_ms))
 }

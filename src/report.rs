@@ -211,8 +211,8 @@ impl Report {
         report
     }
 
-    /// The sweep failed; the store is as it was. What went before is of no interest any more, save
-    /// for its warnings.
+    /// The sweep failed; the store is as it was (but see [`Error`]). What went before is of no
+    /// interest any more, save for its warnings.
     pub(crate) fn failed(&mut self, error: &Error) {
         *self = Self {
             log: std::mem::take(&mut self.log),

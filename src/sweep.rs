@@ -69,8 +69,8 @@ pub enum Ageing {
 
 /// Removes the expired runs of one store and archives their transcripts.
 ///
-/// Never fails: what went wrong is in the report's log, and the store is as it was. `memory` is
-/// what earlier sweeps of the same caller found.
+/// Never fails: what went wrong is in the report's log, and the store is as it was (but see
+/// [`Error`]). `memory` is what earlier sweeps of the same caller found.
 ///
 /// ```
 /// use cron_session_reaper::{store::memory::Memory, sweep, system::Os};
@@ -190,6 +190,8 @@ struct Prepared<'a, S: System> {
     transcripts: Vec<Transcript>,
     /// Temp files that a crashed writer may have left.
     suspects: Suspects,
+    /// When the store was last written by anyone but a sweep, in nanoseconds since 1970.
+    written_at: i128,
 }
 
 /// A store that is committed but not known to be on the disk before [`Sweep::finish`]. It keeps the
@@ -220,6 +222,9 @@ impl<'a, S: System> Sweep<'a, S> {
     /// The whole sweep. What comes back is the old store, if there is a new one.
     fn run(&mut self) -> Result<Option<Done<'a, S>>> {
         let mut done = self.prune()?;
+        if done.is_none() {
+            self.options.abort.check()?;
+        }
         let has_store = self.report.reason != Some(Reason::NoStore);
         if self.options.remove_temps && done.is_none() && has_store {
             self.clear_temps()?;
@@ -228,7 +233,11 @@ impl<'a, S: System> Sweep<'a, S> {
         let system = self.system;
         let mut archived_in = BTreeSet::new();
         if let Some(done) = &mut done {
-            self.finish(done)?;
+            if let Err(error) = self.finish(done) {
+                // The old store may still be there, under its other name: the next sweep looks.
+                self.memory.forget(self.request.store);
+                return Err(error);
+            }
             archived_in.extend(done.archive.folders().map(Path::to_owned));
             // Their folders may have been listed before they were there.
             let expired = done.archive.expired(self.archive_cutoff_ms());
@@ -243,7 +252,7 @@ impl<'a, S: System> Sweep<'a, S> {
     /// What the whole sweep would do, in one pass.
     fn rehearse(&mut self) -> Result<()> {
         let Some(store) = Store::open(self.system, self.request.store)? else {
-            self.report.reason = Some(Reason::NoStore);
+            self.no_store();
             return Ok(());
         };
         let folder = Folder::of(self.request.store)?;
@@ -259,7 +268,7 @@ impl<'a, S: System> Sweep<'a, S> {
         )?;
         self.saw(&store, &rewrite, bystanders.locked);
 
-        let suspects = temps::find(&store.path, &self.lock_path()?, &mut self.listings)?;
+        let suspects = self.suspects(&store.path, &store.before)?;
         // They are looked for when there is a commit, and in a first sweep that finds nothing due.
         let is_first_look = bystanders.locked == 0 && !self.memory.knows(self.request.store);
         let looks = rewrite.removed > 0 || self.options.remove_temps;
@@ -340,7 +349,7 @@ impl<'a, S: System> Sweep<'a, S> {
         }
         let read_at = self.system.now();
         let Some(store) = Store::open(self.system, path)? else {
-            self.report.reason = Some(Reason::NoStore);
+            self.no_store();
             return Ok(false);
         };
         let survey = survey::survey(
@@ -356,16 +365,16 @@ impl<'a, S: System> Sweep<'a, S> {
         };
         self.nothing_goes(Reason::NothingExpired, &store.before, entries);
         if !self.memory.knows(path) && !self.options.remove_temps {
-            self.clear_left_overs(&store.path)?;
+            self.clear_left_overs(&store)?;
         }
-        self.remember(&store, entries, earliest, read_at)?;
+        self.remember(&store, entries, earliest, read_at);
         Ok(false)
     }
 
     /// After a crash between commit and clean-up nothing is due, yet the old store is still there:
     /// the first sweep after a start looks for it.
-    fn clear_left_overs(&mut self, store: &Path) -> Result<()> {
-        let suspects = temps::find(store, &self.lock_path()?, &mut self.listings)?;
+    fn clear_left_overs(&mut self, store: &Store<S::File>) -> Result<()> {
+        let suspects = self.suspects(&store.path, &store.before)?;
         if !suspects.any_native() {
             return Ok(());
         }
@@ -374,14 +383,26 @@ impl<'a, S: System> Sweep<'a, S> {
 
     /// The same for all temp files, and in every sweep: for those who ask for it.
     fn clear_temps(&mut self) -> Result<()> {
-        let Ok(store) = self.system.canonicalize(self.request.store) else {
+        let Some(store) = Store::open(self.system, self.request.store)? else {
             return Ok(()); // It disappeared this very moment.
         };
-        let suspects = temps::find(&store, &self.lock_path()?, &mut self.listings)?;
+        let suspects = self.suspects(&store.path, &store.before)?;
         if suspects.count_dead(self.system)? == Temps::default() {
             return Ok(());
         }
         self.remove_dead(&suspects)
+    }
+
+    /// The temp files of a store, judged beside what was last written by anyone but a sweep.
+    fn suspects(&mut self, store: &Path, before: &Stat) -> Result<Suspects> {
+        let suspects = temps::find(store, &self.lock_path()?, &mut self.listings)?;
+        Ok(suspects.judged_beside(self.written_at(before)))
+    }
+
+    /// When the contents of the store were last written by anyone but a sweep.
+    fn written_at(&self, store: &Stat) -> i128 {
+        let derived_from = self.memory.derived_from(self.request.store, store);
+        derived_from.unwrap_or(store.mtime)
     }
 
     fn remove_dead(&mut self, suspects: &Suspects) -> Result<()> {
@@ -397,7 +418,7 @@ impl<'a, S: System> Sweep<'a, S> {
     fn prepare(&mut self) -> Result<Preparation<'a, S>> {
         let read_at = self.system.now();
         let Some(store) = Store::open(self.system, self.request.store)? else {
-            self.report.reason = Some(Reason::NoStore);
+            self.no_store();
             return Ok(Preparation::NothingGoes);
         };
         let folder = Folder::of(self.request.store)?;
@@ -422,7 +443,7 @@ impl<'a, S: System> Sweep<'a, S> {
         };
         self.saw(store, &rewrite, bystanders.locked);
         if rewrite.removed == 0 {
-            self.remember(store, rewrite.entries, rewrite.earliest, read_at)?;
+            self.remember(store, rewrite.entries, rewrite.earliest, read_at);
             return Ok(Preparation::NothingGoes);
         }
         replacement.sync(rewrite.bytes)?;
@@ -431,8 +452,8 @@ impl<'a, S: System> Sweep<'a, S> {
         Ok(Preparation::Ready(Box::new(Prepared {
             rewrite,
             transcripts: bystanders.transcripts_that_go(&mut self.listings)?,
-            suspects: temps::find(&store.path, &self.lock_path()?, &mut self.listings)?
-                .judged_beside(&store.before),
+            suspects: self.suspects(&store.path, &store.before)?,
+            written_at: self.written_at(&store.before),
             replacement,
         })))
     }
@@ -486,6 +507,7 @@ impl<'a, S: System> Sweep<'a, S> {
             let (path, now) = (self.request.store, system.now());
             self.memory
                 .remember(path, after, kept, earliest, after.mtime, now);
+            self.memory.is_derived(path, after, prepared.written_at);
         }
         match prepared.suspects.remove_dead(system) {
             Ok(temps) => self.report.cleared(temps),
@@ -537,6 +559,13 @@ impl<'a, S: System> Sweep<'a, S> {
 
     fn archive_cutoff_ms(&self) -> f64 {
         archive_cutoff_ms(self.request, self.options)
+    }
+
+    /// There is no store, or no more.
+    fn no_store(&mut self) {
+        self.report.reason = Some(Reason::NoStore);
+        self.report.entries = Entries::default();
+        self.report.size = Size::default();
     }
 
     /// The store was looked at, and nothing goes.
@@ -607,20 +636,16 @@ impl<'a, S: System> Sweep<'a, S> {
         entries: u64,
         earliest_ms: f64,
         read_at: SystemTime,
-    ) -> Result<()> {
-        // Written in place while it was read? Then what was read is not what is there.
-        if store.is_current(self.system)? {
-            let changed = store.before.mtime.max(store.before.ctime);
-            self.memory.remember(
-                self.request.store,
-                &store.before,
-                entries,
-                earliest_ms,
-                changed,
-                read_at,
-            );
-        }
-        Ok(())
+    ) {
+        let changed = store.before.mtime.max(store.before.ctime);
+        self.memory.remember(
+            self.request.store,
+            &store.before,
+            entries,
+            earliest_ms,
+            changed,
+            read_at,
+        );
     }
 }
 

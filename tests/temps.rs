@@ -224,7 +224,7 @@ fn the_gateways_temps_are_removed_when_old_and_their_writer_is_gone() {
     let numbered = store.aged(&format!("sessions.json.{dead}.{UUID}.tmp"), b"half", 7200);
     let as_old = format!("sessions.json.{}.tmp", UUID.to_uppercase());
     let as_old = store.aged(&as_old, b"half", 3600);
-    let unfinished = temps::unfinished_name(&store.path(), dead.into());
+    let unfinished = temps::unfinished_name(&store.path(), dead.into(), 0);
     let unfinished = unfinished.file_name().unwrap().to_str().unwrap();
     let unfinished = store.aged(unfinished, b"half", 3600);
     store.assert_removes(&[&unnumbered, &numbered, &as_old, &unfinished]);
@@ -284,7 +284,7 @@ fn a_temp_that_is_newer_than_the_store_that_a_sweep_replaced_is_kept() {
     let lock = store.tree.at("sessions.json.lock");
     let temps = temps::find(&store.path(), &lock, &mut listings())
         .unwrap()
-        .judged_beside(&replaced)
+        .judged_beside(replaced.mtime)
         .remove_dead(&Os)
         .unwrap();
     assert_eq!((temps.removed, older.exists()), (1, false));
@@ -388,7 +388,7 @@ fn the_gateways_temps_are_not_ours() {
     let store = Store::new();
     store.aged(&format!("sessions.json.{UUID}.tmp"), b"half", 7200);
     assert!(!store.has_any());
-    let unfinished = temps::unfinished_name(&store.path(), 1);
+    let unfinished = temps::unfinished_name(&store.path(), 1, 0);
     fs::write(unfinished, "").unwrap();
     assert!(store.has_any());
 }

@@ -10,14 +10,23 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, is_missing};
 use crate::store::temps;
-use crate::system::{Kind, Stat, System};
+use crate::system::{Kind, Stat, System, is_in_use};
 
 /// How often what came out of an exchange is put back before the sweep gives up on a store that
 /// somebody replaces faster than that.
 const PUT_BACK_ATTEMPTS: u32 = 1000;
+
+/// How often, and how far apart, a rename is tried that another's open file is in the way of: on
+/// Windows virus scanners, indexers and backups look into files, and for those few milliseconds some
+/// of them let nobody replace them. (Transcripts are not waited for: there are many, and one that
+/// cannot be archived fails nothing.)
+const RENAME_TRIES: u32 = 10;
+const RENAME_PAUSE: Duration = Duration::from_millis(10);
 
 /// Not every file system of Windows replaces a file that is open.
 const CLOSES_BEFORE_RENAME: bool = cfg!(windows);
@@ -76,14 +85,6 @@ impl<F> Store<F> {
     }
 }
 
-/// `ENOTDIR` counts: a file in the place of a folder leaves no room for a store.
-fn is_missing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
-}
-
 /// The file that is to become the store. Dropped before the commit, it leaves nothing behind.
 #[derive(Debug)]
 #[must_use = "a replacement that is dropped is thrown away"]
@@ -102,6 +103,27 @@ pub enum Commit<'s, S: System> {
     Done(Committed<'s, S>),
     /// The store changed meanwhile; it is as its writer left it.
     Changed,
+}
+
+/// The next number of a temp file that has a name from its beginning.
+static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// How many numbers are tried that crashed processes of the same pid may have left.
+const NUMBERS_TRIED: u32 = 100;
+
+/// A new file under a name that only this process and this sweep give.
+fn create_named<S: System>(system: &S, store: &Path) -> Result<(S::File, PathBuf)> {
+    let mut tried = 1;
+    loop {
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = temps::unfinished_name(store, system.pid(), number);
+        match system.create_new(&name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tried < NUMBERS_TRIED => {
+                tried += 1;
+            }
+            file => return Ok((file.context("create a temp file", &name)?, name)),
+        }
+    }
 }
 
 /// A commit that readers see, and that [`finish`](Committed::finish) makes durable.
@@ -125,10 +147,7 @@ impl<'s, S: System> Replacement<'s, S> {
         let (file, name) = match system.create_unnamed(folder) {
             Ok(file) => (file, None),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                let name = temps::unfinished_name(&store.path, system.pid());
-                let file = system
-                    .create_new(&name)
-                    .context("create a temp file", &name)?;
+                let (file, name) = create_named(system, &store.path)?;
                 (file, Some(name))
             }
             Err(error) => return Err(error).context("create a temp file in", folder),
@@ -241,16 +260,26 @@ impl<'s, S: System> Replacement<'s, S> {
 
     /// The nearest that a file system without exchange has.
     fn commit_by_rename(mut self, name: &Path) -> Result<Commit<'s, S>> {
-        if !self.store.is_current(self.system)? {
-            return Ok(Commit::Changed);
-        }
         if CLOSES_BEFORE_RENAME && let Ok(new) = self.system.open(name) {
             // Closes the old one, which nobody reads any more.
             self.store.file = new;
         }
-        self.system
-            .rename(name, &self.store.path)
-            .context("replace", &self.store.path)?;
+        let mut tried = 1;
+        loop {
+            if !self.store.is_current(self.system)? {
+                return Ok(Commit::Changed);
+            }
+            match self.system.rename(name, &self.store.path) {
+                Err(error) if is_in_use(&error) && tried < RENAME_TRIES => {
+                    tried += 1;
+                    self.system.sleep(RENAME_PAUSE);
+                }
+                renamed => {
+                    renamed.context("replace", &self.store.path)?;
+                    break;
+                }
+            }
+        }
         self.name = None;
         Ok(Commit::Done(self.committed(None)))
     }

@@ -19,6 +19,8 @@ struct Surveyed {
     store: Stat,
     entries: u64,
     earliest_ms: f64,
+    /// If a sweep wrote it: when what it replaced was written, in nanoseconds since 1970.
+    derived_from: Option<i128>,
 }
 
 impl Surveyed {
@@ -69,10 +71,12 @@ impl Memory {
             .map_or(0, |since| since.as_nanos());
         let settled = changed + i128::try_from(granularity(changed).as_nanos()).unwrap_or(0);
         let is_settled = i128::try_from(read_at).unwrap_or(0) > settled;
+        let derived_from = self.derived_from(path, store);
         self.surveys().insert(
             path.to_owned(),
             Surveyed {
                 store: *store,
+                derived_from,
                 entries,
                 // Known in any case, so that the first survey after a start is not taken to be now.
                 earliest_ms: if is_settled {
@@ -82,6 +86,30 @@ impl Memory {
                 },
             },
         );
+    }
+
+    /// Remembers that this store, which was [remembered](Self::remember) before, is what a sweep
+    /// left of one that was written at `mtime`, in nanoseconds since 1970.
+    pub fn is_derived(&self, path: &Path, store: &Stat, mtime: i128) {
+        if let Some(surveyed) = self.surveys().get_mut(path)
+            && surveyed.store == *store
+        {
+            surveyed.derived_from = Some(mtime);
+        }
+    }
+
+    /// When the contents of this store were last written by anyone but a sweep, in nanoseconds since
+    /// 1970; `None` if no sweep is known to have written it.
+    #[must_use]
+    pub fn derived_from(&self, path: &Path, store: &Stat) -> Option<i128> {
+        let surveys = self.surveys();
+        let surveyed = surveys.get(path).filter(|it| it.store == *store)?;
+        surveyed.derived_from
+    }
+
+    /// Forgets a store, so that the next sweep looks at all of it as at a new one.
+    pub fn forget(&self, path: &Path) {
+        self.surveys().remove(path);
     }
 
     fn surveys(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, Surveyed>> {

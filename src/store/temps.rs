@@ -53,20 +53,23 @@ pub fn name(store: &Path, temp: &Stat, old: &Stat) -> PathBuf {
 }
 
 /// The name of a temp file where files cannot be without one while they are written:
-/// `<store>.<pid>.reaper.tmp`. It becomes [`name`] before the exchange.
+/// `<store>.<pid>-<number>.reaper.tmp`. It becomes [`name`] before the exchange.
+///
+/// The number tells the sweeps of one process apart, and a process from one before it that had the
+/// same pid, as in a container every run of the gateway has.
 ///
 /// ```
 /// use std::path::Path;
 /// use cron_session_reaper::store::temps;
 ///
 /// assert_eq!(
-///     temps::unfinished_name(Path::new("/s/sessions.json"), 42),
-///     Path::new("/s/sessions.json.42.reaper.tmp")
+///     temps::unfinished_name(Path::new("/s/sessions.json"), 42, 7),
+///     Path::new("/s/sessions.json.42-7.reaper.tmp")
 /// );
 /// ```
 #[must_use]
-pub fn unfinished_name(store: &Path, pid: u64) -> PathBuf {
-    with_suffix(store, &format!(".{pid}.reaper.tmp"))
+pub fn unfinished_name(store: &Path, pid: u64, number: u32) -> PathBuf {
+    with_suffix(store, &format!(".{pid}-{number}.reaper.tmp"))
 }
 
 /// What became of the temp files of a store.
@@ -146,12 +149,13 @@ impl Suspects {
         !self.lock_temps.is_empty() || self.temps.iter().any(is_native)
     }
 
-    /// The same, to be judged beside the store as it was before a sweep replaced it: the new one
-    /// is younger than any of them, yet holds nothing that the old one did not.
+    /// The same, to be judged beside the store as it was before a sweep replaced it, written at
+    /// `mtime`, in nanoseconds since 1970: the new one is younger than any of them, yet holds
+    /// nothing that the old one did not.
     #[must_use]
-    pub fn judged_beside(self, store: &Stat) -> Self {
+    pub fn judged_beside(self, mtime: i128) -> Self {
         Self {
-            superseded_before: Some(store.mtime),
+            superseded_before: Some(mtime),
             ..self
         }
     }
@@ -255,10 +259,14 @@ impl<'p> Names<'p> {
                 temp: number(temp)?,
                 old: number(old)?,
             }),
-            [pid, "reaper"] => Some(Temp::Written {
-                pid: Some(number(pid)?),
-                by_gateway: false,
-            }),
+            [which, "reaper"] => {
+                let (pid, count) = which.split_once('-')?;
+                number(count)?;
+                Some(Temp::Written {
+                    pid: Some(number(pid)?),
+                    by_gateway: false,
+                })
+            }
             [uuid] if is_uuid(uuid) => Some(by_gateway(None)),
             [pid, uuid] if is_uuid(uuid) => Some(by_gateway(Some(number(pid)?))),
             _ => None,
@@ -476,7 +484,10 @@ mod tests {
         for (middle, told) in [
             (UUID.to_owned(), written(None, true)),
             (format!("77.{UUID}"), written(Some(77), true)),
-            ("77.reaper".to_owned(), written(Some(77), false)),
+            ("77-0.reaper".to_owned(), written(Some(77), false)),
+            ("77.reaper".to_owned(), None),
+            ("77-.reaper".to_owned(), None),
+            ("77-x.reaper".to_owned(), None),
             (
                 "reaper.12.34".to_owned(),
                 Some(Temp::Exchanged { temp: 12, old: 34 }),
@@ -530,6 +541,6 @@ mod tests {
             pid: Some(7),
             by_gateway: false,
         };
-        assert_eq!(told(&unfinished_name(store, 7)), Some(by_us));
+        assert_eq!(told(&unfinished_name(store, 7, 3)), Some(by_us));
     }
 }

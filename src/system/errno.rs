@@ -47,10 +47,19 @@ fn by_number(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// Windows has other numbers; the standard library's kinds bring them together.
+/// Windows has other numbers. The standard library's kinds bring most of them together; for these
+/// Node.js has other names.
 #[cfg(not(unix))]
-fn by_number(_: &io::Error) -> Option<&'static str> {
-    None
+fn by_number(error: &io::Error) -> Option<&'static str> {
+    use windows_sys::Win32::Foundation::{
+        ERROR_ACCESS_DENIED, ERROR_LOCK_VIOLATION, ERROR_SHARING_VIOLATION,
+    };
+
+    match error.raw_os_error()?.cast_unsigned() {
+        ERROR_ACCESS_DENIED => Some("EPERM"),
+        ERROR_SHARING_VIOLATION | ERROR_LOCK_VIOLATION => Some("EBUSY"),
+        _ => None,
+    }
 }
 
 fn by_kind(kind: ErrorKind) -> Option<&'static str> {

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::Process;
 pub(super) use super::unix::{
-    copy_owner, create_new, exchange, open, read_at, rename, rename_no_replace, stat,
+    copy_owner, create_new, exchange, is_in_use, open, read_at, rename_no_replace, stat,
     stat_following, stat_open, try_flock, write_all_at,
 };
 

@@ -261,6 +261,11 @@ pub trait System: Sync {
     }
 }
 
+/// Is a file that another program has open in the way? Only Windows knows such a thing.
+pub(crate) fn is_in_use(error: &io::Error) -> bool {
+    platform::is_in_use(error)
+}
+
 /// [`System::rename_no_replace`], and the nearest to it where there is none: look, then rename.
 /// A file that appears between the two is overwritten there.
 ///

@@ -42,7 +42,7 @@ impl System for Os {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        platform::rename(from, to)
+        fs::rename(from, to)
     }
 
     fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {

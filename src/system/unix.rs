@@ -31,8 +31,9 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to)
+/// An open file is in nobody's way.
+pub(super) fn is_in_use(_: &io::Error) -> bool {
+    false
 }
 
 pub(super) fn exchange(a: &Path, b: &Path) -> io::Result<()> {

@@ -11,11 +11,10 @@ use std::io;
 use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{
-    CloseHandle, ERROR_INVALID_PARAMETER, ERROR_SHARING_VIOLATION, GetLastError, WAIT_OBJECT_0,
+    CloseHandle, ERROR_ACCESS_DENIED, ERROR_INVALID_PARAMETER, ERROR_SHARING_VIOLATION,
+    GetLastError, WAIT_OBJECT_0,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, MOVEFILE_WRITE_THROUGH, MoveFileExW,
@@ -25,10 +24,6 @@ use windows_sys::Win32::System::Threading::{
 };
 
 use super::{Kind, Links, Process, Stat};
-
-/// How often, and how far apart, a rename is tried that another's open file is in the way of.
-const RENAME_TRIES: u32 = 10;
-const RENAME_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
     let mut options = File::options();
@@ -64,21 +59,11 @@ pub(super) fn exchange(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Virus scanners, indexers and backups look into new files, and for those few milliseconds some of
-/// them let nobody rename them: without another try a sweep would fail for that. (Transcripts are
-/// not waited for: there are many, and one that cannot be archived fails nothing.)
-pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    for _ in 1..RENAME_TRIES {
-        match fs::rename(from, to) {
-            Err(error) if is_in_use(&error) => thread::sleep(RENAME_PAUSE),
-            result => return result,
-        }
-    }
-    fs::rename(from, to)
-}
-
-fn is_in_use(error: &io::Error) -> bool {
-    error.raw_os_error().map(i32::cast_unsigned) == Some(ERROR_SHARING_VIOLATION)
+/// A file that somebody has open without letting others rename it is `ERROR_SHARING_VIOLATION`, and
+/// `ERROR_ACCESS_DENIED` if it is the one to be replaced.
+pub(super) fn is_in_use(error: &io::Error) -> bool {
+    let number = error.raw_os_error().map(i32::cast_unsigned);
+    matches!(number, Some(ERROR_SHARING_VIOLATION | ERROR_ACCESS_DENIED))
 }
 
 #[allow(
@@ -229,39 +214,28 @@ pub(super) fn boot_id() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_READ;
+
     use super::*;
 
     #[test]
-    fn a_file_that_is_open_elsewhere_is_renamed_once_it_is_closed() {
-        let folder = tempfile::tempdir().unwrap();
-        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
-        fs::write(&from, "new").unwrap();
-        let alone = File::options()
-            .read(true)
-            .share_mode(0)
-            .open(&from)
-            .unwrap();
-        let closing = thread::spawn(move || {
-            thread::sleep(RENAME_PAUSE * 3);
+    fn a_file_that_is_open_elsewhere_is_in_use_whichever_it_is() {
+        for open in ["from", "to"] {
+            let folder = tempfile::tempdir().unwrap();
+            let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+            fs::write(&from, "new").unwrap();
+            fs::write(&to, "old").unwrap();
+            let alone = File::options()
+                .read(true)
+                .share_mode(FILE_SHARE_READ)
+                .open(folder.path().join(open))
+                .unwrap();
+            let error = fs::rename(&from, &to).unwrap_err();
+            assert!(is_in_use(&error), "{open}: {error}");
             drop(alone);
-        });
-        rename(&from, &to).unwrap();
-        closing.join().unwrap();
-        assert_eq!(fs::read_to_string(&to).unwrap(), "new");
-    }
-
-    #[test]
-    fn a_file_that_stays_open_elsewhere_is_not_waited_for_for_ever() {
-        let folder = tempfile::tempdir().unwrap();
-        let from = folder.path().join("from");
-        fs::write(&from, "").unwrap();
-        let _alone = File::options()
-            .read(true)
-            .share_mode(0)
-            .open(&from)
-            .unwrap();
-        let error = rename(&from, &folder.path().join("to")).unwrap_err();
-        assert!(is_in_use(&error), "{error}");
+            fs::rename(&from, &to).unwrap();
+            assert_eq!(fs::read_to_string(&to).unwrap(), "new");
+        }
     }
 
     #[test]

@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, is_missing};
 use crate::js;
 use crate::system::{System, rename_to_vacant};
 use crate::transcripts::Tally;
@@ -189,10 +189,6 @@ fn archive_name(transcript: &Path, stamp_ms: i64) -> PathBuf {
     name.push(INFIX);
     name.push(stamp);
     name.into()
-}
-
-fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 /// Deletes archives, and says how many and of what size. One that cannot be deleted stops no other.

@@ -8,11 +8,10 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::ffi::OsStr;
 use std::hash::BuildHasher;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, is_missing};
 use crate::js;
 use crate::listing::Listings;
 
@@ -333,7 +332,7 @@ impl References {
         }
         let real = match fs::canonicalize(folder) {
             Ok(real) if fs::read_dir(&real).is_ok() => RealFolder::At(real),
-            Err(error) if is_missing(error.kind()) => RealFolder::Missing,
+            Err(error) if is_missing(&error) => RealFolder::Missing,
             _ => RealFolder::Closed,
         };
         self.folders.insert(folder.to_owned(), real);
@@ -433,10 +432,6 @@ impl Referenced {
         }
         Ok(targets)
     }
-}
-
-fn is_missing(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 #[cfg(test)]
