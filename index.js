@@ -218,7 +218,8 @@ function checkSignal(signal, name) {
 function topOf(top, name) {
   const wanted = top ?? 5;
   if (!Number.isSafeInteger(wanted) || wanted < 0) {
-    throw wrongType(`${name}.top`, "a whole number from 0", wanted);
+    const got = typeof wanted === "number" ? wanted : typeof wanted;
+    throw new TypeError(`${name}.top must be a whole number from 0, got ${got}`);
   }
   return Math.min(wanted, 1000);
 }

@@ -158,8 +158,8 @@ describe("an inspection that fails", () => {
         { sessionStorePath, nowMs: "1" },
         "options.nowMs must be a number of milliseconds, got string",
       ],
-      [{ sessionStorePath, top: 1.5 }, "options.top must be a whole number from 0, got number"],
-      [{ sessionStorePath, top: -1 }, "options.top must be a whole number from 0, got number"],
+      [{ sessionStorePath, top: 1.5 }, "options.top must be a whole number from 0, got 1.5"],
+      [{ sessionStorePath, top: -1 }, "options.top must be a whole number from 0, got -1"],
       [{ sessionStorePath, signal: {} }, "options.signal must be an AbortSignal, got object"],
       [{ sessionStorePath, onProgress: 7 }, "options.onProgress must be a function, got number"],
     ]) {
