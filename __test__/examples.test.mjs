@@ -62,6 +62,10 @@ describe("examples", () => {
     const failed = example("own-cron.mjs", folder, "--once");
     expect(failed.status).toBe(1);
     expect(failed.stderr).toContain("cron-reaper: failed to sweep session store");
+
+    const bare = example("own-cron.mjs");
+    expect([bare.status, bare.stdout]).toEqual([2, ""]);
+    expect(bare.stderr).toMatch(/^usage: .*<state folder> \[--once\]\n$/);
   });
 
   it("dashboard.mjs prints a figure for each store and changes nothing", () => {
@@ -70,7 +74,7 @@ describe("examples", () => {
     layOut(folder, files);
     const { stdout, stderr } = example(
       "dashboard.mjs",
-      ...Object.keys(files).map((name) => join(folder, name)),
+      ...[...Object.keys(files), "mistyped.json"].map((name) => join(folder, name)),
     );
     const label = `{store="${folder}/a\\"b.json"}`;
     const lines = stdout.trimEnd().split("\n");
@@ -80,7 +84,13 @@ describe("examples", () => {
     expect(lines).toContain(`cron_sessions_failed${label} 0`);
     expect(lines).toContain(`cron_sessions_failed{store="${folder}/b.json"} 1`);
     expect(stdout).not.toMatch(/undefined|NaN/);
+    expect(lines).toContain(`cron_sessions_failed{store="${folder}/mistyped.json"} 1`);
+    expect(lines.filter((line) => line.includes("mistyped"))).toHaveLength(1);
+    expect(stderr).toContain(`${folder}/mistyped.json: there is no such store\n`);
     expect(stderr).toContain("b.json:1:2");
+    for (const line of stderr.trimEnd().split("\n")) {
+      expect(line.split(folder)).toHaveLength(2);
+    }
     expect(treeOf(folder)).toEqual(files);
   });
 });

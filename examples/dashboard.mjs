@@ -13,17 +13,20 @@ const metrics = [
   ["entries_locked", "Expired, but in use", (report) => report.entries.locked],
   ["reclaimable_bytes", "What a sweep would free", (report) => report.bytes.reclaimed],
   ["survey_seconds", "How long reading it took", (report) => report.ms.surveying / 1000],
-  ["failed", "1 if the store cannot be read", () => 0],
+  ["failed", "1 if the store is not there or cannot be read", () => 0],
 ];
 
 const stores = await Promise.all(
   process.argv.slice(2).map(async (path) => {
     try {
       const report = await sweepSessionStore({ sessionStorePath: path, dryRun: true });
+      if (report.reason === "no-store") {
+        throw new Error(`${path}: there is no such store`);
+      }
       return { path, values: metrics.map(([, , value]) => value(report)) };
     } catch (error) {
-      // Damaged, unreadable, …: the dashboard should show it, and the others all the same.
-      console.error(`${path}: ${error.message}`);
+      // Damaged, unreadable, mistyped, …: the dashboard should show it, and the others all the same.
+      console.error(error.message.includes(path) ? error.message : `${path}: ${error.message}`);
       return { path, values: metrics.map(([name]) => (name === "failed" ? 1 : undefined)) };
     }
   }),

@@ -3,14 +3,22 @@
 //
 //   node examples/own-cron.mjs ~/.openclaw            until you stop it
 //   node examples/own-cron.mjs ~/.openclaw --once     for crontab or a systemd timer
+//
+// It keeps runs for RETENTION, whatever `cron.sessionRetention` of the gateway says: write the same
+// here, or a shorter time wins. (The command `cron-session-reaper --apply` reads it from there.)
 
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { sweepCronRunSessions } from "cron-session-reaper";
 
+const RETENTION = "3d";
 const EVERY_MS = 10 * 60 * 1000;
 const [stateFolder, once] = process.argv.slice(2);
+if (!stateFolder) {
+  console.error("usage: node examples/own-cron.mjs <state folder> [--once]");
+  process.exit(2);
+}
 
 let failed = 0;
 const log = {
@@ -30,7 +38,7 @@ do {
     // A store that is missing is no failure: that agent has had no session yet.
     await sweepCronRunSessions({
       sessionStorePath,
-      cronConfig: { sessionRetention: "3d" },
+      cronConfig: { sessionRetention: RETENTION },
       log,
     });
   }
