@@ -10,12 +10,14 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { progressLine } from "../cli/show.mjs";
 import { ago, duration, printable, size, table } from "../cli/text.mjs";
 import { draw, session } from "../scripts/picture.mjs";
 import { layOut, temporaryFolder, treeOf, withoutStamps } from "./fixtures/folder.mjs";
@@ -276,6 +278,177 @@ describe("finding stores", () => {
   });
 });
 
+/** Tells whether `--apply` went ahead; what it did not sweep has to be as it was. */
+async function applied(home, args, env) {
+  const before = treeOf(home);
+  const { code, stdout, stderr } = await command(home, ["--apply", "--yes", ...args], { env });
+  const isSwept = stdout.includes("removed ");
+  expect(code).toBe(stderr === "" ? 0 : 1);
+  if (isSwept) {
+    expect(treeOf(home)).not.toEqual(before);
+  } else {
+    expect(treeOf(home)).toEqual(before);
+  }
+  return isSwept ? "swept" : stderr === "" ? "nothing to do" : stderr;
+}
+
+describe("a store whose gateway keeps runs for ever", () => {
+  const forEver = '{"cron": {"sessionRetention": false}}';
+  const store = JSON.stringify(small());
+
+  it("is left alone wherever it lies in the state folder", async () => {
+    for (const place of ["sessions.json", "sessions/sessions.json"]) {
+      const home = temporaryFolder();
+      const path = join(home, ".openclaw", place);
+      layOut(home, { ".openclaw/openclaw.json": forEver, [`.openclaw/${place}`]: store });
+      for (const args of [[], [path], [join(home, ".openclaw")]]) {
+        expect(await applied(home, args)).toBe("nothing to do");
+      }
+      expect(await applied(home, ["--retention", "1d"])).toBe("swept");
+    }
+  });
+
+  it("is left alone also by way of a link, which is swept where it leads", async () => {
+    const home = homeWith({ main: small() });
+    const links = { "link.json": { symlink: storeIn(home) } };
+    layOut(home, { ...links, folder: { symlink: join(storeIn(home), "..") } });
+    layOut(home, { ".openclaw/openclaw.json": forEver });
+    for (const name of ["link.json", "folder"]) {
+      expect(await applied(home, [join(home, name)])).toBe("nothing to do");
+    }
+    expect(await applied(home, ["--retention", "1d", join(home, "link.json")])).toBe("swept");
+    const after = withoutStamps(treeOf(home));
+    expect(after).toHaveProperty([".openclaw/agents/main/sessions/a.jsonl.deleted.{STAMP}"]);
+    expect(after["link.json"]).toBe(`-> ${storeIn(home)}`);
+  });
+
+  it("is left alone under the earlier name of the configuration, and unclear under others", async () => {
+    const home = homeWith({ main: small() });
+    layOut(home, { ".openclaw/clawdbot.json": forEver });
+    expect(await applied(home, [])).toBe("nothing to do");
+    layOut(home, { ".openclaw/openclaw.json": "{}" });
+    expect(await applied(home, [])).toBe("swept");
+    for (const name of ["moldbot.json", "moltbot.json"]) {
+      const other = homeWith({ main: small() });
+      layOut(other, { [`.openclaw/${name}`]: forEver });
+      expect(await applied(other, [])).toContain(`${name} says to some versions`);
+    }
+  });
+
+  it("is left alone when two folders share it by a link", async () => {
+    const home = homeWith({ main: small() });
+    layOut(home, {
+      ".openclaw/openclaw.json": forEver,
+      ".openclaw-work/openclaw.json": "{}",
+      ".openclaw-work/agents/main/sessions": { symlink: join(storeIn(home), "..") },
+    });
+    const work = join(home, ".openclaw-work");
+    const message = "more than one state folder says how long runs are kept";
+    expect(await applied(home, [work])).toContain(message);
+    expect(await applied(home, [], { OPENCLAW_STATE_DIR: work })).toContain(message);
+    expect(await applied(home, [work, join(home, ".openclaw")])).toContain(message);
+  });
+});
+
+describe("a store of which it is not clear how long runs are kept", () => {
+  it("is one without a configuration, except in the usual state folder", async () => {
+    const home = homeWith({ main: small() });
+    const copy = join(home, "copy.json");
+    writeFileSync(copy, JSON.stringify(small()));
+    const backup = join(home, "backup/agents/main/sessions/sessions.json");
+    layOut(join(backup, ".."), { "sessions.json": JSON.stringify(small()) });
+    for (const path of [copy, backup, join(home, "backup")]) {
+      expect(await applied(home, [path])).toContain(
+        "no openclaw.json says how long runs are kept here; say it with --retention\n",
+      );
+      const shown = await command(home, [path]);
+      expect(shown.code).toBe(0);
+      expect(shown.stdout).toContain("with --apply and --retention it is.");
+      const [{ doubt }] = JSON.parse((await command(home, ["--json", path])).stdout).stores;
+      expect(shown.stderr).toContain(doubt);
+    }
+    expect(await applied(home, [copy, "--retention", "1d"])).toBe("swept");
+    layOut(home, { "backup/openclaw.json": "{}" });
+    expect(await applied(home, [backup])).toBe("swept");
+    expect(await applied(home, [storeIn(home)])).toBe("swept");
+  });
+
+  it("is one whose configuration cannot be read", async () => {
+    const home = homeWith({ main: small() });
+    const file = join(home, ".openclaw/openclaw.json");
+    mkdirSync(file);
+    const message = `how long runs are kept cannot be read from ${file}: `;
+    expect(await applied(home, [])).toContain(`${message}illegal operation on a directory; say it`);
+    rmSync(file, { recursive: true });
+    symlinkSync(join(home, "nowhere"), file);
+    expect(await applied(home, [])).toContain(`${message}no such file or directory; say it`);
+    rmSync(file);
+    const OPENCLAW_CONFIG_PATH = join(home, "mistyped.json");
+    expect(await applied(home, [], { OPENCLAW_CONFIG_PATH })).toContain(
+      "mistyped.json: no such file",
+    );
+    expect(await applied(home, [])).toBe("swept");
+  });
+
+  it.skipIf(process.getuid?.() !== 0)("is one whose configuration is closed to us", async () => {
+    const home = homeWith({ main: small() });
+    layOut(home, { ".openclaw/openclaw.json": '{"cron": {"sessionRetention": false}}' });
+    chmodSync(join(home, ".openclaw/openclaw.json"), 0o600);
+    chmodSync(home, 0o755);
+    const nobody = { uid: 65534, gid: 65534 };
+    const { code, stderr } = await command(home, ["--apply", "--yes"], nobody);
+    expect(code).toBe(1);
+    expect(stderr).toContain("openclaw.json: permission denied; say it with --retention");
+  });
+
+  it("is one to which another configuration may apply", async () => {
+    const work = ".openclaw-work/agents/main/sessions/sessions.json";
+    const config = '{"cron": {"sessionRetention": false}}';
+    for (const [files, env, args, message] of [
+      [{ "mine.json": "{}" }, { OPENCLAW_CONFIG_PATH: "~/mine.json" }, [work], "perhaps not those"],
+      [{}, { CLAWDBOT_CONFIG_PATH: "~/mine.json" }, [], "CLAWDBOT_CONFIG_PATH says to some"],
+      [{}, { CLAWDBOT_STATE_DIR: "~/mine" }, [], "CLAWDBOT_STATE_DIR says to some"],
+      [{ ".clawdbot/clawdbot.json": config }, {}, [], "clawdbot.json may say how long"],
+      [{ ".openclaw/.env": "A=1\nOPENCLAW_CONFIG_PATH=/x" }, {}, [], ".env may name another file"],
+      [{ ".config/openclaw/gateway.env": "OPENCLAW_HOME=/x" }, {}, [], "gateway.env may name"],
+    ]) {
+      const home = homeWith({ main: small() });
+      layOut(home, {
+        [work]: JSON.stringify(small()),
+        ".openclaw-work/openclaw.json": "{}",
+        ...files,
+      });
+      const paths = args.map((path) => join(home, path));
+      expect(await applied(home, paths, env)).toContain(message);
+      expect(await applied(home, [...paths, "--retention", "1d"], env)).toBe("swept");
+    }
+    const home = homeWith({ main: small() });
+    layOut(home, {
+      ".openclaw/.env": "# OPENCLAW_HOME=/x\nKEY=OPENCLAW_HOME",
+      "mine.json": config,
+    });
+    expect(await applied(home, [], { OPENCLAW_CONFIG_PATH: "~/mine.json" })).toBe("nothing to do");
+    expect(await applied(home, [])).toBe("swept");
+  });
+
+  it("is one whose configuration says something that is no duration", async () => {
+    for (const [value, message] of [
+      [
+        '"forever"',
+        'says that runs are kept for "forever", which is no duration: the gateway refuses',
+      ],
+      ['""', 'says that runs are kept for "", which is no duration'],
+      ["null", "seems to say how long runs are kept"],
+      ["24", "seems to say how long runs are kept"],
+    ]) {
+      const home = homeWith({ main: small() });
+      layOut(home, { ".openclaw/openclaw.json": `{"cron": {"sessionRetention": ${value}}}` });
+      expect(await applied(home, [])).toContain(message);
+      expect((await command(home)).stdout).not.toContain("openclaw.json)");
+    }
+  });
+});
+
 describe("a store that cannot be shown", () => {
   it("damaged: says where and what to do, shows the others, and leaves all as it was", async () => {
     const damaged = '{\n  "a": {"text": "it\'s a long line before the place"}, "b": tru}';
@@ -290,6 +463,16 @@ describe("a store that cannot be shown", () => {
       // The advice works as it stands.
       const [, look] = stderr.match(/To see the place: (.*)/);
       expect(execFileSync("sh", ["-c", look], { encoding: "utf8" })).toContain('"b": tru}');
+    }
+  });
+
+  it("empty: gives no advice to look into it", async () => {
+    for (const text of ["", " \n"]) {
+      const { code, stderr } = await command(homeWith({ main: text }));
+      expect(code).toBe(1);
+      expect(stderr).toContain("sessions.json:");
+      expect(stderr).toContain("Stop the gateway before you mend it");
+      expect(stderr).not.toContain("sed -n");
     }
   });
 
@@ -451,6 +634,11 @@ describe("--apply", () => {
       '{cron: {sessionRetention: "30d"}} // mine',
       '{"cron": {"sessionRetention": "\u0024{KEEP}"}}',
       '{"$include": "./cron.json"}',
+      '{"\\u0024include": "./cron.json"}',
+      '{cron: {"session\\u0052etention": false}}',
+      "{cron: {}}",
+      '{"gateway": {}, ',
+      "",
     ]) {
       const home = homeWith({ main: small() });
       layOut(home, { ".openclaw/openclaw.json": text });
@@ -480,6 +668,25 @@ describe("--apply", () => {
       /^ {2}deleted 1 old archive\n {2}5 B freed, in/m,
     );
     expect(Object.keys(treeOf(folder))).toEqual(["a.jsonl", "sessions.json"]);
+    layOut(home, { ".openclaw/openclaw.json": '{"cron": {"sessionRetention": false}}' });
+    layOut(folder, { [`x.jsonl.deleted.${stamp}`]: "12345" });
+    const kept = "nothing to do: runs are kept for ever, and with them their archives";
+    expect(await sweep("--archive-retention", "2d")).toContain(kept);
+  });
+
+  it("deletes dead temp files also where no run goes", async () => {
+    const home = homeWith({ main: { [runKey(1)]: recent("a") } });
+    const store = storeIn(home);
+    const temp = `${store}.3ab3ddeb-5fc7-4d35-adf6-d83c0627287f.tmp`;
+    writeFileSync(temp, readFileSync(store));
+    const hoursAgo = new Date(Date.now() - 5 * HOUR);
+    utimesSync(temp, hoursAgo, hoursAgo);
+    expect((await command(home)).stdout).toContain("A sweep would delete 1 dead temp file.");
+    expect(existsSync(temp)).toBe(true);
+    expect((await command(home, ["--apply", "--yes"])).stdout).toContain(
+      "deleted 1 dead temp file",
+    );
+    expect(existsSync(temp)).toBe(false);
   });
 });
 
@@ -534,10 +741,13 @@ describe.skipIf(!hasScript)("on a terminal", () => {
     const home = homeWith({ main: small() });
     const coloured = "\x1b[1m~/.openclaw";
     expect((await onTerminal(home, []).end()).output).toContain(coloured);
+    expect((await onTerminal(home, [], { FORCE_COLOR: "" }).end()).output).toContain(coloured);
     for (const env of [{ NO_COLOR: "1" }, { FORCE_COLOR: "0" }, { TERM: "dumb" }]) {
       expect((await onTerminal(home, [], env).end()).output).not.toContain("\x1b");
     }
-    expect((await command(home)).stdout).not.toContain("\x1b");
+    for (const env of [{}, { FORCE_COLOR: "" }]) {
+      expect((await command(home, [], { env })).stdout).not.toContain("\x1b");
+    }
     expect((await command(home, [], { env: { FORCE_COLOR: "1" } })).stdout).toContain(coloured);
   });
 });
@@ -627,20 +837,40 @@ describe("the command line", () => {
         ["--archive-retention", "forever"],
         '--archive-retention forever: not a duration; write 7d, or "never"',
       ],
-      [["--top", "-1"], "'--top' argument is ambiguous"],
-      [["--top", "all"], "--top all: not a number"],
+      [["--top", "-1"], "'--top' argument is ambiguous; see --help"],
+      [["--top", "all"], "--top all: not a number from 0 to 1000"],
+      [["--top", "1001"], "--top 1001: not a number from 0 to 1000"],
+      [["--apply", "--yes", ""], "a path is empty; for the current folder write ."],
     ];
     for (const [args, message] of wrong) {
-      const { code, stdout, stderr } = await command(home, args);
+      const { code, stdout, stderr } = await command(home, args, {
+        cwd: join(storeIn(home), ".."),
+      });
       expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
       expect(stderr).toContain(message);
+      expect(stderr.trimEnd().split("\n")).toHaveLength(1);
       expect(stderr.startsWith("cron-session-reaper: ")).toBe(true);
     }
     expect(treeOf(home)).toEqual(before);
   });
+
+  it("says once which program cannot be loaded", async () => {
+    const env = { NAPI_RS_NATIVE_LIBRARY_PATH: join(root, "LICENSE") };
+    const { code, stdout, stderr } = await command(homeWith({ main: "{}" }), [], { env });
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toMatch(/^cron-session-reaper: cannot be loaded on /);
+  });
 });
 
 describe("what a person reads", () => {
+  it("has the share of a long work on a narrow terminal, whatever the path", () => {
+    const path = `/srv/${"long/".repeat(30)}sessions.json`;
+    const line = progressLine("Reading", path, "12 % of 31.2 MB", 80);
+    expect(line).toMatch(/^Reading 12 % of 31\.2 MB \/srv\/long.*…$/);
+    expect(line).toHaveLength(79);
+    expect(progressLine("Sweeping", "/a.json", "", 80)).toBe("Sweeping /a.json …");
+  });
+
   it("has sizes and times in units of theirs", () => {
     expect([0, 999, 1000, 999_949, 999_950, 31_249_999, 1.5e9, 2e15].map(size)).toEqual([
       "0 B",

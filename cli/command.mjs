@@ -10,11 +10,12 @@ import {
   inspectionLines,
   pathShown,
   previewLines,
+  progressLine,
   sweepLines,
   wouldChange,
 } from "./show.mjs";
 import { configuredRetention, findStores, stateFolder } from "./stores.mjs";
-import { counted, duration, paintsFor, printable, shortened, size } from "./text.mjs";
+import { counted, duration, paintsFor, printable, size } from "./text.mjs";
 
 const FINE = 0;
 const FAILED = 1;
@@ -34,20 +35,24 @@ Without a path: the gateway's own state folder, which is OPENCLAW_STATE_DIR, els
                       delete old archives and dead temp files; asks first
   --yes, -y           do not ask
   --retention <time>  how long runs are kept: 90m, 24h, 7d
-                      (default: as openclaw.json says, else 24h)
+                      (default: as openclaw.json says, else 24h; where it is
+                      not clear what applies, --apply wants to be told)
   --archive-retention <time>
                       how long archives are kept, or "never" to delete none
                       (default: as long as runs, and only where a transcript
-                      is archived)
+                      is archived). With runs kept for ever there is no sweep,
+                      and no archive is deleted
   --watch <time>      with --apply: sweep every 5m, 1h, … until ended
-  --top <number>      how many of the biggest entries and jobs to show (default: 5)
+  --top <number>      how many of the biggest entries and jobs to show, up to 1000
+                      (default: 5)
   --json              one JSON document on stdout
   --help, -h          this text
   --version           the version
 
 Exit codes: 0 fine, also when there was nothing to do or the answer was no;
-1 a store could not be read or swept; 2 wrong usage, or --apply without --yes
-where nobody can be asked; 3 no store found, or none at one of the paths.
+1 a store could not be read or swept, or no binary fits this machine; 2 wrong
+usage, or --apply without --yes where nobody can be asked; 3 no store found, or
+none at one of the paths.
 
 Colours only on terminals; NO_COLOR and FORCE_COLOR are respected.
 `;
@@ -57,6 +62,9 @@ const SIGNALS = ["SIGINT", "SIGTERM"];
 
 /** A timer of JavaScript can wait no longer. */
 const LONGEST_WAIT_MS = 2 ** 31 - 1;
+
+/** An inspection names no more. */
+const MOST_SHOWN = 1000;
 
 /** Shorter work needs no word about how far it is. */
 const PROGRESS_AFTER_MS = 400;
@@ -138,12 +146,16 @@ function readArguments(args) {
       },
     });
   } catch (error) {
-    throw new UsageError(`${error.message.split(". To specify")[0]}; see --help`);
+    // What follows the first sentence is about words that begin with a dash.
+    throw new UsageError(`${error.message.split(/\.? To specify|\.?\n/)[0]}; see --help`);
   }
   const { values, positionals: paths } = parsed;
   const { apply, yes, json, help, version } = values;
   if (help || version) {
     return { help, version };
+  }
+  if (paths.includes("")) {
+    throw new UsageError("a path is empty; for the current folder write .");
   }
   for (const [needs, name] of [
     [yes, "--yes"],
@@ -156,8 +168,8 @@ function readArguments(args) {
   if (json && values.watch !== undefined) {
     throw new UsageError("--json is one document, and --watch has no end");
   }
-  if (!/^\d{1,4}$/.test(values.top)) {
-    throw new UsageError(`--top ${values.top}: not a number from 0 to 9999`);
+  if (!/^\d{1,4}$/.test(values.top) || Number(values.top) > MOST_SHOWN) {
+    throw new UsageError(`--top ${printable(values.top)}: not a number from 0 to ${MOST_SHOWN}`);
   }
   durationOf("--retention", values.retention);
   const archiveRetention = values["archive-retention"];
@@ -198,7 +210,7 @@ function addon(file) {
     return createRequire(import.meta.url)(`../${file}`);
   } catch (error) {
     // It says which platforms there are; where in our code it was asked for is of no use.
-    throw new UsageError(error.message, FAILED);
+    throw new UsageError(error.message.replace(/^cron-session-reaper /, ""), FAILED);
   }
 }
 
@@ -227,9 +239,9 @@ class Command {
     this.#complainOfPlaces(missing, failed);
 
     const looks = [];
-    for (const path of stores) {
+    for (const store of stores) {
       // Who neither asks nor looks need not read the store more often than the sweep does.
-      const look = yes && !json ? this.#considered(path) : await this.#lookAt(path);
+      const look = yes && !json ? this.#considered(store) : await this.#lookAt(store);
       looks.push(look);
       if (apply) {
         look.error ??= look.doubt;
@@ -273,16 +285,17 @@ class Command {
       if (news.isNew("", missing.concat(failed.map(({ path }) => path)))) {
         this.#complainOfPlaces(missing, failed);
       }
-      for (const path of stores) {
-        await this.#sweepAgain(path, news);
+      for (const store of stores) {
+        await this.#sweepAgain(store, news);
       }
       await wait(watch, undefined, { signal: this.signal }).catch(() => {});
     }
     return FINE;
   }
 
-  async #sweepAgain(path, news) {
-    const look = this.#considered(path);
+  async #sweepAgain(store, news) {
+    const { path } = store;
+    const look = this.#considered(store);
     try {
       look.sweep = await this.#sweepSessionStore(look, { dryRun: false });
     } catch (error) {
@@ -306,20 +319,22 @@ class Command {
   }
 
   /** What is known before a store is opened. `doubt`: why it must not be swept without a word. */
-  #considered(path) {
+  #considered({ path, states }) {
     const { retention } = this.options;
     if (retention !== undefined) {
       return this.#keeping({ path }, retention, "--retention");
     }
-    const configured = configuredRetention(path);
-    if (configured?.unclear) {
-      const message = `${pathShown(configured.file)} seems to say how long runs are kept, in a way that only the gateway can read; say it with --retention`;
+    const { value, file, unclear } = configuredRetention(states) ?? {};
+    const noDuration =
+      typeof value === "string" &&
+      addon("load.js").parseDuration(value) === null &&
+      `${file} says that runs are kept for ${JSON.stringify(value)}, which is no duration: the gateway refuses such a file, and its reaper would count 24 hours`;
+    if (unclear || noDuration) {
+      const message = `${unclear || noDuration}; say it with --retention`;
       const doubt = Object.assign(new Error(message), { code: "ERETENTION" });
       return this.#keeping({ path, doubt }, undefined, "the default");
     }
-    return configured
-      ? this.#keeping({ path }, configured.value, pathShown(configured.file))
-      : this.#keeping({ path }, undefined, "the default");
+    return this.#keeping({ path }, value, file ? pathShown(file) : "the default");
   }
 
   #keeping(look, sessionRetention, retentionFrom) {
@@ -329,13 +344,14 @@ class Command {
   }
 
   /** A store as it is and what a sweep would do; or, as `error`, why that cannot be said. */
-  async #lookAt(path) {
-    const look = this.#considered(path);
+  async #lookAt(store) {
+    const { path } = store;
+    const look = this.#considered(store);
     const { cronConfig, nowMs } = look;
     const { signal } = this;
     const { top } = this.options;
     try {
-      look.found = await withProgress(`Reading ${pathShown(path)}`, (onProgress) =>
+      look.found = await withProgress("Reading", path, (onProgress) =>
         this.reaper.inspectSessionStore({
           sessionStorePath: path,
           cronConfig,
@@ -373,12 +389,13 @@ class Command {
       throw doubt;
     }
     const work = dryRun ? "Seeing what would go from" : "Sweeping";
-    return withProgress(`${work} ${pathShown(path)}`, () =>
+    return withProgress(work, path, () =>
       this.reaper.sweepSessionStore({
         sessionStorePath: path,
         cronConfig,
         nowMs,
         archiveRetention,
+        removeTemps: true,
         dryRun,
         force: true,
         signal: this.signal,
@@ -426,7 +443,8 @@ class Command {
       lines.push("", ...previewLines(preview).map(green));
     }
     if (preview && wouldChange(preview) && !this.options.apply) {
-      lines.push(dim("Nothing was changed; with --apply it is."));
+      const how = look.doubt ? "--apply and --retention" : "--apply";
+      lines.push(dim(`Nothing was changed; with ${how} it is.`));
     }
     const indented = lines.map((line) => line && `  ${line}`);
     process.stdout.write(`${[bold(pathShown(path)), ...indented].join("\n")}\n\n`);
@@ -438,11 +456,13 @@ class Command {
     if (error) {
       // Most messages name the place themselves.
       const where = error.message.includes(path) ? "" : `${pathShown(path)}: `;
-      const advice = adviceFor({ path, ...error }).map((line) => `  ${dim(line)}\n`);
+      const advice = adviceFor({ path, message: error.message, ...error }).map(
+        (line) => `  ${dim(line)}\n`,
+      );
       const message = `${red("✗")} ${where}${printable(error.message)}\n`;
       process.stderr.write(message + advice.join(""));
     } else if (doubt) {
-      process.stderr.write(`${yellow("!")} ${pathShown(path)}: ${doubt.message}\n`);
+      process.stderr.write(`${yellow("!")} ${pathShown(path)}: ${printable(doubt.message)}\n`);
     }
     for (const { error } of (sweep ?? preview)?.warnings ?? []) {
       process.stderr.write(`${yellow("!")} ${pathShown(path)}: ${printable(error)}\n`);
@@ -476,15 +496,18 @@ class Command {
       stateFolder: this.options.paths.length === 0 ? stateFolder() : undefined,
       exitCode,
       stores: [
-        ...looks.map(({ path, retentionMs, retentionFrom, found, preview, sweep, error }) => ({
-          path,
-          retentionMs,
-          retentionFrom,
-          inspection: found,
-          preview,
-          sweep,
-          error: errorOf(error),
-        })),
+        ...looks.map(
+          ({ path, retentionMs, retentionFrom, doubt, found, preview, sweep, error }) => ({
+            path,
+            retentionMs,
+            retentionFrom,
+            doubt: doubt?.message,
+            inspection: found,
+            preview,
+            sweep,
+            error: errorOf(error),
+          }),
+        ),
         ...failed.map(({ path, error }) => ({ path, error: errorOf(error) })),
       ],
       missing,
@@ -514,7 +537,7 @@ function expected(error) {
 }
 
 /** Says on a terminal what is going on, and how far it is, if it takes long. */
-async function withProgress(what, work) {
+async function withProgress(what, path, work) {
   if (!process.stderr.isTTY) {
     return work(undefined);
   }
@@ -522,15 +545,14 @@ async function withProgress(what, work) {
   let share = "";
   const tell = () => {
     if (performance.now() - began > PROGRESS_AFTER_MS) {
-      // One line, however narrow the terminal is, or it could not be taken back.
-      const line = shortened(`${what} …${share}`, (process.stderr.columns || 80) - 1);
+      const line = progressLine(what, path, share, process.stderr.columns || 80);
       process.stderr.write(`\r\x1b[2K${line}`);
     }
   };
   const timer = setInterval(tell, 100);
   try {
     return await work(({ bytesRead, bytes }) => {
-      share = bytes > 0 ? ` ${Math.floor((100 * bytesRead) / bytes)} % of ${size(bytes)}` : "";
+      share = bytes > 0 ? `${Math.floor((100 * bytesRead) / bytes)} % of ${size(bytes)}` : "";
     });
   } finally {
     clearInterval(timer);

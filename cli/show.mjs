@@ -23,6 +23,11 @@ export function pathShown(path) {
   return printable(isBelow ? `~${path.slice(home.length)}` : path);
 }
 
+/** What is going on: one line, however narrow the terminal is, or it could not be taken back. */
+export function progressLine(what, path, share, width) {
+  return shortened([what, share, pathShown(path), "…"].filter(Boolean).join(" "), width - 1);
+}
+
 /** All about a store, line by line. `width`: how many characters a line may have. */
 export function inspectionLines({ found, retentionMs, retentionFrom, nowMs, width, paints }) {
   const { bold, dim, cyan, yellow } = paints;
@@ -99,7 +104,7 @@ export function wouldChange({ pruned, archives, temps }) {
 /** What a sweep would do, in sentences. */
 export function previewLines({ reason, ...report }) {
   if (reason === "disabled") {
-    return ["A sweep would do nothing: runs are kept for ever."];
+    return ["A sweep would do nothing: runs are kept for ever, and with them their archives."];
   }
   if (!wouldChange(report)) {
     return [`A sweep would find nothing to do${lockedNote(report)}.`];
@@ -114,7 +119,7 @@ export function previewLines({ reason, ...report }) {
 export function sweepLines({ reason, ...report }) {
   const { bytes, ms, pruned } = report;
   if (reason === "disabled") {
-    return ["nothing to do: runs are kept for ever"];
+    return ["nothing to do: runs are kept for ever, and with them their archives"];
   }
   if (reason === "no-store") {
     return ["nothing to do: the store is gone"];
@@ -150,14 +155,14 @@ function lockedNote({ entries }) {
 }
 
 /** What somebody can do about a failure, in lines below its message. */
-export function adviceFor({ code, path, line, column }) {
+export function adviceFor({ code, message, path, line, column }) {
   const quoted = `'${printable(String(path)).replaceAll("'", "'\\''")}'`;
   switch (code) {
     case "EJSON": {
       const from = Math.max(1, column - 40);
       const look = `sed -n '${line}p' ${quoted} | cut -b ${from}-${column + 40}`;
       return [
-        `To see the place: ${look}`,
+        ...(/the file (is empty|holds nothing)/.test(message) ? [] : [`To see the place: ${look}`]),
         "Stop the gateway before you mend it: with its next save it overwrites a store that it cannot read.",
       ];
     }

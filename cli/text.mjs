@@ -95,7 +95,7 @@ export function bar(share, width) {
 
 /** Whether a stream wants colours: see no-color.org and force-color.org. */
 export function wantsColours(stream, env = process.env) {
-  if (env.FORCE_COLOR !== undefined) {
+  if (env.FORCE_COLOR) {
     return !["0", "false"].includes(env.FORCE_COLOR);
   }
   return stream.isTTY === true && !env.NO_COLOR && env.TERM !== "dumb";

@@ -18,6 +18,7 @@ export function createSampleState(stateFolder, nowMs) {
   writeFileSync(temp, readFileSync(storePath).subarray(0, 9e6));
   const hoursAgo = new Date(nowMs - 5 * 3_600_000);
   utimesSync(temp, hoursAgo, hoursAgo);
+  writeFileSync(join(stateFolder, "openclaw.json"), "{}\n");
   return storePath;
 }
 
