@@ -136,12 +136,51 @@ describe("the packages of the platforms", () => {
 
 describe("installed from tarballs, with no compiler on the path", () => {
   let main;
+  let packed;
 
   beforeAll(() => {
     const tarballs = pack(join(folder, "tarballs"), { binaries: root, some: true });
     expect(tarballs.length, "the addon is built").toBeGreaterThan(1);
     install(folder, ...tarballs);
     main = tarballs.at(-1);
+    packed = platforms.filter(({ binary }) => existsSync(join(root, binary)));
+    expect(packed).toHaveLength(tarballs.length - 1);
+  });
+
+  it("brings the license of each crate in a binary", () => {
+    for (const { name, triple, binary } of packed) {
+      const unpacked = temporaryFolder();
+      const tarball = `${manifest.name}-${name}-${manifest.version}.tgz`;
+      execFileSync("tar", ["-xzf", join("tarballs", tarball), "-C", unpacked], { cwd: folder });
+      const text = readFileSync(join(unpacked, "package", "THIRD-PARTY.md"), "utf8");
+      const titles = [...text.matchAll(/^## (.*)$/gm)].map(([, title]) => title);
+
+      // What cargo itself says is linked, and what panics in the binary name.
+      const options = ["--edges=normal,no-proc-macro", "--prefix=none", "--format={p}"];
+      const tree = execFileSync(
+        "cargo",
+        ["tree", "--locked", "--offline", "--target", triple, ...options],
+        { cwd: root, encoding: "utf8" },
+      );
+      const crates = [...tree.matchAll(/^(\S+) v(\S+)( \(\*\))?$/gm)].map(
+        ([, crate, version]) => `${crate} ${version}`,
+      );
+      expect(titles).toEqual([
+        "The standard library of Rust, and the crates in it",
+        ...new Set(crates.sort()),
+      ]);
+      const addon = readFileSync(join(root, binary), "latin1");
+      const named = [
+        ...addon.matchAll(/[\\/]src[\\/][^\\/]+[\\/]([a-z][\w-]*)-(\d+\.\d+\.\d+)[\\/]src/g),
+      ];
+      expect(named.length).toBeGreaterThan(0);
+      for (const [, crate, version] of named) expect(titles).toContain(`${crate} ${version}`);
+
+      for (const section of text.split(/^## /m).slice(1)) {
+        expect(section).toMatch(/Permission (is|to)/);
+      }
+      expect(text).not.toContain(root);
+    }
   });
 
   it("has nothing of this tree in it, and asks for the binary of each platform", () => {

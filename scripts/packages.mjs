@@ -6,6 +6,9 @@
 // `pack` makes the very files that are tested and then published. napi's own `pre-publish` is not
 // used, since it makes them only at the moment when it publishes them.
 //
+// Each platform's package brings the licenses of the crates in its binary. They are read from where
+// cargo has the sources, without the network: `cargo fetch --locked` gets those that are missing.
+//
 // In the tree package.json names no platform's package, or `npm install` would ask for packages that
 // are not published yet; here they become its optionalDependencies.
 
@@ -15,6 +18,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -26,6 +30,7 @@ import { parseArgs } from "node:util";
 import { parseTriple } from "@napi-rs/cli";
 import { root } from "./prepare.mjs";
 
+const THIRD_PARTY = "THIRD-PARTY.md";
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
 /** The platforms with a binary, named as napi's loader names them: `linux-x64-gnu`. */
@@ -47,7 +52,7 @@ export function folderOf({ name, triple, platform, arch, libc, binary }) {
     cpu: [arch],
     ...(libc && { libc: [libc] }),
     main: binary,
-    files: [binary],
+    files: [binary, THIRD_PARTY],
     engines,
   };
   return {
@@ -57,6 +62,88 @@ export function folderOf({ name, triple, platform, arch, libc, binary }) {
 The binary of \`${manifest.name}\` for \`${triple}\`. Do not install it by itself: npm does that together with \`${manifest.name}\`, where it fits.
 `,
   };
+}
+
+/** THIRD-PARTY.md of a platform: whose code is linked into its binary, and on which terms. */
+export function thirdParty({ triple, binary }) {
+  const crates = linkedCrates(triple).map((crate) => {
+    const texts = licenseTexts(crate).map((text) => `~~~~text\n${text}\n~~~~\n`);
+    return `## ${crate.name} ${crate.version}\n\n${crate.license}\n\n${texts.join("\n")}`;
+  });
+  return `# What others wrote
+
+Besides its own code, \`${binary}\` has that of the crates below and of the standard library of Rust. Where a choice of licenses is given, MIT was chosen if its text comes with the crate.
+
+## The standard library of Rust, and the crates in it
+
+MIT OR Apache-2.0
+
+~~~~text
+${mit("the Rust Project contributors, and the authors of those crates")}
+~~~~
+
+${crates.join("\n")}`;
+}
+
+/** The crates that code of this one runs into; macros and what only builds or tests stay outside. */
+function linkedCrates(triple) {
+  const options = ["--format-version", "1", "--locked", "--offline", "--filter-platform", triple];
+  let text;
+  try {
+    text = execFileSync("cargo", ["metadata", ...options], {
+      cwd: root,
+      encoding: "utf8",
+      maxBuffer: 2 ** 27,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+  } catch (error) {
+    const reason = error.stderr || error.message;
+    throw new Error(
+      `cannot tell what is linked for ${triple}; run cargo fetch --locked: ${reason}`,
+    );
+  }
+  const { packages, resolve } = JSON.parse(text);
+  const crates = new Map(packages.map((crate) => [crate.id, crate]));
+  const nodes = new Map(resolve.nodes.map((node) => [node.id, node]));
+  const isMacro = ({ targets }) => targets.some(({ kind }) => kind.includes("proc-macro"));
+  const linked = new Set([resolve.root]);
+  // What is added while it goes on is gone through as well.
+  for (const id of linked) {
+    for (const { pkg, dep_kinds } of nodes.get(id).deps) {
+      const isNormal = dep_kinds.some(({ kind }) => kind === null);
+      if (isNormal && !isMacro(crates.get(pkg))) linked.add(pkg);
+    }
+  }
+  linked.delete(resolve.root);
+  const inOrder = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
+  return [...linked]
+    .map((id) => crates.get(id))
+    .sort((a, b) => inOrder(a.name, b.name) || inOrder(a.version, b.version));
+}
+
+/** The licenses in a crate's folder: only MIT's where that is one of several to choose from. */
+function licenseTexts({ name, version, license, authors, manifest_path }) {
+  const folder = dirname(manifest_path);
+  const files = readdirSync(folder).sort();
+  const notices = files.filter((file) => /^(copyright|notice)/i.test(file));
+  const licenses = files.filter((file) => /^(licen[cs]e|unlicense)/i.test(file));
+  const mits = licenses.filter((file) => /\bmit\b/i.test(file));
+  const hasChoice = !license?.includes(" AND ");
+  const chosen = hasChoice && mits.length > 0 ? mits : licenses;
+  if (chosen.length > 0) {
+    return [...notices, ...chosen].map((file) =>
+      readFileSync(join(folder, file), "utf8").replaceAll("\r\n", "\n").trim(),
+    );
+  }
+  if (license !== "MIT")
+    throw new Error(`${name} ${version} has no text of its license, ${license}`);
+  return [mit(authors.join(", ") || `the authors of ${name}`)];
+}
+
+/** The text of the MIT license, which is this package's own too. */
+function mit(holder) {
+  const text = readFileSync(join(root, "LICENSE"), "utf8").replaceAll("\r\n", "\n").trim();
+  return text.replace(/^Copyright .*$/m, () => `Copyright (c) ${holder}`);
 }
 
 /**
@@ -79,9 +166,11 @@ export function pack(out, { binaries, some = false, repository }) {
   const published = { ...(repository && { repository: { type: "git", url: repository } }) };
   mkdirSync(out, { recursive: true });
 
-  const tarballs = present.map(({ name, binary }) =>
+  const tarballs = present.map((platform) =>
     packFolder(out, (folder) => {
+      const { name, binary } = platform;
       const source = join(root, "npm", name);
+      writeFileSync(join(folder, THIRD_PARTY), thirdParty(platform));
       copyFileSync(join(root, "LICENSE"), join(folder, "LICENSE"));
       copyFileSync(join(source, "README.md"), join(folder, "README.md"));
       copyFileSync(join(binaries, binary), join(folder, binary));

@@ -12,6 +12,7 @@ echo '{}' > package.json
 # Version numbers begin with a digit, platforms do not.
 npm install --offline --no-audit --no-fund \
   "$tarballs"/cron-session-reaper-[0-9]*.tgz "$tarballs"/cron-session-reaper-"$platform"-[0-9]*.tgz
+test -s node_modules/cron-session-reaper-"$platform"/THIRD-PARTY.md
 node "$scripts/smoke.mjs" node_modules/cron-session-reaper
 cd /
 rm -r "$folder"
