@@ -2,9 +2,12 @@
 
 const WIDTH = 760;
 const HEIGHT = 440;
-const PLOT = { left: 70, right: 590, top: 50, bottom: 385 };
+const PLOT = { left: 70, right: 545, top: 50, bottom: 385 };
 
-/** Colours that are told apart on white and on black, and by those who see few colours. */
+/**
+ * Colours that are told apart on white and on black, and by those who see few colours. Too pale for
+ * text on white: there they are dots.
+ */
 const LINES = [
   { of: "gateway", name: "the gateway's reaper", colour: "#cc5a2b" },
   { of: "shape", name: "parse–delete–stringify", colour: "#c9891a" },
@@ -53,7 +56,10 @@ export function drawCosts(costs) {
     ends.push({ line, at: points.at(-1), cost: costs.findLast((cost) => cost[line.of]) });
   }
   parts.push(...endLabels(ends));
-  return document(parts);
+  const said = ends.map(
+    ({ line, cost }) => `${line.name} ${duration(cost[line.of])} at ${size(cost.mb)}`,
+  );
+  return document(`At the end of each line: ${said.join("; ")}.`, parts);
 }
 
 /** What each line is, at its end, no two labels on one another. */
@@ -65,8 +71,8 @@ function endLabels(ends) {
       const isAtTheEdge = cx > PLOT.right - 1;
       const top = isAtTheEdge ? Math.max(cy + 4, lowest + 17) : cy + 4;
       lowest = isAtTheEdge ? top : lowest;
-      const text = `${line.name}, ${duration(cost[line.of])}`;
-      return `<text x="${cx + 10}" y="${round(top)}" fill="${line.colour}">${text}</text>`;
+      const dot = `<circle cx="${round(cx + 14)}" cy="${round(top - 4)}" r="4" fill="${line.colour}"/>`;
+      return dot + label(cx + 22, top, `${line.name}, ${duration(cost[line.of])}`, "start");
     });
 }
 
@@ -83,7 +89,7 @@ function axis(values, start, end) {
 }
 
 function label(x, y, text, anchor) {
-  return `<text x="${x}" y="${round(y)}" text-anchor="${anchor}">${text}</text>`;
+  return `<text x="${round(x)}" y="${round(y)}" text-anchor="${anchor}">${text}</text>`;
 }
 
 function size(mb) {
@@ -101,15 +107,15 @@ function round(number) {
   return Math.round(number * 10) / 10;
 }
 
-function document(parts) {
+function document(description, parts) {
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" role="img">
 <title>Milliseconds that a sweep takes, against megabytes of store</title>
+<desc>${description}</desc>
 <style>
-text { font: 13px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; }
-text:not([fill]) { fill: #57606a; }
+text { font: 13px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; fill: #57606a; }
 .title { font-size: 16px; font-weight: 600; }
 .grid { stroke: #8b949e; stroke-opacity: 0.3; }
-@media (prefers-color-scheme: dark) { text:not([fill]) { fill: #adb5bd; } }
+@media (prefers-color-scheme: dark) { text { fill: #adb5bd; } }
 </style>
 ${parts.join("\n")}
 </svg>
