@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const read = (...path) => readFileSync(join(root, ...path), "utf8");
 const page = read("docs", "troubleshooting.md");
 
-const sources = ["src", "swap-in"].flatMap((folder) =>
+const sources = ["src", "swap-in", "cli"].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true })
     .filter((name) => /\.(rs|m?js)$/.test(name))
     .map((name) => read(folder, name)),
@@ -27,10 +27,13 @@ const quotes = [...page.matchAll(/(`+)((?:(?!\1).)*…(?:(?!\1).)*|cron-reaper: 
   // Names of files and of a symbol of the C library.
   .filter((quote) => !/^GLIBC_/.test(quote));
 const headings = [...page.matchAll(/^### `(.*)`$/gm)].map(([, heading]) => heading);
+const shown = [...page.matchAll(/^```text\n(.*?)\n```$/gms)].flatMap(([, block]) =>
+  block.split("\n"),
+);
 
 describe("docs/troubleshooting.md", () => {
   it("quotes messages in its headings", () => {
-    expect(headings.length).toBeGreaterThanOrEqual(13);
+    expect(headings.length).toBeGreaterThanOrEqual(17);
   });
 
   it.each([...new Set([...headings, ...quotes])])("quotes what is said: %s", (quote) => {
@@ -42,6 +45,14 @@ describe("docs/troubleshooting.md", () => {
     for (const piece of quote.split("…").map((piece) => piece.trim())) {
       expect(said).toContain(piece);
     }
+  });
+
+  it.each(shown)("shows what is said: %s", (line) => {
+    // What differs, paths and numbers, stands in no source; neither does a reason together with the
+    // sentence that it is put into.
+    const pieces = line.split(/\/\S*\/[^\s:]+|\d+|; |: /).map((piece) => piece.trim());
+    expect(pieces.some((piece) => piece.length > 20)).toBe(true);
+    for (const piece of pieces) expect(said).toContain(piece);
   });
 
   it("names the code of the error that it is about", () => {
