@@ -1,6 +1,7 @@
-// npm test: everything that CI runs. Works straight after `git clone`, with only Node.js and Rust.
-// Every step runs, whatever became of those before it; the last line adds up all of them, a check
-// without tests of its own counting as one.
+// npm test: all that can be checked on one machine; the workflows add other platforms, dependencies
+// and the workflows themselves. Works straight after `git clone`, with only Node.js and Rust. Every
+// step runs, whatever became of those before it; the last line adds up all of them, a check without
+// tests of its own counting as one.
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
