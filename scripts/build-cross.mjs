@@ -2,19 +2,20 @@
 // target/cross, looks whether it asks for a newer C library than it may, and runs it where this
 // machine can: an emulator for another processor, a Node.js for musl.
 //
-// Not needed for a release, which builds on the platforms themselves; it is how to try one here.
-// The compilers (zig, cargo-zigbuild) come from PyPI into target/cross/tools, the targets of Rust
-// through rustup. For running: qemu-user-static and, on Debian, libstdc++6-arm64-cross; and a
+// A release builds those for Linux with it too, each on a machine of its processor.
+// The compilers (zig, cargo-zigbuild) come from PyPI into target/cross/tools, by the hashes in
+// build-cross.txt, the targets of Rust through rustup. For running: qemu-user-static and, on Debian, libstdc++6-arm64-cross; and a
 // Node.js for musl, as a command line in MUSL_NODE.
 
-import { copyFileSync, existsSync, mkdirSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { platforms } from "./packages.mjs";
 import { root, run } from "./prepare.mjs";
 
 // Older than what Node.js 20 itself asks for (2.28): it costs nothing, and rules out surprises.
 const GLIBC = "2.17";
-const TOOLS = ["ziglang==0.17.1", "cargo-zigbuild==0.24.0"];
+const TOOLS = join(root, "scripts", "build-cross.txt");
 // For another processor than this one's; there is none for musl on npm.
 const NODE = "22.23.3";
 const EMULATED = { arm64: ["qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"] };
@@ -22,6 +23,7 @@ const EMULATED = { arm64: ["qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"
 const out = join(root, "target", "cross");
 const tools = join(out, "tools");
 const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
+const cargoHome = process.env.CARGO_HOME || join(homedir(), ".cargo");
 const path = `${join(tools, "bin")}${delimiter}${process.env.PATH}`;
 const asked = process.argv.slice(2);
 
@@ -38,25 +40,34 @@ for (const platform of building) {
 
 async function installTools() {
   await must("python3", "-m", "venv", tools);
-  await must(join(tools, "bin", "pip"), "install", "--quiet", ...TOOLS);
+  const options = ["--quiet", "--only-binary", ":all:", "--require-hashes", "--requirement"];
+  await must(join(tools, "bin", "pip"), "install", ...options, TOOLS);
   await must("rustup", "target", "add", ...building.map(({ triple }) => triple));
 }
 
 async function build({ triple, libc, binary }) {
   const floor = libc === "glibc" ? `.${GLIBC}` : "";
+  const flags = [
+    // Panics name the file that they come from, which would be one in the builder's home.
+    `--remap-path-prefix=${cargoHome}=/cargo`,
+    `--remap-path-prefix=${root}=/cron-session-reaper`,
+    // An addon is loaded into a Node.js that has its musl already.
+    ...(libc === "musl" ? ["-Ctarget-feature=-crt-static"] : []),
+  ];
   const result = await run(
     "cargo",
     ["zigbuild", "--locked", "--release", "--lib", "--target", `${triple}${floor}`],
     {
       PATH: path,
       CARGO_TARGET_DIR: target,
-      // An addon is loaded into a Node.js that has its musl already.
-      ...(libc === "musl" && { RUSTFLAGS: "-C target-feature=-crt-static" }),
+      CARGO_ENCODED_RUSTFLAGS: flags.join("\x1f"),
     },
   );
   if (!result.ok) throw new Error(`cannot build for ${triple}:\n${result.output}`);
   const addon = join(out, binary);
   copyFileSync(join(target, triple, "release", "libcron_session_reaper.so"), addon);
+  const named = [cargoHome, root].find((folder) => readFileSync(addon).includes(folder));
+  if (named) throw new Error(`${addon} names ${named}, a folder of this machine`);
   return addon;
 }
 
