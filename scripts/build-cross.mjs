@@ -3,9 +3,10 @@
 // machine can: an emulator for another processor, a Node.js for musl.
 //
 // A release builds those for Linux with it too, each on a machine of its processor.
+//
 // The compilers (zig, cargo-zigbuild) come from PyPI into target/cross/tools, by the hashes in
-// build-cross.txt, the targets of Rust through rustup. For running: qemu-user-static and, on Debian, libstdc++6-arm64-cross; and a
-// Node.js for musl, as a command line in MUSL_NODE.
+// build-cross.txt; the targets of Rust through rustup. For running: qemu-user-static and, on Debian,
+// libstdc++6-arm64-cross; and a Node.js for musl, as a command line in MUSL_NODE.
 
 import { copyFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";

@@ -59,7 +59,7 @@ export function folderOf({ name, triple, platform, arch, libc, binary }) {
     "package.json": `${JSON.stringify(contents, null, 2)}\n`,
     "README.md": `# ${contents.name}
 
-The binary of \`${manifest.name}\` for \`${triple}\`. Do not install it by itself: npm does that together with \`${manifest.name}\`, where it fits.
+The binary of \`${manifest.name}\` for \`${triple}\`. Do not install it by itself: npm does that together with \`${manifest.name}\`, where it fits. What others wrote of it, and on which terms, stands in \`${THIRD_PARTY}\`.
 `,
   };
 }
@@ -128,15 +128,15 @@ function licenseTexts({ name, version, license, authors, manifest_path }) {
   const notices = files.filter((file) => /^(copyright|notice)/i.test(file));
   const licenses = files.filter((file) => /^(licen[cs]e|unlicense)/i.test(file));
   const mits = licenses.filter((file) => /\bmit\b/i.test(file));
-  const hasChoice = !license?.includes(" AND ");
-  const chosen = hasChoice && mits.length > 0 ? mits : licenses;
+  const chosen = mits.length > 0 && !license.includes(" AND ") ? mits : licenses;
   if (chosen.length > 0) {
     return [...notices, ...chosen].map((file) =>
       readFileSync(join(folder, file), "utf8").replaceAll("\r\n", "\n").trim(),
     );
   }
-  if (license !== "MIT")
+  if (license !== "MIT") {
     throw new Error(`${name} ${version} has no text of its license, ${license}`);
+  }
   return [mit(authors.join(", ") || `the authors of ${name}`)];
 }
 
