@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::format_push_string, reason = "a test need not be fast")]
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use cron_session_reaper::abort::Abort;
@@ -337,6 +338,51 @@ fn an_expired_run_whose_transcript_is_locked_stays() {
     assert_eq!(judge.gone[0].session_id.text(), Some("b"));
     assert_eq!(rewrite.earliest.to_bits(), 5_f64.to_bits());
     assert_eq!(judge.stayed, [(Some("a".to_owned()), None)]);
+}
+
+#[test]
+fn a_rewrite_can_be_stopped_at_every_read_of_its_three_passes() {
+    struct Stopping {
+        asked: Cell<usize>,
+        at: usize,
+    }
+    impl Judge for Stopping {
+        fn goes(&mut self, _: &Run) -> bool {
+            true
+        }
+        fn stays(&mut self, _: &SessionId<'_>, _: Option<&str>) {}
+        fn restart(&mut self) {}
+        fn go_on(&self) -> Result<(), Error> {
+            self.asked.set(self.asked.get() + 1);
+            if self.asked.get() == self.at {
+                return Err(Error::Aborted);
+            }
+            Ok(())
+        }
+    }
+
+    // With a key that stands twice there is more than one pass.
+    let entry = format!(r#""{}":{{"updatedAt":99}}"#, run_key(1));
+    let text = format!("{{{entry},{entry}}}");
+    let store = Store::new(&text);
+    let file = Os.open(&store.path).unwrap();
+    let mut buffer = [0; 10];
+    let reads = text.len().div_ceil(buffer.len());
+    let mut stopped_at = |at| {
+        let asked = Cell::new(0);
+        let mut judge = Stopping { asked, at };
+        let path = &store.path;
+        let result = rewrite(&Os, &file, path, CUTOFF_MS, None, &mut judge, &mut buffer);
+        (result, judge.asked.get())
+    };
+    let (result, asked) = stopped_at(usize::MAX);
+    assert_eq!(result.unwrap().removed, 1);
+    assert!(asked >= 3 * reads, "{asked} times in 3 * {reads} reads");
+    for at in 1..=asked {
+        let (result, asked) = stopped_at(at);
+        assert!(matches!(result, Err(Error::Aborted)), "{at}: {result:?}");
+        assert_eq!(asked, at);
+    }
 }
 
 #[test]

@@ -7,6 +7,9 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::time::Duration;
+use std::time::SystemTime;
 
 use cron_session_reaper::abort::Abort;
 use cron_session_reaper::report::{Entries, Fields, Level, Reason, Report, Size};
@@ -16,6 +19,8 @@ use cron_session_reaper::sweep::{self, Ageing, Options, Request};
 use cron_session_reaper::system::{Os, System};
 use cron_session_reaper::transcripts::Tally;
 use serde_json::Value;
+#[cfg(unix)]
+use support::Faulty;
 
 const HOUR: f64 = 3_600_000.0;
 const NOW: f64 = 1_772_366_400_000.0;
@@ -207,6 +212,12 @@ impl Gateway {
     }
 }
 
+/// What a lock file holds that this very process made.
+fn live_lock() -> String {
+    let pid = std::process::id();
+    format!(r#"{{"pid":{pid},"createdAt":"2999-01-01T00:00:00.000Z"}}"#)
+}
+
 #[test]
 fn an_expired_run_goes_with_its_transcript_and_nothing_is_left_behind() {
     let gateway = Gateway::new();
@@ -228,6 +239,20 @@ fn the_new_store_is_readable_by_its_owner_only() {
     sweep_once(&gateway.store);
     let mode = fs::metadata(&gateway.store).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_new_store_has_the_owner_of_the_old_one() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let gateway = Gateway::new();
+    if let Err(error) = chown(&gateway.store, Some(12_345), Some(54_321)) {
+        eprintln!("skipped, since only root may give a file away: {error}");
+        return;
+    }
+    assert_eq!(sweep_once(&gateway.store).pruned, 1);
+    let stat = fs::metadata(&gateway.store).unwrap();
+    assert_eq!((stat.uid(), stat.gid()), (12_345, 54_321));
 }
 
 #[test]
@@ -264,13 +289,7 @@ fn a_damaged_store_is_named_with_line_and_column_and_left_alone() {
 fn a_sweep_that_finds_nothing_expired_takes_no_lock_and_writes_nothing() {
     let gateway = Gateway::new();
     // A lock held by this very process: a sweep that wanted it would wait ten seconds and fail.
-    let lock = gateway.root.join("sessions.json.lock");
-    let pid = std::process::id();
-    fs::write(
-        &lock,
-        format!(r#"{{"pid":{pid},"createdAt":"2999-01-01T00:00:00.000Z"}}"#),
-    )
-    .unwrap();
+    fs::write(gateway.root.join("sessions.json.lock"), live_lock()).unwrap();
     let before = tree(&gateway.root);
     let report = sweep_at(&gateway.store, &Memory::new(), 24.0 * HOUR);
     assert_eq!((report.swept, report.pruned), (true, 0));
@@ -299,15 +318,7 @@ fn a_run_whose_transcript_a_live_process_holds_stays_until_it_is_free() {
     let gateway = Gateway::new();
     let before = gateway.text();
     let lock = gateway.root.join("r.jsonl.lock");
-    let pid = std::process::id();
-    fs::write(
-        &lock,
-        format!(
-            r#"{{"pid":{pid},"createdAt":"{}"}}"#,
-            "2026-01-01T00:00:00.000Z"
-        ),
-    )
-    .unwrap();
+    fs::write(&lock, live_lock()).unwrap();
     let memory = Memory::new();
     let report = sweep_at(&gateway.store, &memory, NOW);
     assert_eq!((report.swept, report.pruned), (true, 0));
@@ -320,20 +331,64 @@ fn a_run_whose_transcript_a_live_process_holds_stays_until_it_is_free() {
     assert_eq!(sweep_at(&gateway.store, &memory, NOW).pruned, 1);
 }
 
+/// A system by whose clock every change was long ago.
+#[cfg(unix)]
+fn an_hour_ahead() -> Faulty {
+    Faulty::new(|_, _| None).with_now(SystemTime::now() + Duration::from_secs(3600))
+}
+
+#[cfg(unix)]
 #[test]
 fn an_unchanged_store_is_not_read_again_and_a_changed_one_is() {
     let gateway = Gateway::new();
-    let memory = Memory::new();
-    std::thread::sleep(std::time::Duration::from_millis(80));
-    assert_eq!(sweep_at(&gateway.store, &memory, 2.0).pruned, 0);
-    // Unreadable now, but nobody reads it: the same file, nothing due.
-    assert!(sweep_at(&gateway.store, &memory, 3.0).log.is_empty());
+    let (system, memory) = (an_hour_ahead(), Memory::new());
+    let swept_at = |now_ms| {
+        let store = request(&gateway.store);
+        sweep::sweep(&system, Request { now_ms, ..store }, &memory)
+    };
+    assert_eq!(swept_at(2.0).reason, Some(Reason::NothingExpired));
+    assert!(!system.calls("read_at").is_empty());
+    system.forget_calls();
+    assert_eq!(swept_at(3.0).reason, Some(Reason::Unchanged));
+    assert!(system.calls("open").is_empty());
+    assert!(system.calls("read_at").is_empty());
+    // Of another size: by this clock, time stamps tell all changes apart, which they need not do.
     let changed = gateway
         .text()
-        .replace(r#""updatedAt":1"#, r#""updatedAt":0"#);
+        .replace(r#""updatedAt":1"#, r#""updatedAt":0.5"#);
     fs::write(&gateway.store, changed).unwrap();
-    let day = 24.0 * HOUR;
-    assert_eq!(sweep_at(&gateway.store, &memory, day + 1.0).pruned, 1);
+    assert_eq!(swept_at(24.0 * HOUR + 1.0).pruned, 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_sweep_left_is_not_read_again() {
+    let gateway = Gateway::new();
+    let (system, memory) = (an_hour_ahead(), Memory::new());
+    let sweep = || sweep::sweep(&system, request(&gateway.store), &memory);
+    assert_eq!(sweep().pruned, 1);
+    system.forget_calls();
+    let report = sweep();
+    assert_eq!(report.reason, Some(Reason::Unchanged));
+    let entries = Entries {
+        seen: 1,
+        kept: 1,
+        locked: 0,
+    };
+    assert_eq!(report.entries, entries);
+    assert!(system.calls("read_at").is_empty());
+}
+
+/// A later change could bear the same time stamp.
+#[cfg(unix)]
+#[test]
+fn what_a_sweep_left_this_very_moment_is_read_again() {
+    let gateway = Gateway::new();
+    let memory = Memory::new();
+    let system = Faulty::new(|_, _| None).with_now(SystemTime::now());
+    let sweep = || sweep::sweep(&system, request(&gateway.store), &memory);
+    assert_eq!(sweep().pruned, 1);
+    assert_eq!(sweep().reason, Some(Reason::NothingExpired));
 }
 
 #[test]
@@ -383,6 +438,41 @@ fn what_was_just_archived_is_deleted_if_the_sweeps_moment_is_far_ahead() {
     }
     let left: Vec<_> = tree(folder.path()).into_keys().collect();
     assert_eq!(left, ["sessions.json", "sub/"]);
+}
+
+#[test]
+fn a_transcript_that_runs_share_counts_once() {
+    let gateway = Gateway::new();
+    let text = r#"{"agent:main:cron:j:run:1":{"sessionId":"r","updatedAt":1},"agent:main:cron:j:run:2":{"sessionId":"m","updatedAt":1},"agent:main:cron:j:run:3":{"sessionFile":"r.jsonl","updatedAt":1}}"#;
+    fs::write(&gateway.store, text).unwrap();
+    let both = Tally { files: 2, bytes: 7 };
+    let request = request(&gateway.store);
+    let dry = sweep::dry_run(&Os, request, &Options::default(), &Memory::new());
+    assert_eq!((dry.pruned, dry.transcripts), (3, both));
+    let swept = sweep_once(&gateway.store);
+    assert_eq!((swept.pruned, swept.transcripts), (3, both));
+}
+
+#[test]
+fn a_dry_run_tells_of_left_overs_only_where_the_sweep_looks_for_them() {
+    let gateway = Gateway::new();
+    // No process has this id.
+    let left = gateway.root.join("sessions.json.99999999.reaper.tmp");
+    let dated = fs::File::create(left).and_then(|it| it.set_modified(SystemTime::UNIX_EPOCH));
+    dated.unwrap();
+    let dry_run = || {
+        let request = request(&gateway.store);
+        sweep::dry_run(&Os, request, &Options::default(), &Memory::new())
+    };
+    let lock = gateway.root.join("r.jsonl.lock");
+    fs::write(&lock, live_lock()).unwrap();
+    for report in [dry_run(), sweep_once(&gateway.store)] {
+        assert_eq!((report.entries.locked, report.temps.removed), (1, 0));
+    }
+    fs::remove_file(&lock).unwrap();
+    for report in [dry_run(), sweep_once(&gateway.store)] {
+        assert_eq!((report.pruned, report.temps.removed), (1, 1));
+    }
 }
 
 #[test]
@@ -446,10 +536,10 @@ fn sweep_with(system: &impl System, store: &Path, options: &Options) -> Report {
 #[cfg(target_os = "linux")]
 mod when_something_goes_wrong {
     use std::io::ErrorKind;
+    use std::os::unix::fs::symlink;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use super::support::Faulty;
     use super::*;
 
     /// At each of these calls a sweep fails, and leaves everything as it was.
@@ -462,6 +552,7 @@ mod when_something_goes_wrong {
                 "cannot create a temp file in",
             ),
             ("write_all_at", ErrorKind::StorageFull, "cannot rewrite"),
+            ("copy_owner", ErrorKind::Other, "cannot keep the owner of"),
             ("sync", ErrorKind::Other, "cannot write the new content of"),
             ("link", ErrorKind::PermissionDenied, "cannot make"),
             ("exchange", ErrorKind::PermissionDenied, "cannot replace"),
@@ -534,6 +625,7 @@ mod when_something_goes_wrong {
             Faulty::new(|name, _| (name == "rename_no_replace").then_some(ErrorKind::Other));
         let report = sweep_on(&system, &gateway.store);
         assert_eq!((report.swept, report.pruned), (true, 1));
+        assert_eq!(report.transcripts, Tally::default());
         let line = &report.log[0];
         assert_eq!(line.message, "cron-reaper: transcript cleanup failed");
         let Fields::Failure { err } = &line.fields else {
@@ -600,6 +692,72 @@ mod when_something_goes_wrong {
         }
     }
 
+    /// Half of what the sweep then reads is the old store, half the new one.
+    #[test]
+    fn a_store_that_is_written_in_place_while_it_is_rewritten_is_swept_as_it_became() {
+        let gateway = Gateway::new();
+        let store = gateway.store.clone();
+        let reads = AtomicU32::new(0);
+        let system = Faulty::new(move |name, _| {
+            // The first is the survey's, the second the rewrite's, and the third would find the end.
+            if name == "read_at" && reads.fetch_add(1, Ordering::Relaxed) == 2 {
+                fs::write(&store, THIEFS).unwrap();
+            }
+            None
+        });
+        let report = sweep_on(&system, &gateway.store);
+        assert_eq!((report.failure, report.pruned), (None, 1));
+        let stays = r#"{"agent:main:main":{"sessionId":"m"},"new":{"sessionId":"n"}}"#;
+        assert_eq!(gateway.text(), stays);
+    }
+
+    #[test]
+    fn a_link_that_is_made_after_the_first_attempt_protects_its_transcript() {
+        let gateway = Gateway::new();
+        let store = gateway.store.clone();
+        let lock = gateway.root.join("sessions.json.lock");
+        let link = gateway.root.join("new.jsonl");
+        let system = Faulty::new(move |name, path| {
+            // A second link cannot be made, so this happens once.
+            if name == "link" && path == lock && symlink("r.jsonl", &link).is_ok() {
+                let temp = store.with_extension("thief");
+                let text = THIEFS.replace(r#""sessionId":"n""#, r#""sessionFile":"new.jsonl""#);
+                fs::write(&temp, text).unwrap();
+                fs::rename(&temp, &store).unwrap();
+            }
+            None
+        });
+        let report = sweep_on(&system, &gateway.store);
+        assert_eq!((report.pruned, report.transcripts.files), (1, 0));
+        assert_eq!(
+            gateway.names(),
+            ["m.jsonl", "new.jsonl", "r.jsonl", "sessions.json"]
+        );
+    }
+
+    /// A sweep may wait for the store's lock for seconds, time enough for a run to be taken up.
+    #[test]
+    fn a_run_whose_transcript_is_locked_just_before_the_commit_stays() {
+        let gateway = Gateway::new();
+        let before = gateway.text();
+        let lock = gateway.root.join("sessions.json.lock");
+        let transcripts = gateway.root.join("r.jsonl.lock");
+        let system = Faulty::new(move |name, path| {
+            if name == "link" && path == lock {
+                fs::write(&transcripts, live_lock()).unwrap();
+            }
+            None
+        });
+        let report = sweep_on(&system, &gateway.store);
+        assert_eq!((report.swept, report.pruned), (true, 0));
+        assert_eq!(report.entries.locked, 1);
+        assert_eq!(gateway.text(), before);
+        assert_eq!(
+            gateway.names(),
+            ["m.jsonl", "r.jsonl", "r.jsonl.lock", "sessions.json"]
+        );
+    }
+
     #[test]
     fn a_sweep_gives_way_to_a_program_that_never_stops_ignoring_the_lock() {
         let gateway = Gateway::new();
@@ -659,12 +817,29 @@ mod when_something_goes_wrong {
     }
 
     #[test]
+    fn an_abort_ends_a_survey_that_finds_nothing_due_before_its_next_read() {
+        for (call, reads) in [("open", 0), ("read_at", 1)] {
+            let gateway = Gateway::new();
+            fs::write(&gateway.store, r#"{"agent:main:main":{"sessionId":"m"}}"#).unwrap();
+            let options = Options::default();
+            let abort = options.abort.clone();
+            let system = Faulty::new(move |name, _| {
+                if name == call {
+                    abort.request();
+                }
+                None
+            });
+            let report = sweep_with(&system, &gateway.store, &options);
+            assert_eq!(report.failure.unwrap().code, "ABORT_ERR", "{call}");
+            assert_eq!(system.calls("read_at").len(), reads, "{call}");
+        }
+    }
+
+    #[test]
     fn an_abort_ends_the_wait_for_the_lock() {
         let gateway = Gateway::new();
         let lock = gateway.root.join("sessions.json.lock");
-        let pid = std::process::id();
-        let held = format!(r#"{{"pid":{pid},"createdAt":"2999-01-01T00:00:00.000Z"}}"#);
-        fs::write(&lock, held).unwrap();
+        fs::write(&lock, live_lock()).unwrap();
         let before = tree(&gateway.root);
         let options = Options::default();
         let abort = options.abort.clone();
