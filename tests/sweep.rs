@@ -362,32 +362,41 @@ fn an_unchanged_store_is_not_read_again_and_a_changed_one_is() {
 
 #[cfg(unix)]
 #[test]
-fn what_a_sweep_left_is_not_read_again() {
+fn what_a_sweep_left_is_not_read_again_until_it_is_due() {
     let gateway = Gateway::new();
+    let fresh = format!(r#""agent:main:cron:j:run:2":{{"updatedAt":{NOW}}},"agent:main:main""#);
+    let text = gateway.text().replace(r#""agent:main:main""#, &fresh);
+    fs::write(&gateway.store, text).unwrap();
     let (system, memory) = (an_hour_ahead(), Memory::new());
-    let sweep = || sweep::sweep(&system, request(&gateway.store), &memory);
-    assert_eq!(sweep().pruned, 1);
+    let swept_at = |now_ms| {
+        let store = request(&gateway.store);
+        sweep::sweep(&system, Request { now_ms, ..store }, &memory)
+    };
+    assert_eq!(swept_at(NOW).pruned, 1);
     system.forget_calls();
-    let report = sweep();
+    let report = swept_at(NOW + 24.0 * HOUR);
     assert_eq!(report.reason, Some(Reason::Unchanged));
     let entries = Entries {
-        seen: 1,
-        kept: 1,
+        seen: 2,
+        kept: 2,
         locked: 0,
     };
     assert_eq!(report.entries, entries);
     assert!(system.calls("read_at").is_empty());
+    assert_eq!(swept_at(NOW + 24.0 * HOUR + 1.0).pruned, 1);
 }
 
 /// A later change could bear the same time stamp.
 #[cfg(unix)]
 #[test]
-fn what_a_sweep_left_this_very_moment_is_read_again() {
+fn what_was_written_this_very_moment_is_read_again() {
     let gateway = Gateway::new();
     let memory = Memory::new();
     let system = Faulty::new(|_, _| None).with_now(SystemTime::now());
     let sweep = || sweep::sweep(&system, request(&gateway.store), &memory);
     assert_eq!(sweep().pruned, 1);
+    assert_eq!(sweep().reason, Some(Reason::NothingExpired));
+    // Not even having read it since makes it old.
     assert_eq!(sweep().reason, Some(Reason::NothingExpired));
 }
 
