@@ -467,7 +467,7 @@ fn a_transcript_that_runs_share_counts_once() {
 fn a_dry_run_tells_of_left_overs_only_where_the_sweep_looks_for_them() {
     let gateway = Gateway::new();
     // No process has this id.
-    let left = gateway.root.join("sessions.json.99999999.reaper.tmp");
+    let left = gateway.root.join("sessions.json.99999999-0.reaper.tmp");
     let dated = fs::File::create(left).and_then(|it| it.set_modified(SystemTime::UNIX_EPOCH));
     dated.unwrap();
     let dry_run = || {

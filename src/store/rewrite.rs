@@ -155,6 +155,7 @@ pub fn rewrite<S: System>(
         last: HashMap::new(),
     };
     let mut reading = Reading::new(system, source, path, buffer);
+    judge.go_on()?;
     while reading.next(&mut doubles)?.is_some() {
         judge.go_on()?;
     }
