@@ -143,7 +143,7 @@ async function injectAll(
 
 async function shortenAll(shim, scratch, most) {
   const jobs = [];
-  for (const scenario of ["plain", "large"]) {
+  for (const scenario of ["plain", "large", "linked"]) {
     const calls = await callsIn(shim, scratch, scenario);
     const transfers = calls.filter(({ call }) => ["pread64", "pwrite64", "read"].includes(call));
     jobs.push(

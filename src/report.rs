@@ -262,7 +262,9 @@ impl Report {
         for warning in temps.warnings() {
             self.warn(&warning, "cron-reaper: kept a left-over temp file");
         }
-        self.temps = temps;
+        self.temps.removed += temps.removed;
+        self.temps.bytes += temps.bytes;
+        self.temps.kept.extend(temps.kept);
     }
 
     fn warn(&mut self, error: &impl Display, message: &str) {

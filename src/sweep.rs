@@ -493,8 +493,12 @@ impl<'a, S: System> Sweep<'a, S> {
         }
         let committed = match prepared.replacement.commit() {
             Ok(Commit::Done(committed)) => committed,
-            Ok(Commit::Changed) => {
+            Ok(Commit::Changed { kept }) => {
                 self.report.undone(archive.undo());
+                self.report.cleared(Temps {
+                    kept: kept.into_iter().collect(),
+                    ..Temps::default()
+                });
                 return Ok(None);
             }
             Err(error) => {

@@ -694,11 +694,13 @@ mod when_something_goes_wrong {
             assert_eq!(sweep_on(&system, &gateway.store).pruned, 1, "{times}");
             let stays = r#"{"agent:main:main":{"sessionId":"m"},"new":{"sessionId":"n"}}"#;
             assert_eq!(gateway.text(), stays, "{times}");
-            assert_eq!(
-                gateway.names(),
-                ["m.jsonl", "r.jsonl.deleted.{STAMP}", "sessions.json"],
-                "{times}"
-            );
+            // What crossed the putting back as well may lack what was there before, which is kept.
+            let mut names = gateway.names();
+            let all = names.len();
+            names.retain(|name| !name.starts_with("sessions.json.kept."));
+            assert_eq!(all - names.len(), usize::from(times > 1), "{times}");
+            let stay = ["m.jsonl", "r.jsonl.deleted.{STAMP}", "sessions.json"];
+            assert_eq!(names, stay, "{times}");
         }
     }
 

@@ -215,3 +215,38 @@ fn what_a_sweep_left_that_could_not_sync_the_folder_is_removed_by_the_next() {
     assert_eq!(report.temps.removed, 1);
     assert_eq!(sessions.names(), ["sessions.json"]);
 }
+
+/// A program that ignores the lock crosses the exchange, and crosses it again before its store is
+/// back: what it read in between was ours, which lacks what it had written before.
+#[test]
+fn what_a_program_writes_that_crosses_twice_is_kept() {
+    let sessions = Sessions::new(DUE);
+    let store = sessions.store.clone();
+    let replace = move |text: &str| {
+        let temp = store.with_extension("stranger");
+        fs::write(&temp, text).unwrap();
+        fs::rename(&temp, &store).unwrap();
+    };
+    let (first, second) = (r#"{"first":{}}"#, r#"{"second":{}}"#);
+    let calls = AtomicU32::new(0);
+    let system = Faulty::new(move |call, _| {
+        if call == "exchange" {
+            match calls.fetch_add(1, Ordering::Relaxed) {
+                0 => replace(first),
+                1 => replace(second),
+                _ => {}
+            }
+        }
+        None
+    });
+    let report = sessions.sweep(&system, &Options::default(), &Memory::new());
+    assert_eq!((report.swept, report.pruned), (true, 0));
+    assert_eq!(fs::read_to_string(&sessions.store).unwrap(), second);
+    let [(_, kept)] = &report.temps.kept[..] else {
+        panic!("{:?}", report.temps);
+    };
+    assert_eq!(fs::read_to_string(kept).unwrap(), first);
+    let kept = kept.file_name().unwrap().to_str().unwrap();
+    assert_eq!(sessions.names(), ["sessions.json", kept]);
+    assert_eq!(report.log.len(), 1, "{:?}", report.log);
+}

@@ -101,8 +101,11 @@ pub struct Replacement<'s, S: System> {
 pub enum Commit<'s, S: System> {
     /// The replacement is the store now.
     Done(Committed<'s, S>),
-    /// The store changed meanwhile; it is as its writer left it.
-    Changed,
+    /// The store changed meanwhile; it is as its last writer left it.
+    Changed {
+        /// What another writer had left before, if that may lack it: where it was, and where it is.
+        kept: Option<(PathBuf, PathBuf)>,
+    },
 }
 
 /// The next number of a temp file that has a name from its beginning.
@@ -211,7 +214,7 @@ impl<'s, S: System> Replacement<'s, S> {
     /// again. The store is as its last writer left it.
     pub fn commit(mut self) -> Result<Commit<'s, S>> {
         if !self.store.is_current(self.system)? {
-            return Ok(Commit::Changed);
+            return Ok(Commit::Changed { kept: None });
         }
         let name = self.publish()?;
         match self.system.exchange(&name, &self.store.path) {
@@ -219,7 +222,7 @@ impl<'s, S: System> Replacement<'s, S> {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 return self.commit_by_rename(&name);
             }
-            Err(error) if is_missing(&error) => return Ok(Commit::Changed),
+            Err(error) if is_missing(&error) => return Ok(Commit::Changed { kept: None }),
             Err(error) => return Err(error).context("replace", &self.store.path),
         }
         // From here on the name holds what was the store: dropping must not delete it unseen.
@@ -227,8 +230,8 @@ impl<'s, S: System> Replacement<'s, S> {
         let old = match self.system.stat(&name) {
             Ok(came_out) if came_out.same_contents(&self.store.before) => Some(name),
             Ok(_) => {
-                self.put_back(&name)?;
-                return Ok(Commit::Changed);
+                let kept = self.put_back(&name)?;
+                return Ok(Commit::Changed { kept });
             }
             Err(error) => {
                 if self.put_back_unseen(&name) {
@@ -267,7 +270,7 @@ impl<'s, S: System> Replacement<'s, S> {
         let mut tried = 1;
         loop {
             if !self.store.is_current(self.system)? {
-                return Ok(Commit::Changed);
+                return Ok(Commit::Changed { kept: None });
             }
             match self.system.rename(name, &self.store.path) {
                 Err(error) if is_in_use(&error) && tried < RENAME_TRIES => {
@@ -315,13 +318,16 @@ impl<'s, S: System> Replacement<'s, S> {
     /// program that ignores the lock wrote it. It goes back to the store's path.
     ///
     /// That program may write again in between; then what comes out is newer still, and goes back
-    /// in its turn. It is over once what comes out is what was put in last.
-    fn put_back(&self, name: &Path) -> Result<()> {
+    /// in its turn. It is over once what comes out is what was put in last. If that is not our own
+    /// file, it is what that program wrote before: it may have made its newest from ours in the
+    /// meantime, which lacks that, so it is kept, and where is returned.
+    fn put_back(&self, name: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
         let path = &self.store.path;
-        let mut put_in = self
+        let ours = self
             .system
             .stat_open(&self.file)
             .context("examine the new content of", path)?;
+        let mut put_in = ours;
         for _ in 0..PUT_BACK_ATTEMPTS {
             let going_in = self.system.stat(name).context("examine", name)?;
             match self.system.exchange(name, path) {
@@ -331,15 +337,19 @@ impl<'s, S: System> Replacement<'s, S> {
                     self.system
                         .rename_no_replace(name, path)
                         .context("put back", path)?;
-                    return Ok(());
+                    return Ok(None);
                 }
                 Err(error) => return Err(error).context("put back", path),
             }
             let came_out = self.system.stat(name).context("examine", name)?;
-            if came_out.same_file(&put_in) {
+            if came_out.same_file(&ours) {
                 // Best effort: a left-over is cleaned by the next sweep.
                 let _ = self.system.unlink(name);
-                return Ok(());
+                return Ok(None);
+            }
+            if came_out.same_file(&put_in) {
+                let kept = temps::keep(self.system, path, name).context("keep", name)?;
+                return Ok(Some((name.to_owned(), kept)));
             }
             put_in = going_in;
         }

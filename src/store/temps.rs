@@ -312,6 +312,25 @@ enum Sentence {
     Counted,
 }
 
+/// Renames a file beside the store that may be the only copy of something to
+/// `<store>.kept.<stamp>`, never over a file that is already there, and says what it is called now.
+///
+/// # Errors
+/// From the system. It is called what it was called, then.
+pub fn keep<S: System>(system: &S, store: &Path, path: &Path) -> io::Result<PathBuf> {
+    let now = system.now().duration_since(UNIX_EPOCH);
+    let now_ms = now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(0));
+    for stamp_ms in now_ms..now_ms.saturating_add(STAMPS_TRIED) {
+        let stamp = js::archive_stamp(stamp_ms);
+        let kept = with_suffix(store, &format!(".kept.{stamp}"));
+        match rename_to_vacant(system, path, &kept) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            renamed => return renamed.map(|()| kept),
+        }
+    }
+    Err(ErrorKind::AlreadyExists.into())
+}
+
 /// Judges the temp files of one store.
 struct Judge<'s, S> {
     system: &'s S,
@@ -428,27 +447,13 @@ impl<S: System> Judge<'_, S> {
         Ok(())
     }
 
-    /// Renames it to `<store>.kept.<stamp>`, never over a file that is already there.
     fn keep(&self, path: &Path, temps: &mut Temps) -> io::Result<()> {
-        if self.sentence == Sentence::Counted {
-            temps.kept.push((path.to_owned(), path.to_owned()));
-            return Ok(());
-        }
-        let now = self.system.now().duration_since(UNIX_EPOCH);
-        let now_ms = now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(0));
-        for stamp_ms in now_ms..now_ms.saturating_add(STAMPS_TRIED) {
-            let stamp = js::archive_stamp(stamp_ms);
-            let kept = with_suffix(self.path, &format!(".kept.{stamp}"));
-            match rename_to_vacant(self.system, path, &kept) {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-                Ok(()) => {
-                    temps.kept.push((path.to_owned(), kept));
-                    return Ok(());
-                }
-            }
-        }
-        Err(ErrorKind::AlreadyExists.into())
+        let kept = match self.sentence {
+            Sentence::Counted => path.to_owned(),
+            Sentence::CarriedOut => keep(self.system, self.path, path)?,
+        };
+        temps.kept.push((path.to_owned(), kept));
+        Ok(())
     }
 
     /// A contender flocks its lock file before it gives it a name, so one whose flock is free
