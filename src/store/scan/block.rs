@@ -1,6 +1,10 @@
 //! 64 bytes at once: where the quotes, the escapes and the white space are.
 //!
 //! Every set of bytes is a word with one bit for each of them, the first byte's the lowest.
+//!
+//! `wide` chooses its instructions when it is compiled, which is before the processor is known. Those
+//! of all x86-64 processors read 16 bytes at a time; [`Marks::of_avx2`] is for those that can do 32,
+//! which takes a quarter off the scan.
 
 #![allow(
     clippy::inline_always,
@@ -34,6 +38,39 @@ impl Marks {
             quotes: quotes & !escaped,
             odd_escapes: escaped & !(quotes | backslashes | breaks),
             controls: controls(lanes),
+        }
+    }
+
+    /// The same, 32 bytes at a time.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    pub(super) fn of_avx2(block: &[u8; 64], escape: &mut u64, length: usize) -> Self {
+        use std::arch::x86_64::{
+            _mm256_cmpeq_epi8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256,
+            _mm256_set1_epi8,
+        };
+
+        let halves = halves(block);
+        let equal = |half, byte: u8| {
+            let byte = _mm256_set1_epi8(byte.cast_signed());
+            _mm256_cmpeq_epi8(half, byte)
+        };
+        let bits = |[low, high]: [_; 2]| {
+            let bits = |half| u64::from(_mm256_movemask_epi8(half).cast_unsigned());
+            bits(low) | bits(high) << 32
+        };
+        let quotes = bits(halves.map(|half| equal(half, b'"')));
+        let backslashes = bits(halves.map(|half| equal(half, b'\\')));
+        let breaks = bits(halves.map(|half| _mm256_or_si256(equal(half, b'n'), equal(half, b't'))));
+        let last = _mm256_set1_epi8(0x1f);
+        let controls =
+            bits(halves.map(|half| _mm256_cmpeq_epi8(_mm256_min_epu8(half, last), half)));
+        let escaped = escaped(backslashes, escape, length);
+        Self {
+            quotes: quotes & !escaped,
+            odd_escapes: escaped & !(quotes | backslashes | breaks),
+            controls,
         }
     }
 
@@ -87,6 +124,18 @@ fn lanes(block: &[u8; 64]) -> [u8x16; 4] {
     std::array::from_fn(|lane| u8x16::from(lanes[lane]))
 }
 
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+fn halves(block: &[u8; 64]) -> [std::arch::x86_64::__m256i; 2] {
+    let (words, _) = block.as_chunks::<8>();
+    // This becomes one load.
+    std::array::from_fn(|half| {
+        let [a, b, c, d] = std::array::from_fn(|at| i64::from_le_bytes(words[4 * half + at]));
+        std::arch::x86_64::_mm256_setr_epi64x(a, b, c, d)
+    })
+}
+
 /// The highest bit of each byte.
 #[inline(always)]
 fn bits(lanes: [u8x16; 4]) -> u64 {
@@ -119,6 +168,27 @@ mod tests {
         found
     }
 
+    type Look = fn(&[u8; 64], &mut u64, usize) -> Marks;
+
+    /// Every way of looking at a block that this processor has.
+    fn looks() -> Vec<Look> {
+        let mut looks: Vec<Look> = vec![Marks::of];
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") {
+            looks.push(|block, escape, length| {
+                #[allow(
+                    unsafe_code,
+                    reason = "nothing else may call what older processors lack"
+                )]
+                // SAFETY: this processor has it.
+                unsafe {
+                    Marks::of_avx2(block, escape, length)
+                }
+            });
+        }
+        looks
+    }
+
     proptest! {
         #[test]
         fn a_look_at_a_block_finds_what_a_loop_over_its_bytes_finds(
@@ -134,12 +204,16 @@ mod tests {
         ) {
             let mut block = [b' '; 64];
             block[..bytes.len()].copy_from_slice(&bytes);
-            let (mut after, mut expected_after) = (escape, escape);
-            let marks = Marks::of(&block, &mut after, bytes.len());
-            let valid = u64::MAX >> (64 - bytes.len());
-            let found = [marks.quotes, marks.odd_escapes, marks.controls, spaces(&block)];
-            prop_assert_eq!(found.map(|bits| bits & valid), plainly(&bytes, &mut expected_after));
-            prop_assert_eq!(after, expected_after);
+            let mut expected_after = escape;
+            let expected = plainly(&bytes, &mut expected_after);
+            for look in looks() {
+                let mut after = escape;
+                let marks = look(&block, &mut after, bytes.len());
+                let valid = u64::MAX >> (64 - bytes.len());
+                let found = [marks.quotes, marks.odd_escapes, marks.controls, spaces(&block)];
+                prop_assert_eq!(found.map(|bits| bits & valid), expected);
+                prop_assert_eq!(after, expected_after);
+            }
         }
     }
 }
