@@ -10,6 +10,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  unlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -382,7 +383,7 @@ describe("a store of which it is not clear how long runs are kept", () => {
     rmSync(file, { recursive: true });
     symlinkSync(join(home, "nowhere"), file);
     expect(await applied(home, [])).toContain(`${message}no such file or directory; say it`);
-    rmSync(file);
+    unlinkSync(file);
     const OPENCLAW_CONFIG_PATH = join(home, "mistyped.json");
     expect(await applied(home, [], { OPENCLAW_CONFIG_PATH })).toContain(
       "mistyped.json: no such file",
