@@ -57,7 +57,8 @@ export function drawCosts(costs) {
   }
   parts.push(...endLabels(ends));
   const said = ends.map(
-    ({ line, cost }) => `${line.name} ${duration(cost[line.of])} at ${size(Number(cost.mb.toPrecision(3)))}`,
+    ({ line, cost }) =>
+      `${line.name} ${duration(cost[line.of])} at ${size(Number(cost.mb.toPrecision(3)))}`,
   );
   return document(`At the end of each line: ${said.join("; ")}.`, parts);
 }
