@@ -42,18 +42,23 @@ async function sweepSessionStore(options) {
     throw new AbortError(signal.reason, { warnings: [] });
   }
 
+  const swept = sweepAndLog(request, log, control);
+  const { report, warnings, failure } = await abortable(swept, signal, control);
+  if (failure?.code === "ABORT_ERR") {
+    throw new AbortError(signal.reason, { warnings });
+  }
+  if (failure !== undefined) {
+    throw new SweepError(failure, warnings);
+  }
+  return { dryRun: request.dryRun, retentionMs: request.retentionMs ?? null, ...report, warnings };
+}
+
+/** Waits for what is under way, and tells `control` if the signal asks for its end meanwhile. */
+async function abortable(work, signal, control) {
   const abort = () => control.abort();
   signal?.addEventListener("abort", abort, { once: true });
   try {
-    const { report, warnings, failure } = await sweepAndLog(request, log, control);
-    if (failure?.code === "ABORT_ERR") {
-      throw new AbortError(signal.reason, { warnings });
-    }
-    if (failure !== undefined) {
-      throw new SweepError(failure, warnings);
-    }
-    const { dryRun, retentionMs = null } = request;
-    return { dryRun, retentionMs, ...report, warnings };
+    return await work;
   } finally {
     signal?.removeEventListener("abort", abort);
   }
@@ -76,11 +81,9 @@ async function inspectSessionStore(options) {
   }
 
   const watch = new InspectionWatch();
-  const abort = () => watch.abort();
-  signal?.addEventListener("abort", abort, { once: true });
   const reporting = onProgress ? report(watch, onProgress) : undefined;
   try {
-    const { found, failure } = await inspect(request, watch);
+    const { found, failure } = await abortable(inspect(request, watch), signal, watch);
     if (reporting?.thrown) {
       throw reporting.thrown.value;
     }
@@ -93,7 +96,6 @@ async function inspectSessionStore(options) {
     return found;
   } finally {
     clearInterval(reporting?.timer);
-    signal?.removeEventListener("abort", abort);
   }
 }
 

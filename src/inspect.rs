@@ -10,15 +10,12 @@ use crate::listing::Listings;
 use crate::store::census::{self, Census};
 use crate::store::commit::Store;
 use crate::store::lock;
-use crate::store::scan::Buffer;
+use crate::store::scan::{Buffer, READ_AT_ONCE};
 use crate::store::temps;
 use crate::system::{Kind, System};
 use crate::transcripts::Tally;
 use crate::transcripts::archive;
 use crate::transcripts::locate::Folder;
-
-/// Bytes read at a time, as in a sweep.
-const BUFFER: usize = 1024 * 1024;
 
 /// What to inspect, and by which rules.
 #[derive(Debug, Clone, Copy)]
@@ -100,7 +97,7 @@ pub fn inspect<S: System>(
         &store.path,
         cutoff_ms,
         request.top,
-        Buffer::new(BUFFER).bytes(),
+        Buffer::new(READ_AT_ONCE).bytes(),
         |read| progress(read, store.before.size),
     )?;
     look_around(system, request.store, &store, census, || {
@@ -137,13 +134,13 @@ fn look_around<S: System>(
     for entry in fs::read_dir(folder).context("list", folder)? {
         go_on()?;
         let path = entry.context("list", folder)?.path();
+        if path == store.path {
+            continue;
+        }
         let Some(bytes) = file_size(system, &path) else {
             continue;
         };
         let name = path.file_name().unwrap_or_default();
-        if path == store.path {
-            continue;
-        }
         if let Some(stamp_ms) = archive::stamp_of(name) {
             found.archives.add(bytes);
             let oldest_ms = found.oldest_archive_ms.unwrap_or(stamp_ms);

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// `String.prototype.trim`.
 ///
@@ -240,6 +240,23 @@ pub fn code_units(json: &[u8]) -> Option<Vec<u16>> {
 /// What stands between a string's quotes.
 fn string_body(json: &[u8]) -> Option<&[u8]> {
     json.trim_ascii().strip_prefix(b"\"")?.strip_suffix(b"\"")
+}
+
+/// A time as `Date.now()` tells it: milliseconds since 1970, negative ones before it.
+///
+/// ```
+/// use std::time::{Duration, UNIX_EPOCH};
+/// use cron_session_reaper::js::epoch_ms;
+/// assert_eq!(epoch_ms(UNIX_EPOCH + Duration::from_micros(1500)), 1);
+/// assert_eq!(epoch_ms(UNIX_EPOCH - Duration::from_secs(1)), -1000);
+/// ```
+#[must_use]
+pub fn epoch_ms(time: SystemTime) -> i64 {
+    let whole = |apart: Duration| i64::try_from(apart.as_millis()).unwrap_or(i64::MAX);
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => whole(after),
+        Err(before) => -whole(before.duration()),
+    }
 }
 
 /// `new Date(epoch_ms).toISOString()`, for the years 1970 to 9999: the `createdAt` of a lock file.

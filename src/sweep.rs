@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use crate::abort::Abort;
 use crate::error::{Error, Result};
+use crate::js;
 use crate::listing::Listings;
 use crate::report::{Entries, Reason, Report, Size};
 use crate::store::commit::{Commit, Committed, Replacement, Store};
 use crate::store::lock::{self, Lock};
 use crate::store::memory::Memory;
 use crate::store::rewrite::{self, Judge, Rewrite, Run};
-use crate::store::scan::{Buffer, SessionId};
+use crate::store::scan::{Buffer, READ_AT_ONCE, SessionId};
 use crate::store::survey::{self, Survey};
 use crate::store::temps::{self, Suspects, Temps};
 use crate::system::{Stat, System};
@@ -28,9 +29,6 @@ const ATTEMPTS_WITHOUT_LOCK: u32 = 2;
 /// all, the sweep gives way to it.
 const ATTEMPTS: u32 = 8;
 
-/// Bytes read at a time: large enough that calls cost nothing, small enough to stay in the cache.
-const BUFFER: usize = 1024 * 1024;
-
 /// What to sweep.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -40,6 +38,13 @@ pub struct Request<'a> {
     pub now_ms: f64,
     /// How long a run is kept after its last update, in milliseconds.
     pub retention_ms: f64,
+}
+
+impl Request<'_> {
+    /// A run last updated before this is expired.
+    fn cutoff_ms(&self) -> f64 {
+        self.now_ms - self.retention_ms
+    }
 }
 
 /// Where a sweep may differ from the gateway's. The default is the gateway's.
@@ -65,6 +70,17 @@ pub enum Ageing {
     Never,
     /// Those older than this, in milliseconds: in the same folders, and always in the store's own.
     After(f64),
+}
+
+impl Ageing {
+    /// An archive made before this is deleted.
+    fn cutoff_ms(self, request: Request<'_>) -> f64 {
+        match self {
+            Self::WithRuns => request.cutoff_ms(),
+            Self::After(ms) => request.now_ms - ms,
+            Self::Never => f64::NEG_INFINITY,
+        }
+    }
 }
 
 /// Removes the expired runs of one store and archives their transcripts.
@@ -212,8 +228,8 @@ impl<'a, S: System> Sweep<'a, S> {
             options,
             memory,
             report: Report::default(),
-            buffer: Buffer::new(BUFFER),
-            listings: Listings::new(archive_cutoff_ms(request, options)),
+            buffer: Buffer::new(READ_AT_ONCE),
+            listings: Listings::new(options.ageing.cutoff_ms(request)),
             phase: Phase::Surveying,
             since: system.monotonic(),
         }
@@ -261,7 +277,7 @@ impl<'a, S: System> Sweep<'a, S> {
             self.system,
             &store.file,
             &store.path,
-            self.cutoff_ms(),
+            self.request.cutoff_ms(),
             None,
             &mut bystanders,
             self.buffer.bytes(),
@@ -290,7 +306,7 @@ impl<'a, S: System> Sweep<'a, S> {
         }
         self.age_archives(archived_in, |archives| archive::count(archives));
         // With a moment to compare with that lies in the future, what was just archived is old.
-        if archive::is_expired(epoch_ms(self.system.now()), self.archive_cutoff_ms()) {
+        if archive::is_expired(self.wall_clock_ms(), self.archive_cutoff_ms()) {
             self.report.archives += self.report.transcripts;
         }
         Ok(())
@@ -340,7 +356,7 @@ impl<'a, S: System> Sweep<'a, S> {
     /// Is there a store, and may anything in it have expired? Takes no lock and writes nothing.
     fn is_due(&mut self) -> Result<bool> {
         let path = self.request.store;
-        let cutoff_ms = self.cutoff_ms();
+        let cutoff_ms = self.request.cutoff_ms();
         if let Ok(stat) = self.system.stat_following(path)
             && let Some(entries) = self.memory.nothing_due(path, &stat, cutoff_ms)
         {
@@ -429,7 +445,7 @@ impl<'a, S: System> Sweep<'a, S> {
             self.system,
             &store.file,
             &store.path,
-            self.cutoff_ms(),
+            self.request.cutoff_ms(),
             Some(replacement.file()),
             &mut bystanders,
             self.buffer.bytes(),
@@ -487,7 +503,7 @@ impl<'a, S: System> Sweep<'a, S> {
         let mut archive = Archive::new(system);
         let mut transcripts = Tally::default();
         for transcript in &prepared.transcripts {
-            if archive.add(&transcript.path, epoch_ms(system.now())) {
+            if archive.add(&transcript.path, self.wall_clock_ms()) {
                 transcripts.add(transcript.bytes);
             }
         }
@@ -562,7 +578,7 @@ impl<'a, S: System> Sweep<'a, S> {
     }
 
     fn archive_cutoff_ms(&self) -> f64 {
-        archive_cutoff_ms(self.request, self.options)
+        self.options.ageing.cutoff_ms(self.request)
     }
 
     /// There is no store, or no more.
@@ -617,9 +633,9 @@ impl<'a, S: System> Sweep<'a, S> {
         self.since = now;
     }
 
-    /// A run last updated before this is expired.
-    fn cutoff_ms(&self) -> f64 {
-        self.request.now_ms - self.request.retention_ms
+    /// What archives are stamped with: the wall clock's time, not the request's.
+    fn wall_clock_ms(&self) -> i64 {
+        js::epoch_ms(self.system.now()).max(0)
     }
 
     fn lock_path(&self) -> Result<PathBuf> {
@@ -771,18 +787,4 @@ fn is_locked<S: System>(system: &S, transcript: &Path) -> bool {
     let mut lock = transcript.as_os_str().to_owned();
     lock.push(".lock");
     lock::is_held_by_live_process(system, Path::new(&lock))
-}
-
-/// An archive made before this is deleted.
-fn archive_cutoff_ms(request: Request<'_>, options: &Options) -> f64 {
-    match options.ageing {
-        Ageing::WithRuns => request.now_ms - request.retention_ms,
-        Ageing::After(ms) => request.now_ms - ms,
-        Ageing::Never => f64::NEG_INFINITY,
-    }
-}
-
-fn epoch_ms(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

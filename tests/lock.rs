@@ -4,6 +4,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod support;
+
 use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use cron_session_reaper::error::Error;
 use cron_session_reaper::store::lock::{Lock, is_held_by_live_process, lock_path};
 use cron_session_reaper::system::{Os, Process, System};
+use support::touch;
 
 const ROLE: &str = "LOCK_TEST_ROLE";
 const LOCK: &str = "LOCK_TEST_LOCK";
@@ -359,13 +362,7 @@ fn old_locks_that_nobody_will_release_are_taken_over_at_once() {
     for (name, payload) in cases {
         let (folder, path) = folder();
         fs::write(&path, payload).unwrap();
-        let past = SystemTime::now() - Duration::from_secs(31);
-        File::options()
-            .append(true)
-            .open(&path)
-            .unwrap()
-            .set_modified(past)
-            .unwrap();
+        touch(&path, SystemTime::now() - Duration::from_secs(31));
         let began = Instant::now();
         Lock::acquire(&Os, &path).unwrap().release().unwrap();
         let took = began.elapsed();
@@ -421,13 +418,7 @@ fn a_live_native_holder_is_never_robbed_whatever_its_file_says() {
                 let (_folder, path) = folder();
                 let held = Lock::acquire(&Os, &path).unwrap();
                 fs::write(&path, payload).unwrap();
-                let past = SystemTime::now() - Duration::from_secs(86_400);
-                File::options()
-                    .append(true)
-                    .open(&path)
-                    .unwrap()
-                    .set_modified(past)
-                    .unwrap();
+                touch(&path, SystemTime::now() - Duration::from_secs(86_400));
                 assert_not_robbed(&path, || held.release().unwrap());
             });
         }

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use cron_session_reaper::listing::Listings;
 use cron_session_reaper::store::temps::{self, Temps};
 use cron_session_reaper::system::{Os, Process, Stat, System};
-use support::{Faulty, Tree};
+use support::{Faulty, Tree, touch};
 
 const UUID: &str = "3ab3ddeb-5fc7-4d35-adf6-d83c0627287f";
 
@@ -46,7 +46,7 @@ impl Store {
     /// A file last written so many seconds ago.
     fn aged(&self, name: &str, contents: &[u8], seconds: u64) -> PathBuf {
         let path = self.tree.file_of(name, contents);
-        date(&path, self.now - Duration::from_secs(seconds));
+        touch(&path, self.now - Duration::from_secs(seconds));
         path
     }
 
@@ -134,11 +134,6 @@ impl Store {
         );
         assert_eq!(self.remove_dead(&Os), Temps::default());
     }
-}
-
-fn date(path: &Path, written: SystemTime) {
-    let file = File::options().write(true).open(path).unwrap();
-    file.set_modified(written).unwrap();
 }
 
 /// A process that has ended.
@@ -233,7 +228,7 @@ fn the_gateways_temps_are_removed_when_old_and_their_writer_is_gone() {
 #[test]
 fn the_gateways_temps_stay_while_young_or_while_their_writer_lives() {
     let store = Store::new();
-    date(&store.path(), store.now);
+    touch(&store.path(), store.now);
     store.aged(&format!("sessions.json.{UUID}.tmp"), b"half", 590);
     store.aged(
         &format!("sessions.json.{}.{UUID}.tmp", dead_pid()),
@@ -244,7 +239,7 @@ fn the_gateways_temps_stay_while_young_or_while_their_writer_lives() {
     let future = store
         .tree
         .file(&format!("sessions.json.1{}.tmp", &UUID[1..]));
-    date(&future, store.now + Duration::from_secs(86_400));
+    touch(&future, store.now + Duration::from_secs(86_400));
     let before = store.tree.all();
     for started_ms in [None, Some(0)] {
         let lives = Process::Alive {

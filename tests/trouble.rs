@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,7 +17,7 @@ use cron_session_reaper::store::temps;
 use cron_session_reaper::sweep::{self, Ageing, Options, Request};
 use cron_session_reaper::system::{Os, System};
 use cron_session_reaper::transcripts::Tally;
-use support::Faulty;
+use support::{Faulty, touch};
 
 const UUID: &str = "3ab3ddeb-5fc7-4d35-adf6-d83c0627287f";
 const DUE: &str =
@@ -82,9 +82,7 @@ fn now_ms() -> f64 {
 }
 
 fn written_ago(path: &Path, seconds: u64) {
-    let file = File::options().write(true).open(path).unwrap();
-    file.set_modified(SystemTime::now() - Duration::from_secs(seconds))
-        .unwrap();
+    touch(path, SystemTime::now() - Duration::from_secs(seconds));
 }
 
 /// Long enough for what was written before to bear another time than what comes now.

@@ -54,6 +54,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::abort::Abort;
 use crate::error::{Context, Error, Result};
+use crate::js;
 use crate::system::{Beat, Heartbeat, Kind, Process, Stat, System};
 
 mod judge;
@@ -344,7 +345,7 @@ impl<F> Found<F> {
             process: self.process,
             flock: self.flock,
             boot_id: self.boot_id.as_deref(),
-            now_ms: payload::epoch_ms(system.now()).unwrap_or(i64::MAX),
+            now_ms: js::epoch_ms(system.now()),
             made_ms: judge::made_ms(&self.stat),
             watched,
         }

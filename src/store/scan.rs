@@ -264,6 +264,10 @@ impl Slot {
     }
 }
 
+/// How much of a store is read at a time, in bytes: large enough that calls cost nothing, small
+/// enough to stay in the cache.
+pub const READ_AT_ONCE: usize = 1024 * 1024;
+
 /// What reads of a file fill: some bytes that begin where a page does.
 ///
 /// Measured on a Zen 3: the kernel copies four times more slowly to an address that lies a few bytes

@@ -318,8 +318,7 @@ enum Sentence {
 /// # Errors
 /// From the system. It is called what it was called, then.
 pub fn keep<S: System>(system: &S, store: &Path, path: &Path) -> io::Result<PathBuf> {
-    let now = system.now().duration_since(UNIX_EPOCH);
-    let now_ms = now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(0));
+    let now_ms = js::epoch_ms(system.now()).max(0);
     for stamp_ms in now_ms..now_ms.saturating_add(STAMPS_TRIED) {
         let stamp = js::archive_stamp(stamp_ms);
         let kept = with_suffix(store, &format!(".kept.{stamp}"));

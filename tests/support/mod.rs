@@ -124,6 +124,12 @@ impl Tree {
     }
 }
 
+/// Has a file look as if it had been written at that time.
+pub fn touch(path: &Path, written: SystemTime) {
+    let file = File::options().write(true).open(path).unwrap();
+    file.set_modified(written).unwrap();
+}
+
 /// Which call on which path fails, and how.
 type Fault = Box<dyn Fn(&str, &Path) -> Option<ErrorKind> + Send + Sync>;
 

@@ -1,6 +1,6 @@
 //! What stands in a lock file: the gateway's three fields and our own.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde::Serialize;
 
@@ -48,7 +48,7 @@ pub(super) fn compose(pid: u64, starttime: u64, flock: Option<&str>, now: System
 ///
 /// A clock outside 1970–9999 is taken to its nearest end: no date would make the lock look broken.
 pub(super) fn stamp(time: SystemTime) -> String {
-    js::iso_stamp(epoch_ms(time).unwrap_or(i64::MAX))
+    js::iso_stamp(js::epoch_ms(time))
 }
 
 /// What a lock file says, as far as it can be read. What is not valid is absent.
@@ -103,19 +103,9 @@ fn whole_number(value: &serde_json::Value) -> Option<u64> {
     Some(number as u64)
 }
 
-/// A time as milliseconds since 1970, negative ones before it.
-pub(super) fn epoch_ms(time: SystemTime) -> Option<i64> {
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(after) => i64::try_from(after.as_millis()).ok(),
-        Err(before) => i64::try_from(before.duration().as_millis())
-            .ok()
-            .map(|ms| -ms),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
 
