@@ -141,15 +141,24 @@ impl Scanner {
     ) -> Result<(), Broken> {
         let (blocks, tail) = chunk.as_chunks::<64>();
         let mut escape = self.escape;
-        let mut at = 0;
-        for block in blocks {
-            let marks = marks(block, &mut escape, 64);
+        let mut done = 0;
+        loop {
             // Most blocks are the middle of a long string, and this is all there is to do.
-            if !self.is_plainly_in_string() || marks.is_any() {
-                self.block(block, &marks, chunk, at..at + 64, visitor)?;
-            }
-            at += 64;
+            let is_in_string = self.is_plainly_in_string();
+            let noteworthy = blocks[done..]
+                .iter()
+                .enumerate()
+                .find_map(|(skipped, block)| {
+                    let marks = marks(block, &mut escape, 64);
+                    (!is_in_string || marks.is_any()).then_some((skipped, block, marks))
+                });
+            let Some((skipped, block, marks)) = noteworthy else {
+                break;
+            };
+            done += skipped + 1;
+            self.block(block, &marks, chunk, 64 * (done - 1)..64 * done, visitor)?;
         }
+        let at = 64 * blocks.len();
         if !tail.is_empty() {
             let mut padded = [b' '; 64];
             padded[..tail.len()].copy_from_slice(tail);
