@@ -24,10 +24,12 @@ use std::path::Path;
 use crate::error::{Context, Result};
 use crate::system::System;
 
-use super::scan::{Broken, Buffer, Chunk, Entry, Key, Reading, SessionId, Visitor, json_error};
+use super::scan::{
+    Broken, Buffer, Chunk, Entry, Key, PAGE, Reading, SessionId, Visitor, json_error,
+};
 
 /// How much is written before the kernel is asked to bring it to the disk, in bytes.
-const WRITE_BACK: u64 = 2 << 20;
+const WRITE_BACK: u64 = 1 << 20;
 
 /// Less than this is moved to what is written before it, so that one call writes both; in bytes.
 const WORTH_A_WRITE: usize = 16 << 10;
@@ -568,11 +570,13 @@ impl<S: System> Copy<'_, S> {
             .write_all_at(out, bytes, self.written)
             .context("rewrite", self.path)?;
         self.written += bytes.len() as u64;
-        let waiting = self.written - self.written_back;
+        // Whole pages: one that is on its way to the disk and written to goes there twice.
+        let pages = self.written - self.written % PAGE as u64;
+        let waiting = pages - self.written_back;
         if waiting >= WRITE_BACK {
             self.system
                 .start_write_back(out, self.written_back, waiting);
-            self.written_back = self.written;
+            self.written_back = pages;
         }
         Ok(())
     }

@@ -266,7 +266,7 @@ impl Slot {
 
 /// How much of a store is read at a time, in bytes: large enough that calls cost nothing, small
 /// enough to stay in the cache.
-pub const READ_AT_ONCE: usize = 1024 * 1024;
+pub const READ_AT_ONCE: usize = 512 * 1024;
 
 /// What reads of a file fill: some bytes that begin where a page does.
 ///
@@ -305,7 +305,7 @@ impl Buffer {
 }
 
 /// Bytes, on all common machines; where pages are larger, this is as good.
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
 /// Scans a file from its start.
 pub(super) struct Reading<'a, S: System> {
