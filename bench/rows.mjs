@@ -9,6 +9,7 @@ import { addArchives, buildStore, buildTinyStore, MB, NOW, SMALL_ENTRIES } from 
 
 /** V8 has no longer strings: nothing that parses a store as one text can read a larger one. */
 const LONGEST_STRING = 512 * MB;
+const HOUR = 3_600_000;
 
 export const ROWS = [
   { name: "sweep", measure: sweeps },
@@ -62,7 +63,7 @@ async function* sweepsOf(bench, size, store) {
 
     // Nothing has expired at this moment: the same store, seen two days earlier.
     store.renew();
-    const early = { ...job, nowMs: NOW - 48 * 3_600_000, contestant: "ours" };
+    const early = { ...job, nowMs: NOW - 48 * HOUR, contestant: "ours" };
     const before = stateOf(store);
     runs.nothing.push(await measure({ ...early, measure: "sweep" }));
     runs.nothing.at(-1).isUntouched = stateOf(store) === before;
@@ -214,32 +215,48 @@ function buildRenewWithoutTranscripts(store) {
 async function* writers(bench) {
   const size = bench.sizes.find(({ mb }) => mb === 56);
   const store = buildStore(join(bench.folder, "writers"), { ...size, transcripts: false });
-  const lock = `${store.path}.lock`;
+  const whose = `${size.mb} MB, sweeps back to back: longest wait of a JavaScript writer`;
+  const atOnce = await waits(bench, store, []);
+  yield {
+    figure: `${whose} that looks again at once`,
+    here: inMs(atOnce.longest),
+    beside: `longest hold ${inMs(atOnce.hold)}`,
+    ratio: atOnce.ratio,
+    target: `≤ 3 × (${atOnce.told})`,
+    reached: atOnce.ratio <= 3,
+  };
+  const sleeping = await waits(bench, store, [50]);
+  yield {
+    figure: `${whose} that first sleeps for 50 ms, as the gateway's do`,
+    here: inMs(sleeping.longest),
+    beside: `longest hold ${inMs(sleeping.hold)}`,
+    ratio: sleeping.ratio,
+    target: `(${sleeping.told})`,
+  };
+  store.remove();
+}
+
+async function waits(bench, store, backOffMs) {
   const runs = [];
   for (let round = 0; round < bench.rounds; round++) {
     store.renew();
-    // Each sweep is two minutes later than the last, so that each removes a few runs.
-    const job = { contestant: "ours", measure: "backToBack", forMs: 4_000, stepMs: 120_000 };
-    const watched = await beside("watch-lock.mjs", [lock], () =>
-      beside("writer.mjs", [lock], () => measure({ ...jobOf(bench, store), ...job })),
+    // From when the first of the younger runs expires, each sweep five minutes later than the last, so that
+    // each removes a few.
+    const pace = { nowMs: NOW + 12 * HOUR, stepMs: HOUR / 12, forMs: 4_000 };
+    const job = { ...jobOf(bench, store), ...pace, contestant: "ours", measure: "backToBack" };
+    const { told, result } = await beside("writer.mjs", [`${store.path}.lock`, ...backOffMs], () =>
+      measure(job),
     );
-    // The writer's own holds are among them, and shorter than any sweep's.
-    const longestHold = Math.max(...watched.told.holds);
-    runs.push({ longestHold, ...watched.result.told, ...watched.result.result });
+    runs.push({ ...told, ...result });
   }
-  store.remove();
-  const longest = medianOf(runs, "longest");
-  const hold = medianOf(runs, "longestHold");
-  const turns = runs.reduce((sum, run) => sum + run.turns, 0);
-  const missed = runs.reduce((sum, run) => sum + run.missed, 0);
-  const sweeps = runs.reduce((sum, run) => sum + run.sweeps, 0);
-  yield {
-    figure: `${size.mb} MB: a JavaScript writer's longest wait, ${sweeps} sweeps back to back`,
-    here: inMs(longest),
-    beside: `longest hold ${inMs(hold)}`,
+  const sum = (name) => runs.reduce((sum, run) => sum + run[name], 0);
+  const longest = Math.max(...runs.map((run) => run.longest));
+  const hold = Math.max(...runs.map((run) => run.longestHold));
+  return {
+    longest,
+    hold,
     ratio: longest / hold,
-    target: `≤ 3 × (found it taken ${missed} of ${turns} times; a miss costs 50 ms of sleep)`,
-    reached: longest <= 3 * hold,
+    told: `found it taken ${sum("missed")} of ${sum("turns")} times, ${sum("sweeps")} sweeps`,
   };
 }
 

@@ -1,13 +1,13 @@
-// A JavaScript writer as the gateway has them: it takes the lock now and then, and where it finds it
-// taken it sleeps for 50 ms × attempt before it looks again.
+// A JavaScript writer that takes the lock now and then. Where it finds it taken it looks again as
+// soon as the event loop lets it or, told to back off by so many milliseconds, after that × attempt.
 
 import { closeSync, openSync, rmSync, writeSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 
-const [lock] = process.argv.slice(2);
+const [lock, backOffMs] = process.argv.slice(2);
 const PAUSE_MS = 7;
 const waits = [];
-let missed = 0;
+let turns = 0;
 let ends = false;
 
 process.on("message", () => {
@@ -19,16 +19,20 @@ const stat = (await import("node:fs")).readFileSync("/proc/self/stat", "latin1")
 const starttime = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
 
 while (!ends) {
-  const began = performance.now();
-  for (let attempt = 1; !take(); attempt++) {
-    missed++;
-    await sleep(Math.min(1_000, 50 * attempt));
+  turns++;
+  if (!take()) {
+    const began = performance.now();
+    let attempts = 1;
+    do {
+      await (backOffMs === undefined ? nextTurn() : sleep(Math.min(1_000, backOffMs * attempts)));
+      attempts++;
+    } while (!take());
+    waits.push(performance.now() - began);
   }
-  waits.push(performance.now() - began);
   rmSync(lock, { force: true });
   await sleep(PAUSE_MS);
 }
-process.send({ turns: waits.length, missed, longest: Math.max(...waits) });
+process.send({ turns, missed: waits.length, longest: Math.max(0, ...waits) });
 process.disconnect();
 
 function take() {
