@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -350,28 +350,36 @@ fn on_a_thread<'env, T: ToNapiValue + 'static>(
     name: &str,
     work: impl FnOnce(Promised<T>, Option<error::Error>) + Send + 'static,
 ) -> Result<Object<'env>> {
-    // Handed over once there is a thread: a promise that is lost with a thread that never began
-    // would keep Node.js running for ever.
-    let (hand_over, handed) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+    let (promised, promise) = env.create_deferred()?;
+    // The thread fetches it, instead of being given it: a promise that is lost with a thread that
+    // never began would keep Node.js running for ever.
+    let waiting = Arc::new(Mutex::new(Some((promised, work))));
+    let fetch = |waiting: &Mutex<Option<_>>| {
+        waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    };
+    let for_thread = Arc::clone(&waiting);
     let started = thread::Builder::new()
         .name(name.to_owned())
         .stack_size(STACK)
         .spawn(move || {
-            if let Ok(work) = handed.recv() {
-                work();
+            if let Some((promised, work)) = fetch(&for_thread) {
+                work(promised, None);
             }
         });
-    let (promised, promise) = env.create_deferred()?;
-    match started {
-        Ok(_) => drop(hand_over.send(Box::new(move || work(promised, None)))),
-        Err(source) => work(
+    if let Err(source) = started
+        && let Some((promised, work)) = fetch(&waiting)
+    {
+        work(
             promised,
             Some(error::Error::Io {
                 operation: "start a thread for",
                 path: path.into(),
                 source,
             }),
-        ),
+        );
     }
     Ok(promise)
 }

@@ -1,6 +1,6 @@
 //! Rewriting a few bytes of an open file at intervals, on a thread of its own.
 
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
@@ -21,7 +21,7 @@ pub struct Beat {
 #[must_use = "the heartbeat ends when this is dropped"]
 #[derive(Debug, Default)]
 pub struct Heartbeat {
-    running: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
+    running: Option<(Arc<End>, JoinHandle<()>)>,
 }
 
 impl Heartbeat {
@@ -33,31 +33,53 @@ impl Heartbeat {
     /// Calls `write` after every period. Where no thread is to be had there is no heartbeat: a
     /// sweep need not fail for that, since only holds of more than 30 s need one.
     pub(super) fn start(beat: Beat, write: impl Fn(u64, &[u8]) + Send + 'static) -> Self {
-        let (stop, stopped) = mpsc::channel();
+        let end = Arc::new(End::default());
+        let awaited = Arc::clone(&end);
         let thread = thread::Builder::new()
             .name("session-lock".to_owned())
             .spawn(move || {
                 for _ in 0..beat.count {
-                    if stopped.recv_timeout(beat.period) != Err(RecvTimeoutError::Timeout) {
+                    if awaited.comes_within(beat.period) {
                         return;
                     }
                     write(beat.offset, (beat.text)(SystemTime::now()).as_bytes());
                 }
             });
         Self {
-            running: thread.ok().map(|thread| (stop, thread)),
+            running: thread.ok().map(|thread| (end, thread)),
         }
     }
 }
 
 impl Drop for Heartbeat {
     fn drop(&mut self) {
-        let Some((stop, thread)) = self.running.take() else {
+        let Some((end, thread)) = self.running.take() else {
             return;
         };
-        drop(stop);
+        end.tell();
         // Joined, since the thread's copy of the descriptor would keep the kernel's lock.
         let _ = thread.join();
+    }
+}
+
+/// The end of a heartbeat, which its thread waits for between two beats.
+#[derive(Debug, Default)]
+struct End {
+    is_told: Mutex<bool>,
+    told: Condvar,
+}
+
+impl End {
+    fn tell(&self) {
+        *self.is_told.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.told.notify_one();
+    }
+
+    fn comes_within(&self, period: Duration) -> bool {
+        let is_told = self.is_told.lock().unwrap_or_else(PoisonError::into_inner);
+        // Waits on where it wakes up for no reason.
+        let waited = self.told.wait_timeout_while(is_told, period, |told| !*told);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
