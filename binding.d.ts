@@ -33,67 +33,14 @@ export declare class SweepControl {
   abort(): void
 }
 
-/** Transcripts that were archived. */
-export interface ArchivedTranscripts {
-  /** How many. */
-  archived: number
-  /** Their size. */
-  bytes: number
-}
-
-/** Archived transcripts. */
-export interface ArchivesSum {
-  /** How many. */
-  files: number
-  /** Their bytes. */
-  bytes: number
-  /** The stamp of the oldest. */
-  oldestMs: number | null
-}
-
-/** One entry. */
-export interface BigEntry {
-  /** Its key. */
-  key: string
-  /** Its bytes. */
-  bytes: number
-}
-
-/** The runs of one job. */
-export interface BigJob {
-  /** The job's id. */
-  job: string
-  /** How many runs. */
-  runs: number
-  /** How many of them a sweep would remove. */
-  expired: number
-  /** Bytes of all its runs. */
-  bytes: number
-}
-
-/** Files of one sort. */
-export interface FilesSum {
-  /** How many. */
-  files: number
-  /** Their bytes. */
-  bytes: number
-}
-
 /**
- * Looks at one store and its folder, on a thread of its own.
+ * Looks at one store and its folder, on a thread of its own. What comes of it is told as JSON, to
+ * which `index.js` gives the form that the user sees: an [`Inspection`], or a [`Failure`].
  *
  * # Errors
  * When the inspection panics (a bug here, never the caller's fault).
  */
-export declare function inspect(request: InspectionRequest, watch: InspectionWatch): Promise<InspectionOutcome>
-
-/** What became of an inspection: one of the two. */
-export interface InspectionOutcome {
-  /** What was found. */
-  found?: StoreInspection
-  /** Why nothing was. */
-  failure?: SweepFailure
-}
+export declare function inspect(request: InspectionRequest, watch: InspectionWatch): Promise<string>
 
 /** What to inspect, already checked by `index.js`. */
 export interface InspectionRequest {
@@ -107,39 +54,11 @@ export interface InspectionRequest {
   top: number
 }
 
-/** Entries of one kind. */
-export interface KindSum {
-  /** What sort of session. */
-  kind: string
-  /** How many. */
-  entries: number
-  /** Their bytes. */
-  bytes: number
-}
-
 /**
  * A duration in milliseconds; `null` if the text is none. The grammar is that of
  * `sessionRetention`.
  */
 export declare function parseDuration(text: string): number | null
-
-/** Archives that were deleted. */
-export interface RemovedArchives {
-  /** How many. */
-  removed: number
-  /** Their size. */
-  bytes: number
-}
-
-/** Temp files that a crash had left. */
-export interface RemovedTemps {
-  /** How many were deleted. */
-  removed: number
-  /** Their size. */
-  bytes: number
-  /** Where those are that were kept. */
-  kept: Array<string>
-}
 
 /**
  * Forgets when stores were last swept, in this environment.
@@ -155,113 +74,14 @@ export declare function resetReaperThrottle(): void
  */
 export declare function resolveRetentionMs(sessionRetention?: string | boolean | undefined): number | null
 
-/** Runs of all jobs. */
-export interface RunsSum {
-  /** How many. */
-  total: number
-  /** How many of them a sweep would remove. */
-  expired: number
-  /** Bytes of all. */
-  bytes: number
-  /** Bytes of the expired ones. */
-  expiredBytes: number
-  /** The least `updatedAt`. */
-  oldestMs: number | null
-  /** The greatest `updatedAt`. */
-  newestMs: number | null
-}
-
-/** What was found. `index.d.ts` has the documentation. */
-export interface StoreInspection {
-  /** Size of the store. */
-  bytes: number
-  /** Entries in it. */
-  entries: number
-  /** By kind. */
-  kinds: Array<KindSum>
-  /** Runs of cron jobs. */
-  runs: RunsSum
-  /** The biggest entries. */
-  biggestEntries: Array<BigEntry>
-  /** The biggest jobs. */
-  biggestJobs: Array<BigJob>
-  /** Transcripts in the folder. */
-  transcripts: FilesSum
-  /** Archives in the folder. */
-  archives: ArchivesSum
-  /** Temp files of the store. */
-  temps: FilesSum
-  /** All other files. */
-  others: FilesSum
-}
-
 /**
- * Sweeps one store on a thread of its own.
+ * Sweeps one store on a thread of its own. What comes of it is told as JSON, to which `index.js`
+ * gives the form that the user sees: a [`Report`] and how much it reclaimed.
  *
  * # Errors
  * When a sweep panics (a bug here, never the caller's fault).
  */
-export declare function sweep(request: SweepRequest, control?: SweepControl | undefined | null): Promise<SweepOutcome>
-
-/** Why a sweep failed. */
-export interface SweepFailure {
-  /** As a sentence. */
-  message: string
-  /** For programs. */
-  code: string
-  /** What it is about. */
-  path?: string
-  /** Where in a store that is no JSON. */
-  line?: number
-  /** Where in that line. */
-  column?: number
-}
-
-/** One line for the caller's logger. */
-export interface SweepLogLine {
-  /** Which method: `info` or `warn`. */
-  level: string
-  /** The second argument. */
-  message: string
-  /** For a failure: what went wrong. */
-  err?: string
-  /** For a success: how many entries were removed. */
-  pruned?: number
-  /** For a success: the retention in force, in milliseconds. */
-  retentionMs?: number
-}
-
-/** What came of a sweep. */
-export interface SweepOutcome {
-  /** What it did. */
-  report: SweepReport
-  /** What is to be logged, in this order. */
-  log: Array<SweepLogLine>
-  /** Why it failed, if it did. */
-  failure?: SweepFailure
-}
-
-/** What a sweep did. The fields are explained in `index.d.ts`. */
-export interface SweepReport {
-  /** The sweep ran to its end. */
-  swept: boolean
-  /** Why nothing was removed. */
-  reason: string | null
-  /** How many entries were removed, or would have been. */
-  pruned: number
-  /** The entries of the store. */
-  entries: SweptEntries
-  /** What was archived. */
-  transcripts: ArchivedTranscripts
-  /** What was deleted because of its age. */
-  archives: RemovedArchives
-  /** Left-over temp files. */
-  temps: RemovedTemps
-  /** Sizes. */
-  bytes: SweptBytes
-  /** Where the time went. */
-  ms: SweepTimes
-}
+export declare function sweep(request: SweepRequest, control?: SweepControl | undefined | null): Promise<string>
 
 /** What to sweep, already checked by `index.js`. */
 export interface SweepRequest {
@@ -279,38 +99,4 @@ export interface SweepRequest {
   archiveRetention?: number | boolean
   /** Look for dead temp files also if no run is removed. */
   removeTemps: boolean
-}
-
-/** Durations in milliseconds. */
-export interface SweepTimes {
-  /** Reading and preparing. */
-  surveying: number
-  /** Waiting for the lock. */
-  waiting: number
-  /** Holding it. */
-  holding: number
-  /** All of it. */
-  total: number
-}
-
-/** Sizes in bytes. */
-export interface SweptBytes {
-  /** The store's, before. */
-  before: number
-  /** The store's, after. */
-  after: number
-  /** What was freed in all. */
-  reclaimed: number
-}
-
-/** The entries of a swept store. */
-export interface SweptEntries {
-  /** How many there were. */
-  seen: number
-  /** How many stay. */
-  kept: number
-  /** How many went. */
-  pruned: number
-  /** How many are expired and stay. */
-  locked: number
 }

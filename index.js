@@ -47,7 +47,7 @@ async function sweepSessionStore(options) {
   if (failure?.code === "ABORT_ERR") {
     throw new AbortError(signal.reason, { warnings });
   }
-  if (failure !== undefined) {
+  if (failure) {
     throw new SweepError(failure, warnings);
   }
   return { dryRun: request.dryRun, retentionMs: request.retentionMs ?? null, ...report, warnings };
@@ -83,17 +83,18 @@ async function inspectSessionStore(options) {
   const watch = new InspectionWatch();
   const reporting = onProgress ? report(watch, onProgress) : undefined;
   try {
-    const { found, failure } = await abortable(inspect(request, watch), signal, watch);
+    const outcome = JSON.parse(await abortable(inspect(request, watch), signal, watch));
+    const { Ok: found, Err: failure } = outcome;
     if (reporting?.thrown) {
       throw reporting.thrown.value;
     }
     if (failure?.code === "ABORT_ERR") {
       throw new AbortError(signal.reason);
     }
-    if (failure !== undefined) {
+    if (failure) {
       throw new InspectError(failure);
     }
-    return found;
+    return inspectionOf(found);
   } finally {
     clearInterval(reporting?.timer);
   }
@@ -115,30 +116,102 @@ function report(watch, onProgress) {
 
 /** Sweeps, replays the log lines, and gives those that warn as data too. */
 async function sweepAndLog(request, log, control) {
-  const outcome = await sweep(request, control);
+  const { report, reclaimed } = JSON.parse(await sweep(request, control));
   const warnings = [];
-  for (const { level, message, err, pruned, retentionMs } of outcome.log) {
-    if (err !== undefined) {
-      warnings.push({ message, error: err });
+  for (const { level, fields, message } of report.log) {
+    if (fields.err !== undefined) {
+      warnings.push({ message, error: fields.err });
     }
     // A method call, so that `this` is the logger; what it throws rejects the promise as it is.
-    log?.[level](err === undefined ? { pruned, retentionMs } : { err }, message);
+    log?.[level](
+      fields.err === undefined ? { ...fields, retentionMs: request.retentionMs } : fields,
+      message,
+    );
   }
-  return { ...outcome, warnings };
+  return { report: reportOf(report, reclaimed), warnings, failure: report.failure };
+}
+
+/** What Rust tells of a sweep, as the user sees it. */
+function reportOf(
+  { swept, reason, pruned, entries, transcripts, archives, temps, size, times },
+  reclaimed,
+) {
+  const { seen, kept, locked } = entries;
+  const inMs = ({ secs, nanos }) => secs * 1e3 + nanos / 1e6;
+  return {
+    swept,
+    reason,
+    pruned,
+    entries: { seen, kept, pruned, locked },
+    transcripts: { archived: transcripts.files, bytes: transcripts.bytes },
+    archives: { removed: archives.files, bytes: archives.bytes },
+    temps,
+    bytes: { ...size, reclaimed },
+    ms: {
+      surveying: inMs(times.surveying),
+      waiting: inMs(times.waiting),
+      holding: inMs(times.holding),
+      total: inMs(times.total),
+    },
+  };
+}
+
+/** What Rust found in a store and its folder, as the user sees it. */
+function inspectionOf({ bytes, census, transcripts, archives, oldestArchiveMs, temps, others }) {
+  const { all, kinds } = census;
+  const { runs, expired } = census.runs;
+  const times = census.updatedAtMs?.map((bytes) => Buffer.from(bytes).readDoubleBE());
+  const [oldestMs, newestMs] = times ?? [null, null];
+  return {
+    bytes,
+    entries: all.entries,
+    kinds: kinds.map(([kind, sum]) => ({ kind, ...sum })),
+    runs: {
+      total: runs.entries,
+      expired: expired.entries,
+      bytes: runs.bytes,
+      expiredBytes: expired.bytes,
+      oldestMs,
+      newestMs,
+    },
+    biggestEntries: census.biggestEntries.map(([key, bytes]) => ({ key, bytes })),
+    biggestJobs: census.biggestJobs.map(([job, { runs, expired }]) => ({
+      job,
+      runs: runs.entries,
+      expired: expired.entries,
+      bytes: runs.bytes,
+    })),
+    transcripts,
+    archives: { ...archives, oldestMs: oldestArchiveMs },
+    temps,
+    others,
+  };
 }
 
 class SweepError extends Error {
-  constructor({ message, ...details }, warnings) {
-    super(message);
-    Object.assign(this, details, { warnings });
+  constructor(failure, warnings) {
+    super(failure.message);
+    Object.assign(this, detailsOf(failure), { warnings });
   }
 }
 
 class InspectError extends Error {
-  constructor({ message, ...details }) {
-    super(message);
-    Object.assign(this, details);
+  constructor(failure) {
+    super(failure.message);
+    Object.assign(this, detailsOf(failure));
   }
+}
+
+/** What an error tells beside its message; what is not known is absent. */
+function detailsOf({ code, path, position }) {
+  const details = { code };
+  if (path !== null) {
+    details.path = path;
+  }
+  if (position !== null) {
+    [details.line, details.column] = position;
+  }
+  return details;
 }
 
 // What Node.js's own functions reject with: its class is not to be had.

@@ -115,6 +115,15 @@ describe("an inspection", () => {
     expect((await inspect(storePath, options)).runs.expired).toBe(2);
   });
 
+  it("tells times as exactly as the store does", async () => {
+    const storePath = storeOf({
+      [runKey("j", 1)]: { updatedAt: 0.1 },
+      [runKey("j", 2)]: { updatedAt: Number.MAX_VALUE },
+    });
+    const { oldestMs, newestMs } = (await inspect(storePath)).runs;
+    expect([oldestMs, newestMs]).toEqual([0.1, Number.MAX_VALUE]);
+  });
+
   it("follows a link to the store", async () => {
     const storePath = storeOf({ a: 1 });
     const link = join(temporaryFolder(), "sessions.json");

@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::error::{Context, Result};
 use crate::listing::Listings;
 use crate::store::census::{self, Census};
@@ -32,7 +34,8 @@ pub struct Request<'a> {
 }
 
 /// What was found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Inspection {
     /// The size of the store, in bytes.

@@ -4,12 +4,14 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 use crate::error::Error;
 use crate::store::temps::Temps;
 use crate::transcripts::Tally;
 
 /// The outcome of one sweep.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Report {
     /// The sweep ran to its end. False when it failed, was throttled or is disabled, and after a
@@ -39,7 +41,8 @@ pub struct Report {
 }
 
 /// Why a sweep removed nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// It is too soon after the last sweep.
     Throttled,
@@ -55,24 +58,8 @@ pub enum Reason {
     DryRun,
 }
 
-impl Reason {
-    /// Its name for programs: `throttled`, `disabled`, `no-store`, `unchanged`, `nothing-expired`
-    /// or `dry-run`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Throttled => "throttled",
-            Self::Disabled => "disabled",
-            Self::NoStore => "no-store",
-            Self::Unchanged => "unchanged",
-            Self::NothingExpired => "nothing-expired",
-            Self::DryRun => "dry-run",
-        }
-    }
-}
-
 /// The entries of a store, as they stand in the file: a key that stands twice counts twice.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Entries {
     /// How many there were.
     pub seen: u64,
@@ -84,7 +71,7 @@ pub struct Entries {
 }
 
 /// The size of a store in bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Size {
     /// When it was read.
     pub before: u64,
@@ -93,7 +80,7 @@ pub struct Size {
 }
 
 /// Where the time of a sweep went.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Times {
     /// Reading the store and writing what stays, without the lock.
     pub surveying: Duration,
@@ -106,13 +93,14 @@ pub struct Times {
 }
 
 /// Why a sweep failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// What happened and what can be done, as a sentence.
     pub message: String,
     /// See [`Error::code`].
     pub code: String,
     /// What it is about.
+    #[serde(serialize_with = "path_as_text")]
     pub path: Option<PathBuf>,
     /// For a store that is no JSON: where, as line and column (in bytes), counted from 1.
     pub position: Option<(u64, u64)>,
@@ -133,7 +121,7 @@ impl From<&Error> for Failure {
 }
 
 /// One line for the gateway's logger: `log[level](fields, message)`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LogLine {
     /// Which of the logger's methods.
     pub level: Level,
@@ -144,7 +132,8 @@ pub struct LogLine {
 }
 
 /// Which of the logger's methods a line is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Level {
     /// `log.info`
     Info,
@@ -153,7 +142,8 @@ pub enum Level {
 }
 
 /// The structured part of a log line.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Fields {
     /// `{ err }`: what went wrong.
     Failure {
@@ -164,9 +154,19 @@ pub enum Fields {
     Pruned {
         /// Entries removed.
         pruned: u64,
-        /// The retention in force, in milliseconds.
+        /// The retention in force, in milliseconds. JSON has no infinity, and who asked for the
+        /// sweep knows it.
+        #[serde(skip)]
         retention_ms: f64,
     },
+}
+
+/// A path as JavaScript can hold it: U+FFFD stands for what is no Unicode.
+#[allow(clippy::ref_option, reason = "serde hands fields over by reference")]
+fn path_as_text<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_deref()
+        .map(Path::to_string_lossy)
+        .serialize(serializer)
 }
 
 impl Report {

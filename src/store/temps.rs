@@ -14,6 +14,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use serde::{Serialize, Serializer};
+
 use crate::error::{Context, Result};
 use crate::js;
 use crate::listing::Listings;
@@ -73,14 +75,22 @@ pub fn unfinished_name(store: &Path, pid: u64, number: u32) -> PathBuf {
 }
 
 /// What became of the temp files of a store.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Temps {
     /// How many were removed.
     pub removed: u64,
     /// Their size, in bytes.
     pub bytes: u64,
     /// Those that may be the only copy of something: where each stood, and where it is now.
+    #[serde(serialize_with = "where_they_are")]
     pub kept: Vec<(PathBuf, PathBuf)>,
+}
+
+fn where_they_are<S: Serializer>(
+    kept: &[(PathBuf, PathBuf)],
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_seq(kept.iter().map(|(_, to)| to.to_string_lossy()))
 }
 
 impl Temps {

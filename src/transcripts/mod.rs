@@ -8,8 +8,10 @@
 pub mod archive;
 pub mod locate;
 
+use serde::Serialize;
+
 /// How many files, and their sizes in all.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// How many.
     pub files: u64,
