@@ -9,29 +9,8 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
-/**
- * How far an inspection is, and the means to stop it.
- *
- * JavaScript asks, instead of being called: a callback that throws would be nobody's to catch.
- */
-export declare class InspectionWatch {
-  /** For one inspection. */
-  constructor()
-  /** How many bytes of the store were read. */
-  get bytesRead(): number
-  /** How many bytes the store has; 0 before the first is read. */
-  get bytes(): number
-  /** Has the inspection fail with the code `ABORT_ERR`, soon. */
-  abort(): void
-}
-
-/** Stops a sweep that it is handed to. */
-export declare class SweepControl {
-  /** Of one sweep. */
-  constructor()
-  /** Has the sweep fail with the code `ABORT_ERR`, unless its commit has begun. */
-  abort(): void
-}
+/** Has the work fail with the code `ABORT_ERR`, soon; a sweep, unless its commit has begun. */
+export declare function abort(watch: object): void
 
 /**
  * Looks at one store and its folder, on a thread of its own. What comes of it is told as JSON, to
@@ -40,7 +19,7 @@ export declare class SweepControl {
  * # Errors
  * When the inspection panics (a bug here, never the caller's fault).
  */
-export declare function inspect(request: InspectionRequest, watch: InspectionWatch): Promise<string>
+export declare function inspect(request: InspectionRequest, watch: object): Promise<string>
 
 /** What to inspect, already checked by `index.js`. */
 export interface InspectionRequest {
@@ -54,11 +33,17 @@ export interface InspectionRequest {
   top: number
 }
 
+/** To be handed to one sweep or inspection. */
+export declare function newWatch(): object
+
 /**
  * A duration in milliseconds; `null` if the text is none. The grammar is that of
  * `sessionRetention`.
  */
 export declare function parseDuration(text: string): number | null
+
+/** How far an inspection is, as JSON: an `InspectProgress` of `index.d.ts`. */
+export declare function progressOf(watch: object): string
 
 /**
  * Forgets when stores were last swept, in this environment.
@@ -81,7 +66,7 @@ export declare function resolveRetentionMs(sessionRetention?: string | boolean |
  * # Errors
  * When a sweep panics (a bug here, never the caller's fault).
  */
-export declare function sweep(request: SweepRequest, control?: SweepControl | undefined | null): Promise<string>
+export declare function sweep(request: SweepRequest, watch: object): Promise<string>
 
 /** What to sweep, already checked by `index.js`. */
 export interface SweepRequest {

@@ -835,10 +835,11 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
-module.exports.InspectionWatch = nativeBinding.InspectionWatch
-module.exports.SweepControl = nativeBinding.SweepControl
+module.exports.abort = nativeBinding.abort
 module.exports.inspect = nativeBinding.inspect
+module.exports.newWatch = nativeBinding.newWatch
 module.exports.parseDuration = nativeBinding.parseDuration
+module.exports.progressOf = nativeBinding.progressOf
 module.exports.resetReaperThrottle = nativeBinding.resetReaperThrottle
 module.exports.resolveRetentionMs = nativeBinding.resolveRetentionMs
 module.exports.sweep = nativeBinding.sweep

@@ -3,12 +3,13 @@
 // they do with the gateway's own reaper. Everything else happens in Rust, off this thread.
 
 const {
-  InspectionWatch,
+  abort,
   inspect,
+  newWatch,
   parseDuration,
+  progressOf,
   resetReaperThrottle,
   resolveRetentionMs: retentionOf,
-  SweepControl,
   sweep,
 } = require("./load.js");
 
@@ -25,7 +26,7 @@ async function sweepCronRunSessions(params) {
   const request = sweepRequest(params, name);
   const log = loggerOf(params.log, name);
 
-  const { report } = await sweepAndLog(request, log);
+  const { report } = await sweepAndLog(request, log, newWatch());
   return { swept: report.swept, pruned: report.pruned };
 }
 
@@ -37,13 +38,14 @@ async function sweepSessionStore(options) {
   request.removeTemps = Boolean(removeTemps);
   request.archiveRetention = archiveRetentionOf(archiveRetention, name);
   const log = logger === undefined || logger === null ? undefined : loggerOf(logger, name);
-  const control = controlOf(signal, name);
+  checkSignal(signal, name);
   if (signal?.aborted) {
     throw new AbortError(signal.reason, { warnings: [] });
   }
 
-  const swept = sweepAndLog(request, log, control);
-  const { report, warnings, failure } = await abortable(swept, signal, control);
+  const watch = newWatch();
+  const swept = sweepAndLog(request, log, watch);
+  const { report, warnings, failure } = await abortable(swept, signal, watch);
   if (failure?.code === "ABORT_ERR") {
     throw new AbortError(signal.reason, { warnings });
   }
@@ -53,14 +55,14 @@ async function sweepSessionStore(options) {
   return { dryRun: request.dryRun, retentionMs: request.retentionMs ?? null, ...report, warnings };
 }
 
-/** Waits for what is under way, and tells `control` if the signal asks for its end meanwhile. */
-async function abortable(work, signal, control) {
-  const abort = () => control.abort();
-  signal?.addEventListener("abort", abort, { once: true });
+/** Waits for the work that `watch` was handed to, and stops it if the signal asks for its end. */
+async function abortable(work, signal, watch) {
+  const stop = () => abort(watch);
+  signal?.addEventListener("abort", stop, { once: true });
   try {
     return await work;
   } finally {
-    signal?.removeEventListener("abort", abort);
+    signal?.removeEventListener("abort", stop);
   }
 }
 
@@ -80,7 +82,7 @@ async function inspectSessionStore(options) {
     throw new AbortError(signal.reason);
   }
 
-  const watch = new InspectionWatch();
+  const watch = newWatch();
   const reporting = onProgress ? report(watch, onProgress) : undefined;
   try {
     const outcome = JSON.parse(await abortable(inspect(request, watch), signal, watch));
@@ -105,18 +107,18 @@ function report(watch, onProgress) {
   const reporting = { thrown: undefined };
   const tell = () => {
     try {
-      onProgress({ bytesRead: watch.bytesRead, bytes: watch.bytes });
+      onProgress(JSON.parse(progressOf(watch)));
     } catch (value) {
       reporting.thrown ??= { value };
-      watch.abort();
+      abort(watch);
     }
   };
   return Object.assign(reporting, { timer: setInterval(tell, PROGRESS_MS) });
 }
 
 /** Sweeps, replays the log lines, and gives those that warn as data too. */
-async function sweepAndLog(request, log, control) {
-  const { report, reclaimed } = JSON.parse(await sweep(request, control));
+async function sweepAndLog(request, log, watch) {
+  const { report, reclaimed } = JSON.parse(await sweep(request, watch));
   const warnings = [];
   for (const { level, fields, message } of report.log) {
     if (fields.err !== undefined) {
@@ -270,12 +272,6 @@ function archiveRetentionOf(retention, name) {
     throw new TypeError(`${name}.archiveRetention must be ${expected}, got ${got}`);
   }
   return ms;
-}
-
-/** What stops a sweep, if there is a signal to stop it. */
-function controlOf(signal, name) {
-  checkSignal(signal, name);
-  return signal === undefined || signal === null ? undefined : new SweepControl();
 }
 
 function checkSignal(signal, name) {

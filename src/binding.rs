@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use napi::JsDeferred;
-use napi::bindgen_prelude::{Either, Env, Error, Object, Result};
+use napi::bindgen_prelude::{Either, Env, Error, External, Object, Result};
 use napi_derive::napi;
 use serde::Serialize;
 
@@ -134,27 +134,51 @@ pub struct SweepRequest {
     pub remove_temps: bool,
 }
 
-/// Stops a sweep that it is handed to.
-#[napi]
+/// What JavaScript holds of work that is under way: how far it is, and the means to stop it.
+///
+/// JavaScript asks, instead of being called: a callback that throws would be nobody's to catch.
 #[derive(Default)]
-pub struct SweepControl {
+pub struct Watch {
+    read: AtomicU64,
+    size: AtomicU64,
     abort: Abort,
 }
 
-#[napi]
-impl SweepControl {
-    /// Of one sweep.
-    #[napi(constructor)]
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+impl Watch {
+    fn note(&self, read: u64, size: u64) -> error::Result<()> {
+        self.read.store(read, Ordering::Relaxed);
+        self.size.store(size, Ordering::Relaxed);
+        self.abort.check()
     }
+}
 
-    /// Has the sweep fail with the code `ABORT_ERR`, unless its commit has begun.
-    #[napi]
-    pub fn abort(&self) {
-        self.abort.request();
+/// To be handed to one sweep or inspection.
+#[napi(ts_return_type = "object")]
+#[must_use]
+pub fn new_watch() -> External<Arc<Watch>> {
+    External::new(Arc::default())
+}
+
+/// Has the work fail with the code `ABORT_ERR`, soon; a sweep, unless its commit has begun.
+#[napi(ts_args_type = "watch: object")]
+pub fn abort(watch: &External<Arc<Watch>>) {
+    watch.abort.request();
+}
+
+/// How far an inspection is, as JSON: an `InspectProgress` of `index.d.ts`.
+#[napi(ts_args_type = "watch: object")]
+#[must_use]
+pub fn progress_of(watch: &External<Arc<Watch>>) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Progress {
+        bytes_read: u64,
+        bytes: u64,
     }
+    json(&Progress {
+        bytes_read: watch.read.load(Ordering::Relaxed),
+        bytes: watch.size.load(Ordering::Relaxed),
+    })
 }
 
 /// Sweeps one store on a thread of its own. What comes of it is told as JSON, to which `index.js`
@@ -162,11 +186,14 @@ impl SweepControl {
 ///
 /// # Errors
 /// When a sweep panics (a bug here, never the caller's fault).
-#[napi(ts_return_type = "Promise<string>")]
+#[napi(
+    ts_args_type = "request: SweepRequest, watch: object",
+    ts_return_type = "Promise<string>"
+)]
 pub fn sweep<'env>(
     env: &'env Env,
     request: SweepRequest,
-    control: Option<&SweepControl>,
+    watch: &External<Arc<Watch>>,
 ) -> Result<Object<'env>> {
     let environment = Environment::of(*env)?;
     // All of this is settled at the call, whatever JavaScript does while the sweep is under way:
@@ -179,7 +206,7 @@ pub fn sweep<'env>(
             return Ok(promise);
         }
     };
-    let abort = control.map_or_else(Abort::default, |control| control.abort.clone());
+    let abort = watch.abort.clone();
     let path = request.store_path.clone();
     let work: Work = Box::new(move |store, tell| {
         let tell = |report| tell(outcome(&report));
@@ -331,92 +358,35 @@ pub struct InspectionRequest {
     pub top: u32,
 }
 
-/// How far an inspection is, and the means to stop it.
-///
-/// JavaScript asks, instead of being called: a callback that throws would be nobody's to catch.
-#[napi]
-#[derive(Default)]
-pub struct InspectionWatch {
-    state: Arc<WatchState>,
-}
-
-#[derive(Default)]
-struct WatchState {
-    read: AtomicU64,
-    size: AtomicU64,
-    abort: Abort,
-}
-
-#[napi]
-impl InspectionWatch {
-    /// For one inspection.
-    #[napi(constructor)]
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// How many bytes of the store were read.
-    #[napi(getter)]
-    #[allow(clippy::cast_precision_loss, reason = "no store has 2^53 bytes")]
-    #[must_use]
-    pub fn bytes_read(&self) -> f64 {
-        self.state.read.load(Ordering::Relaxed) as f64
-    }
-
-    /// How many bytes the store has; 0 before the first is read.
-    #[napi(getter)]
-    #[allow(clippy::cast_precision_loss, reason = "no store has 2^53 bytes")]
-    #[must_use]
-    pub fn bytes(&self) -> f64 {
-        self.state.size.load(Ordering::Relaxed) as f64
-    }
-
-    /// Has the inspection fail with the code `ABORT_ERR`, soon.
-    #[napi]
-    pub fn abort(&self) {
-        self.state.abort.request();
-    }
-}
-
-impl WatchState {
-    fn note(&self, read: u64, size: u64) -> error::Result<()> {
-        self.read.store(read, Ordering::Relaxed);
-        self.size.store(size, Ordering::Relaxed);
-        self.abort.check()
-    }
-}
-
 /// Looks at one store and its folder, on a thread of its own. What comes of it is told as JSON, to
 /// which `index.js` gives the form that the user sees: an [`Inspection`], or a [`Failure`].
 ///
 /// # Errors
 /// When the inspection panics (a bug here, never the caller's fault).
-#[napi(ts_return_type = "Promise<string>")]
+#[napi(
+    ts_args_type = "request: InspectionRequest, watch: object",
+    ts_return_type = "Promise<string>"
+)]
 pub fn inspect<'env>(
     env: &'env Env,
     request: InspectionRequest,
-    watch: &InspectionWatch,
+    watch: &External<Arc<Watch>>,
 ) -> Result<Object<'env>> {
-    let state = Arc::clone(&watch.state);
+    let watch = Arc::clone(watch);
     let path = request.store_path.clone();
     let work: Work = Box::new(move |store, tell| {
-        let found = store.and_then(|store| look(&request, &store, &state));
+        let found = store.and_then(|store| look(&request, &store, &watch));
         tell(json(&found.map_err(|error| Failure::from(&error))));
     });
     on_a_thread(env, "cron-session-inspect", path, work)
 }
 
-fn look(
-    request: &InspectionRequest,
-    store: &Path,
-    state: &WatchState,
-) -> error::Result<Inspection> {
+fn look(request: &InspectionRequest, store: &Path, watch: &Watch) -> error::Result<Inspection> {
     let request = inspect::Request {
         store,
         now_ms: request.now_ms,
         retention_ms: request.retention_ms,
         top: usize::try_from(request.top).unwrap_or(usize::MAX),
     };
-    inspect::inspect(&Os, request, |read, size| state.note(read, size))
+    inspect::inspect(&Os, request, |read, size| watch.note(read, size))
 }
