@@ -54,10 +54,10 @@ export declare function progressOf(watch: object): string
 export declare function resetReaperThrottle(): void
 
 /**
- * The retention that a configured `sessionRetention` stands for, in milliseconds; `null` means
- * that sweeping is disabled.
+ * The retention that a configured `sessionRetention` other than `false` stands for, in
+ * milliseconds; what is no string counts as absent.
  */
-export declare function resolveRetentionMs(sessionRetention?: string | boolean | undefined): number | null
+export declare function resolveRetentionMs(sessionRetention?: string | undefined | null): number | null
 
 /**
  * Sweeps one store on a thread of its own. What comes of it is told as JSON, to which `index.js`
@@ -80,8 +80,8 @@ export interface SweepRequest {
   force: boolean
   /** Only say what a sweep would do. */
   dryRun: boolean
-  /** How long archives are kept, in milliseconds; `false`: for ever; absent: as runs are. */
-  archiveRetention?: number | boolean
+  /** How long archives are kept, in milliseconds; Infinity: for ever; absent: as runs are. */
+  archiveRetentionMs?: number
   /** Look for dead temp files also if no run is removed. */
   removeTemps: boolean
 }

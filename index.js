@@ -15,7 +15,10 @@ const {
 
 function resolveRetentionMs(cronConfig) {
   const setting = cronConfig?.sessionRetention;
-  return retentionOf(typeof setting === "string" || setting === false ? setting : undefined);
+  if (setting === false) {
+    return null;
+  }
+  return retentionOf(typeof setting === "string" ? setting : undefined);
 }
 
 // async, as the next one: whatever goes wrong, a bad argument too, is a rejection and never thrown
@@ -36,7 +39,7 @@ async function sweepSessionStore(options) {
   const { dryRun, removeTemps, archiveRetention, log: logger, signal } = options;
   request.dryRun = Boolean(dryRun);
   request.removeTemps = Boolean(removeTemps);
-  request.archiveRetention = archiveRetentionOf(archiveRetention, name);
+  request.archiveRetentionMs = archiveRetentionOf(archiveRetention, name);
   const log = logger === undefined || logger === null ? undefined : loggerOf(logger, name);
   checkSignal(signal, name);
   if (signal?.aborted) {
@@ -256,10 +259,13 @@ function loggerOf(log, name) {
   return log;
 }
 
-/** In milliseconds, as the binding wants it; false: for ever; undefined: the gateway's rule. */
+/** In milliseconds; Infinity: for ever; undefined: the gateway's rule. */
 function archiveRetentionOf(retention, name) {
-  if (retention === undefined || retention === null || retention === false) {
-    return retention ?? undefined;
+  if (retention === undefined || retention === null) {
+    return undefined;
+  }
+  if (retention === false) {
+    return Number.POSITIVE_INFINITY;
   }
   const expected = 'a duration such as "30d", or false';
   if (typeof retention !== "string") {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use napi::JsDeferred;
-use napi::bindgen_prelude::{Either, Env, Error, External, Object, Result};
+use napi::bindgen_prelude::{Env, Error, External, Object, Result};
 use napi_derive::napi;
 use serde::Serialize;
 
@@ -89,10 +89,10 @@ impl Environment {
             retention_ms,
         };
         let options = Options {
-            ageing: match request.archive_retention {
+            ageing: match request.archive_retention_ms {
                 None => Ageing::WithRuns,
-                Some(Either::A(ms)) => Ageing::After(ms),
-                Some(Either::B(_)) => Ageing::Never,
+                Some(f64::INFINITY) => Ageing::Never,
+                Some(ms) => Ageing::After(ms),
             },
             remove_temps: request.remove_temps,
             abort,
@@ -128,8 +128,8 @@ pub struct SweepRequest {
     pub force: bool,
     /// Only say what a sweep would do.
     pub dry_run: bool,
-    /// How long archives are kept, in milliseconds; `false`: for ever; absent: as runs are.
-    pub archive_retention: Option<Either<f64, bool>>,
+    /// How long archives are kept, in milliseconds; Infinity: for ever; absent: as runs are.
+    pub archive_retention_ms: Option<f64>,
     /// Look for dead temp files also if no run is removed.
     pub remove_temps: bool,
 }
@@ -305,20 +305,17 @@ fn describe(panic: &(dyn std::any::Any + Send)) -> String {
     format!("cron-session-reaper failed unexpectedly ({text}); please report this")
 }
 
-/// The retention that a configured `sessionRetention` stands for, in milliseconds; `null` means
-/// that sweeping is disabled.
-#[napi(ts_args_type = "sessionRetention?: string | boolean | undefined")]
+/// The retention that a configured `sessionRetention` other than `false` stands for, in
+/// milliseconds; what is no string counts as absent.
+#[napi]
 #[must_use]
 #[allow(
     clippy::needless_pass_by_value,
     reason = "napi hands arguments over by value"
 )]
-pub fn resolve_retention_ms(session_retention: Option<Either<String, bool>>) -> Option<f64> {
-    retention::resolve(match &session_retention {
-        Some(Either::A(text)) => Setting::Text(text),
-        Some(Either::B(false)) => Setting::Disabled,
-        Some(Either::B(true)) | None => Setting::Absent,
-    })
+pub fn resolve_retention_ms(session_retention: Option<String>) -> Option<f64> {
+    let setting = session_retention.as_deref();
+    retention::resolve(setting.map_or(Setting::Absent, Setting::Text))
 }
 
 /// A duration in milliseconds; `null` if the text is none. The grammar is that of

@@ -78,7 +78,7 @@ pub struct Census {
     pub biggest_jobs: Vec<(String, Job)>,
 }
 
-/// Doubles as their eight bytes, the highest first: writing them as decimals takes 20 KB of tables.
+/// Doubles as their eight bytes, the highest first: decimals would take 20 KB of tables.
 #[allow(clippy::ref_option, reason = "serde hands fields over by reference")]
 fn as_bytes<S: Serializer>(
     doubles: &Option<(f64, f64)>,
