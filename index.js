@@ -1,6 +1,7 @@
-// The designed surface over the generated binding: it reads the arguments, and it logs. Both happen
-// in JavaScript because the logger's `this`, what it throws and a replaced Date.now must behave as
-// they do with the gateway's own reaper. Everything else happens in Rust, off this thread.
+// The designed surface over the generated binding: it reads the arguments, it logs, and it gives
+// what Rust tells the form that the user sees. The first two happen in JavaScript because the
+// logger's `this`, what it throws and a replaced Date.now must behave as they do with the gateway's
+// own reaper. Everything else happens in Rust, off this thread.
 
 const {
   abort,
@@ -121,17 +122,16 @@ function report(watch, onProgress) {
 
 /** Sweeps, replays the log lines, and gives those that warn as data too. */
 async function sweepAndLog(request, log, watch) {
+  const { retentionMs } = request;
   const { report, reclaimed } = JSON.parse(await sweep(request, watch));
   const warnings = [];
   for (const { level, fields, message } of report.log) {
-    if (fields.err !== undefined) {
-      warnings.push({ message, error: fields.err });
+    const { err, pruned } = fields;
+    if (err !== undefined) {
+      warnings.push({ message, error: err });
     }
     // A method call, so that `this` is the logger; what it throws rejects the promise as it is.
-    log?.[level](
-      fields.err === undefined ? { ...fields, retentionMs: request.retentionMs } : fields,
-      message,
-    );
+    log?.[level](err === undefined ? { pruned, retentionMs } : { err }, message);
   }
   return { report: reportOf(report, reclaimed), warnings, failure: report.failure };
 }
@@ -165,6 +165,7 @@ function reportOf(
 function inspectionOf({ bytes, census, transcripts, archives, oldestArchiveMs, temps, others }) {
   const { all, kinds } = census;
   const { runs, expired } = census.runs;
+  // Doubles come as their eight bytes: see Rust's Census.
   const times = census.updatedAtMs?.map((bytes) => Buffer.from(bytes).readDoubleBE());
   const [oldestMs, newestMs] = times ?? [null, null];
   return {

@@ -340,7 +340,7 @@ pub fn reset_reaper_throttle(env: Env) -> Result<()> {
     Ok(())
 }
 
-// What follows is the inspection of a store, which shares nothing with sweeps.
+// What follows is the inspection of a store.
 
 /// What to inspect, already checked by `index.js`.
 #[napi(object, object_to_js = false)]

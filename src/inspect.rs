@@ -1,4 +1,6 @@
 //! What is in a store and in its folder, for people. Reads only: takes no lock, writes nothing.
+//!
+//! JavaScript gets it as JSON, in which `index.js` knows the fields by their names here.
 
 use std::collections::HashSet;
 use std::fs;

@@ -1,4 +1,6 @@
 //! What a sweep did, as plain data: the core never logs, its caller replays these lines.
+//!
+//! JavaScript gets it as JSON, in which `index.js` knows the fields by their names here.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
