@@ -165,9 +165,7 @@ function reportOf(
 function inspectionOf({ bytes, census, transcripts, archives, oldestArchiveMs, temps, others }) {
   const { all, kinds } = census;
   const { runs, expired } = census.runs;
-  // Doubles come as their eight bytes: see Rust's Census.
-  const times = census.updatedAtMs?.map((bytes) => Buffer.from(bytes).readDoubleBE());
-  const [oldestMs, newestMs] = times ?? [null, null];
+  const [oldestMs, newestMs] = census.updatedAtMs ?? [null, null];
   return {
     bytes,
     entries: all.entries,

@@ -156,8 +156,8 @@ pub enum Fields {
     Pruned {
         /// Entries removed.
         pruned: u64,
-        /// The retention in force, in milliseconds. Not in the JSON: who asked for the sweep knows
-        /// it, and writing doubles takes 20 KB of tables.
+        /// The retention in force, in milliseconds. Not in the JSON, which knows no infinity: who
+        /// asked for the sweep knows it.
         #[serde(skip)]
         retention_ms: f64,
     },

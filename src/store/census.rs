@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::path::Path;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::error::Result;
 use crate::session_key;
@@ -70,22 +70,11 @@ pub struct Census {
     pub runs: Job,
     /// The least and the greatest `updatedAt` of a run that is a time after 1970, in milliseconds
     /// since then.
-    #[serde(serialize_with = "as_bytes")]
     pub updated_at_ms: Option<(f64, f64)>,
     /// The largest entries, the largest first: key and bytes.
     pub biggest_entries: Vec<(String, u64)>,
     /// The jobs whose runs take the most bytes, the largest first.
     pub biggest_jobs: Vec<(String, Job)>,
-}
-
-/// Doubles as their eight bytes, the highest first: decimals would take 20 KB of tables.
-#[allow(clippy::ref_option, reason = "serde hands fields over by reference")]
-fn as_bytes<S: Serializer>(
-    doubles: &Option<(f64, f64)>,
-    serializer: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    let bytes = doubles.map(|(a, b)| [a.to_be_bytes(), b.to_be_bytes()]);
-    bytes.serialize(serializer)
 }
 
 /// Reads the whole store and counts. `cutoff_ms`, milliseconds since 1970: a run whose `updatedAt`
