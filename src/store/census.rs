@@ -1,5 +1,6 @@
 //! Counts what is in a store: which kinds of sessions, which jobs, which entries are the largest.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::path::Path;
@@ -148,9 +149,10 @@ impl Visitor for Count {
         self.census.all.add(bytes);
         let key = entry.key().text();
         let key = key.as_deref();
-        self.biggest.add(key, bytes);
+        // A key that is too long to be remembered can only be shown as cut short.
+        self.biggest.add(key.unwrap_or("…"), bytes);
         let kind = key.map_or_else(|| session_key::OTHER.into(), session_key::kind);
-        self.sum_of(&kind).add(bytes);
+        self.sum_of(kind).add(bytes);
         if let Some(job) = key.and_then(session_key::job) {
             self.add_run(job, entry.updated_at(), bytes);
         }
@@ -158,15 +160,12 @@ impl Visitor for Count {
 }
 
 impl Count {
-    fn sum_of(&mut self, kind: &str) -> &mut Sum {
-        let is_known = self.kinds.contains_key(kind);
-        if kind == session_key::OTHER || (!is_known && self.kinds.len() >= KINDS_REMEMBERED) {
+    fn sum_of(&mut self, kind: Cow<'_, str>) -> &mut Sum {
+        let has_room = self.kinds.len() < KINDS_REMEMBERED;
+        if kind == session_key::OTHER || !(has_room || self.kinds.contains_key(&*kind)) {
             return &mut self.other;
         }
-        if !is_known {
-            self.kinds.insert(kind.to_owned(), Sum::default());
-        }
-        self.kinds.get_mut(kind).expect("it was just inserted")
+        self.kinds.entry(kind.into_owned()).or_default()
     }
 
     fn add_run(&mut self, job: String, updated_at: Option<f64>, bytes: u64) {
@@ -186,31 +185,38 @@ impl Count {
 
     fn finish(mut self, top: usize) -> Census {
         let mut census = self.census;
-        let mut kinds: Vec<_> = self.kinds.into_iter().collect();
-        sort_by_bytes(&mut kinds, |sum| sum.bytes);
-        for (_, sum) in kinds.drain(kinds.len().min(MOST_KINDS)..) {
+        census.kinds = take_biggest(&mut self.kinds, MOST_KINDS, |sum| sum.bytes);
+        for sum in self.kinds.into_values() {
             self.other.add_all(sum);
         }
         if self.other.entries > 0 {
-            kinds.push((session_key::OTHER.to_owned(), self.other));
+            let other = session_key::OTHER.to_owned();
+            census.kinds.push((other, self.other));
         }
-        census.kinds = kinds;
-        census.biggest_jobs = self.jobs.into_iter().collect();
-        sort_by_bytes(&mut census.biggest_jobs, |job| job.runs.bytes);
-        census.biggest_jobs.truncate(top.min(MOST_LISTED));
+        census.biggest_jobs = take_biggest(&mut self.jobs, top, |job| job.runs.bytes);
         census.biggest_entries = self.biggest.into_sorted();
         census
     }
 }
 
-/// The largest first; of equal ones in the order of their names, so that two looks are equal.
-fn sort_by_bytes<T>(named: &mut [(String, T)], bytes: impl Fn(&T) -> u64) {
-    named.sort_unstable_by(|(a_name, a), (b_name, b)| {
-        bytes(b).cmp(&bytes(a)).then_with(|| a_name.cmp(b_name))
-    });
+/// Takes out what has the most bytes, the largest first; of equal ones in the order of their names,
+/// so that two looks are equal.
+fn take_biggest<T>(
+    counted: &mut HashMap<String, T>,
+    top: usize,
+    bytes: impl Fn(&T) -> u64,
+) -> Vec<(String, T)> {
+    let mut biggest = Biggest::of(top);
+    for (name, count) in &*counted {
+        biggest.add(name, bytes(count));
+    }
+    let names = biggest.into_sorted().into_iter().map(|(name, _)| name);
+    names
+        .filter_map(|name| counted.remove_entry(&name))
+        .collect()
 }
 
-/// The largest entries so far, the smallest of them on top.
+/// The largest of what was counted so far, the smallest of them on top.
 struct Biggest {
     room: usize,
     heap: BinaryHeap<Reverse<(u64, Reverse<String>)>>,
@@ -224,16 +230,15 @@ impl Biggest {
         }
     }
 
-    fn add(&mut self, key: Option<&str>, bytes: u64) {
+    fn add(&mut self, name: &str, bytes: u64) {
         if let Some(Reverse((smallest, _))) = self.heap.peek()
             && self.heap.len() >= self.room
             && bytes < *smallest
         {
             return;
         }
-        // A key that is too long to be remembered can only be shown as cut short.
-        let key = key.map_or_else(|| "…".to_owned(), |key| shown(key.to_owned()));
-        self.heap.push(Reverse((bytes, Reverse(key))));
+        let name = shown(name.to_owned());
+        self.heap.push(Reverse((bytes, Reverse(name))));
         if self.heap.len() > self.room {
             self.heap.pop();
         }
@@ -242,7 +247,7 @@ impl Biggest {
     fn into_sorted(self) -> Vec<(String, u64)> {
         let sorted = self.heap.into_sorted_vec().into_iter();
         sorted
-            .map(|Reverse((bytes, Reverse(key)))| (key, bytes))
+            .map(|Reverse((bytes, Reverse(name)))| (name, bytes))
             .collect()
     }
 }
