@@ -1,6 +1,6 @@
 //! The sweep, top to bottom. No file-system detail here: see the rooms it calls.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -247,7 +247,7 @@ impl<'a, S: System> Sweep<'a, S> {
         }
         self.enter(Phase::Finishing);
         let system = self.system;
-        let mut archived_in = BTreeSet::new();
+        let mut archived_in = Vec::new();
         if let Some(done) = &mut done {
             if let Err(error) = self.finish(done) {
                 // The old store may still be there, under its other name: the next sweep looks.
@@ -291,17 +291,18 @@ impl<'a, S: System> Sweep<'a, S> {
         if looks || is_first_look && suspects.any_native() {
             self.report.temps = suspects.count_dead(self.system)?;
         }
-        let mut archived_in = BTreeSet::new();
+        let mut archived_in = Vec::new();
         if rewrite.removed > 0 {
             self.removed(&rewrite);
             self.report.reason = Some(Reason::DryRun);
-            let mut going = bystanders.transcripts_that_go(&mut self.listings)?;
-            // What two sessions share is archived once.
-            going.sort_by(|a, b| a.path.cmp(&b.path));
-            going.dedup_by(|a, b| a.path == b.path);
-            for transcript in going {
-                self.report.transcripts.add(transcript.bytes);
-                archived_in.extend(transcript.path.parent().map(Path::to_owned));
+            let going = bystanders.transcripts_that_go(&mut self.listings)?;
+            let mut seen = HashSet::new();
+            for transcript in &going {
+                // What two sessions share is archived once.
+                if seen.insert(&*transcript.path) {
+                    self.report.transcripts.add(transcript.bytes);
+                    archived_in.extend(transcript.path.parent().map(Path::to_owned));
+                }
             }
         }
         self.age_archives(archived_in, |archives| archive::count(archives));
@@ -551,10 +552,10 @@ impl<'a, S: System> Sweep<'a, S> {
         Ok(())
     }
 
-    /// Deletes old archives, or counts them, as `age` does.
+    /// Deletes old archives, or counts them, as `age` does; in each folder once.
     fn age_archives(
         &mut self,
-        archived_in: BTreeSet<PathBuf>,
+        archived_in: Vec<PathBuf>,
         age: impl Fn(&mut dyn Iterator<Item = PathBuf>) -> Tally,
     ) {
         let mut folders = archived_in;
@@ -562,11 +563,12 @@ impl<'a, S: System> Sweep<'a, S> {
             Ageing::WithRuns => {}
             Ageing::Never => return,
             Ageing::After(_) => match Folder::of(self.request.store) {
-                Ok(folder) => folders.extend([folder.real().to_owned()]),
+                Ok(folder) => folders.push(folder.real().to_owned()),
                 Err(error) => self.report.cleanup_failed(&error),
             },
         }
-        for folder in &folders {
+        let mut seen = HashSet::new();
+        for folder in folders.iter().filter(|it| seen.insert(it.as_path())) {
             match self.listings.of(folder) {
                 Ok(listing) => {
                     let mut archives = listing.old_archives.iter().map(|name| folder.join(name));

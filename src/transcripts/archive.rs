@@ -3,7 +3,7 @@
 //! An archive is the transcript itself under the name `<transcript>.deleted.<stamp>`, so that
 //! archiving costs one rename and can be undone by one.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
@@ -48,7 +48,6 @@ const STAMPS_TRIED: i64 = 1000;
 pub struct Archive<'s, S> {
     system: &'s S,
     archived: Vec<Archived>,
-    folders: BTreeSet<PathBuf>,
     warnings: Vec<String>,
 }
 
@@ -70,7 +69,6 @@ impl<'s, S: System> Archive<'s, S> {
         Self {
             system,
             archived: Vec::new(),
-            folders: BTreeSet::new(),
             warnings: Vec::new(),
         }
     }
@@ -85,7 +83,10 @@ impl<'s, S: System> Archive<'s, S> {
             let archive = archive_name(transcript, stamp_ms);
             match rename_to_vacant(self.system, transcript, &archive) {
                 Ok(()) => {
-                    self.remember(transcript, stamp_ms);
+                    self.archived.push(Archived {
+                        transcript: transcript.to_owned(),
+                        stamp_ms,
+                    });
                     return true;
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -98,18 +99,6 @@ impl<'s, S: System> Archive<'s, S> {
         }
         self.warn(transcript, "all its archive names are taken");
         false
-    }
-
-    fn remember(&mut self, transcript: &Path, stamp_ms: i64) {
-        if let Some(folder) = transcript.parent()
-            && !self.folders.contains(folder)
-        {
-            self.folders.insert(folder.to_owned());
-        }
-        self.archived.push(Archived {
-            transcript: transcript.to_owned(),
-            stamp_ms,
-        });
     }
 
     fn warn(&mut self, transcript: &Path, why: &str) {
@@ -132,7 +121,11 @@ impl<'s, S: System> Archive<'s, S> {
 
     /// The folders in which a transcript was archived, each once.
     pub fn folders(&self) -> impl Iterator<Item = &Path> {
-        self.folders.iter().map(PathBuf::as_path)
+        let transcripts = self.archived.iter().map(|archived| &archived.transcript);
+        let mut seen = HashSet::new();
+        transcripts
+            .filter_map(|transcript| transcript.parent())
+            .filter(move |folder| seen.insert(*folder))
     }
 
     /// Those whose stamp is before `cutoff_ms`, in milliseconds since 1970. There are some only if
@@ -156,7 +149,7 @@ impl<'s, S: System> Archive<'s, S> {
     /// The first folder's that could not be synced; the others are synced all the same.
     pub fn sync(&self) -> Result<()> {
         let mut outcome = Ok(());
-        for folder in &self.folders {
+        for folder in self.folders() {
             let synced = self.system.sync_folder(folder).context("sync", folder);
             outcome = outcome.and(synced);
         }

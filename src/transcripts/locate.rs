@@ -4,8 +4,8 @@
 //! believed: only what is, all links resolved, a regular `*.jsonl` file inside the store's own
 //! folder counts.
 
-use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
@@ -409,14 +409,12 @@ impl Referenced {
     /// What the links lead to that entries point at.
     fn link_targets(&self, listings: &mut Listings) -> Result<Vec<u64>> {
         let references = &self.references;
-        let mut folders: Vec<&Path> = vec![&references.folder.real];
+        let mut folders: HashSet<&Path> = HashSet::from([&*references.folder.real]);
         for folder in references.folders.values() {
             if let RealFolder::At(real) = folder {
-                folders.push(real);
+                folders.insert(real);
             }
         }
-        folders.sort_unstable();
-        folders.dedup();
 
         let mut targets = Vec::new();
         for folder in folders {
