@@ -151,10 +151,17 @@ pub(crate) trait Context<T> {
 
 impl<T> Context<T> for io::Result<T> {
     fn context(self, operation: &'static str, path: &Path) -> Result<T> {
-        self.map_err(|source| Error::Io {
-            operation,
-            path: path.to_owned(),
-            source,
-        })
+        self.map_err(|source| io_error(operation, path, source))
+    }
+}
+
+/// Made in one place and not in each that may fail, of which there are many.
+#[cold]
+#[inline(never)]
+fn io_error(operation: &'static str, path: &Path, source: io::Error) -> Error {
+    Error::Io {
+        operation,
+        path: path.to_owned(),
+        source,
     }
 }

@@ -1,8 +1,10 @@
 //! What stands in a lock file: the gateway's three fields and our own.
 
+use std::fmt;
 use std::time::SystemTime;
 
 use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::js;
 
@@ -73,34 +75,116 @@ impl Payload {
         }
         // JavaScript reads bytes that are no UTF-8 as U+FFFD instead of failing.
         let text = String::from_utf8_lossy(bytes);
-        let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(&text) else {
+        // As a reader, for which `serde_json` does not bring along the search of slices for lines.
+        let Ok(Value::Object(fields)) = serde_json::from_reader(text.as_bytes()) else {
             return Self::default();
         };
-        let number = |name| fields.get(name).and_then(whole_number);
-        let text = |name| fields.get(name).and_then(serde_json::Value::as_str);
-        Self {
-            // 0 and negative ones would ask the kernel about whole process groups.
-            pid: number("pid").filter(|&pid| pid > 0),
-            created_ms: text("createdAt").and_then(js::parse_iso_date),
-            starttime: number("starttime"),
-            flock: text("flock").map(str::to_owned),
+        let mut payload = Self::default();
+        // Of a field that stands twice the last one counts.
+        for (name, value) in fields {
+            match &*name {
+                // 0 and negative ones would ask the kernel about whole process groups.
+                "pid" => payload.pid = value.whole_number().filter(|&pid| pid > 0),
+                "createdAt" => {
+                    payload.created_ms = value.text().and_then(|date| js::parse_iso_date(&date));
+                }
+                "starttime" => payload.starttime = value.whole_number(),
+                "flock" => payload.flock = value.text(),
+                _ => {}
+            }
+        }
+        payload
+    }
+}
+
+/// JSON, as much of it as a lock file needs.
+enum Value {
+    Number(f64),
+    Text(String),
+    Object(Vec<(String, Value)>),
+    Other,
+}
+
+impl Value {
+    /// A whole number from 0 on that JavaScript can hold exactly, in any spelling: `7`, `7.0`,
+    /// `7e0`.
+    fn whole_number(self) -> Option<u64> {
+        const LARGEST: f64 = 9_007_199_254_740_991.0;
+        let Self::Number(number) = self else {
+            return None;
+        };
+        if !(0.0..=LARGEST).contains(&number) || number.fract() != 0.0 {
+            return None;
+        }
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked above: whole, not negative, within 2^53"
+        )]
+        Some(number as u64)
+    }
+
+    fn text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
         }
     }
 }
 
-/// A whole number from 0 on that JavaScript can hold exactly, in any spelling: `7`, `7.0`, `7e0`.
-fn whole_number(value: &serde_json::Value) -> Option<u64> {
-    const LARGEST: f64 = 9_007_199_254_740_991.0;
-    let number = value.as_f64()?;
-    if !(0.0..=LARGEST).contains(&number) || number.fract() != 0.0 {
-        return None;
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
     }
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "checked above: whole, not negative, within 2^53"
-    )]
-    Some(number as u64)
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "so JavaScript reads it")]
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::Number(number as f64))
+    }
+
+    /// Negative: no number that a lock has.
+    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(Value::Number(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        while elements.next_element::<Value>()?.is_some() {}
+        Ok(Value::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut object = Vec::new();
+        while let Some(field) = fields.next_entry()? {
+            object.push(field);
+        }
+        Ok(Value::Object(object))
+    }
 }
 
 #[cfg(test)]
