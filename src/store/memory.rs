@@ -39,15 +39,14 @@ impl Memory {
     /// Was this store surveyed before, in whatever state?
     #[must_use]
     pub fn knows(&self, path: &Path) -> bool {
-        self.surveys().contains_key(path)
+        self.surveyed(path).is_some()
     }
 
     /// Is the store the one that was surveyed last, with nothing in it that expired before
     /// `cutoff_ms`? Then this is how many entries it has.
     #[must_use]
     pub fn nothing_due(&self, path: &Path, store: &Stat, cutoff_ms: f64) -> Option<u64> {
-        self.surveys()
-            .get(path)
+        self.surveyed(path)
             .filter(|surveyed| surveyed.store == *store && !surveyed.is_due(cutoff_ms))
             .map(|surveyed| surveyed.entries)
     }
@@ -102,14 +101,17 @@ impl Memory {
     /// 1970; `None` if no sweep is known to have written it.
     #[must_use]
     pub fn derived_from(&self, path: &Path, store: &Stat) -> Option<i128> {
-        let surveys = self.surveys();
-        let surveyed = surveys.get(path).filter(|it| it.store == *store)?;
+        let surveyed = self.surveyed(path).filter(|it| it.store == *store)?;
         surveyed.derived_from
     }
 
     /// Forgets a store, so that the next sweep looks at all of it as at a new one.
     pub fn forget(&self, path: &Path) {
         self.surveys().remove(path);
+    }
+
+    fn surveyed(&self, path: &Path) -> Option<Surveyed> {
+        self.surveys().get(path).copied()
     }
 
     fn surveys(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, Surveyed>> {
