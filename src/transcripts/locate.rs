@@ -247,7 +247,10 @@ pub struct References {
 
 /// 48 bits, since a store may have a million entries: two of them look alike once in 500 stores of
 /// that size, and then it takes one that goes and one that stays.
-type IdHash = [u8; 6];
+///
+/// Not `Copy`: for such small values the standard library unrolls its sort, to 11 KB of code.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct IdHash([u8; 6]);
 
 /// What a folder's path stands for.
 #[derive(Debug)]
@@ -340,7 +343,7 @@ impl References {
 
     fn hash_id(&self, id: &str) -> IdHash {
         let [hash @ .., _, _] = self.seed.hash_one(id).to_le_bytes();
-        hash
+        IdHash(hash)
     }
 
     fn hash_path(&self, parent: &Path, name: &OsStr) -> u64 {
