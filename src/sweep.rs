@@ -678,8 +678,6 @@ struct Bystanders<'a, S: System> {
     folder: &'a Folder,
     abort: &'a Abort,
     references: References,
-    /// Session ids that are no strings, which the gateway never writes.
-    odd_ids: HashSet<SessionId<'static>>,
     leaving: Vec<Leaving>,
     /// Where in `leaving` an id is.
     seen: HashMap<SessionId<'static>, usize>,
@@ -700,7 +698,6 @@ impl<'a, S: System> Bystanders<'a, S> {
             folder,
             abort,
             references: References::new(folder),
-            odd_ids: HashSet::new(),
             leaving: Vec::new(),
             seen: HashMap::new(),
             locked: 0,
@@ -732,8 +729,11 @@ impl<'a, S: System> Bystanders<'a, S> {
         let referenced = self.references.settle(listings)?;
         let mut going = Vec::new();
         for Leaving { id, transcripts } in self.leaving {
-            if self.odd_ids.contains(&id) || id.text().is_some_and(|id| referenced.has_session(id))
-            {
+            let stays = match id.text() {
+                Some(id) => referenced.has_session(id),
+                None => referenced.has_odd_id(&id),
+            };
+            if stays {
                 continue;
             }
             let unreferenced = transcripts
@@ -764,14 +764,15 @@ impl<S: System> Judge for Bystanders<'_, S> {
 
     fn stays(&mut self, session_id: &SessionId<'_>, session_file: Option<&str>) {
         self.references.add(session_id.text(), session_file);
-        // An id that is no string protects its like, unless JavaScript takes it for false.
+        // An id that is no string, which the gateway never writes, protects its like, unless
+        // JavaScript takes it for false.
         let protects = match session_id {
             SessionId::Boolean(value) => *value,
             SessionId::Number(bits) => f64::from_bits(*bits) != 0.0,
             _ => false,
         };
         if protects {
-            self.odd_ids.insert(session_id.clone().into_owned());
+            self.references.add_odd_id(session_id);
         }
     }
 

@@ -7,7 +7,7 @@
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -308,6 +308,11 @@ impl References {
         }
     }
 
+    /// Remembers an id of an entry that stays that is no string, and so names no file.
+    pub fn add_odd_id(&mut self, id: &impl Hash) {
+        self.sessions.push(self.hash_id(id));
+    }
+
     fn add_path(&mut self, path: &Path) {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return;
@@ -341,7 +346,7 @@ impl References {
         self.folders.insert(folder.to_owned(), real);
     }
 
-    fn hash_id(&self, id: &str) -> IdHash {
+    fn hash_id(&self, id: &(impl Hash + ?Sized)) -> IdHash {
         let [hash @ .., _, _] = self.seed.hash_one(id).to_le_bytes();
         IdHash(hash)
     }
@@ -387,8 +392,17 @@ impl Referenced {
     /// Has an entry that stays this very `sessionId` (as it stands in the store, untrimmed)?
     #[must_use]
     pub fn has_session(&self, session_id: &str) -> bool {
-        let hash = self.references.hash_id(session_id);
-        self.references.sessions.binary_search(&hash).is_ok()
+        self.has_hash(&self.references.hash_id(session_id))
+    }
+
+    /// Was it [told](References::add_odd_id) that an entry that stays has this id?
+    #[must_use]
+    pub fn has_odd_id(&self, id: &impl Hash) -> bool {
+        self.has_hash(&self.references.hash_id(id))
+    }
+
+    fn has_hash(&self, hash: &IdHash) -> bool {
+        self.references.sessions.binary_search(hash).is_ok()
     }
 
     /// Does an entry that stays point at this file, by its id or its `sessionFile`? The path must
