@@ -249,8 +249,16 @@ pub struct References {
 /// that size, and then it takes one that goes and one that stays.
 ///
 /// Not `Copy`: for such small values the standard library unrolls its sort, to 11 KB of code.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq)]
 struct IdHash([u8; 6]);
+
+impl IdHash {
+    fn bits(&self) -> u64 {
+        let mut bits = [0; 8];
+        bits[..6].copy_from_slice(&self.0);
+        u64::from_le_bytes(bits)
+    }
+}
 
 /// What a folder's path stands for.
 #[derive(Debug)]
@@ -367,7 +375,7 @@ impl References {
     /// # Errors
     /// If a folder cannot be listed: without knowing its links, no transcript is safe to archive.
     pub fn settle(mut self, listings: &mut Listings) -> Result<Referenced> {
-        self.sessions.sort_unstable();
+        self.sessions.sort_unstable_by_key(IdHash::bits);
         self.sessions.dedup();
         self.paths.sort_unstable();
         self.paths.dedup();
@@ -402,7 +410,10 @@ impl Referenced {
     }
 
     fn has_hash(&self, hash: &IdHash) -> bool {
-        self.references.sessions.binary_search(hash).is_ok()
+        self.references
+            .sessions
+            .binary_search_by_key(&hash.bits(), IdHash::bits)
+            .is_ok()
     }
 
     /// Does an entry that stays point at this file, by its id or its `sessionFile`? The path must
