@@ -2,6 +2,7 @@
 //! lists each at most once, however many rooms ask.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,11 +56,10 @@ impl Listings {
     /// # Ok(()) }
     /// ```
     pub fn of(&mut self, folder: &Path) -> Result<&Listing> {
-        if !self.listed.contains_key(folder) {
-            let listing = list(folder, self.archive_cutoff_ms)?;
-            self.listed.insert(folder.to_owned(), listing);
-        }
-        Ok(&self.listed[folder])
+        Ok(match self.listed.entry(folder.to_owned()) {
+            Entry::Occupied(listed) => listed.into_mut(),
+            Entry::Vacant(vacant) => vacant.insert(list(folder, self.archive_cutoff_ms)?),
+        })
     }
 }
 
