@@ -139,11 +139,11 @@ pub fn is_held_by_live_process<S: System>(system: &S, lock_path: &Path) -> bool 
 pub struct Lock<'s, S: System> {
     system: &'s S,
     path: PathBuf,
-    own: Own<S::File>,
+    own: Box<Own<S::File>>,
     released: bool,
 }
 
-/// A complete lock file of our own.
+/// A complete lock file of our own. It changes hands in a box: it is large.
 #[derive(Debug)]
 struct Own<F> {
     /// Open for as long as the lock is held, for the flock ends with it.
@@ -207,7 +207,7 @@ impl<'s, S: System> Lock<'s, S> {
         }
     }
 
-    fn holding(system: &'s S, path: &Path, own: Own<S::File>) -> Self {
+    fn holding(system: &'s S, path: &Path, own: Box<Own<S::File>>) -> Self {
         Self {
             system,
             path: path.to_owned(),
@@ -363,7 +363,7 @@ struct Contender<'a, S: System> {
 }
 
 impl<S: System> Contender<'_, S> {
-    fn attempt(&mut self) -> Result<Option<Own<S::File>>> {
+    fn attempt(&mut self) -> Result<Option<Box<Own<S::File>>>> {
         let found = match Seen::at(self.system, self.path)? {
             Seen::Vacant => return self.claim(),
             Seen::Busy => return Ok(None),
@@ -394,7 +394,7 @@ impl<S: System> Contender<'_, S> {
     }
 
     /// Makes the lock where nothing stands.
-    fn claim(&mut self) -> Result<Option<Own<S::File>>> {
+    fn claim(&mut self) -> Result<Option<Box<Own<S::File>>>> {
         let own = publish(self.system, self.path).context("make", self.path)?;
         match own {
             Some(own) if self.saw_stale => self.settle(own),
@@ -403,7 +403,7 @@ impl<S: System> Contender<'_, S> {
     }
 
     /// Puts a lock of ours in a dead one's place.
-    fn take_over(&mut self, dead: &Found<S::File>) -> Result<Option<Own<S::File>>> {
+    fn take_over(&mut self, dead: &Found<S::File>) -> Result<Option<Box<Own<S::File>>>> {
         let beside = self.name_beside();
         let Some(mut own) = publish(self.system, &beside).context("make", &beside)? else {
             return Ok(None);
@@ -459,7 +459,11 @@ impl<S: System> Contender<'_, S> {
     }
 
     /// Takes over where two names cannot be exchanged: moves the dead lock aside, then makes ours.
-    fn replace(&mut self, dead: &Found<S::File>, beside: &Path) -> Result<Option<Own<S::File>>> {
+    fn replace(
+        &mut self,
+        dead: &Found<S::File>,
+        beside: &Path,
+    ) -> Result<Option<Box<Own<S::File>>>> {
         match self.system.rename(self.path, beside) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -483,7 +487,7 @@ impl<S: System> Contender<'_, S> {
 
     /// Waits until no JavaScript contender can still be about to remove what it took for the dead
     /// lock, and looks whether ours was that.
-    fn settle(&self, mut own: Own<S::File>) -> Result<Option<Own<S::File>>> {
+    fn settle(&self, mut own: Box<Own<S::File>>) -> Result<Option<Box<Own<S::File>>>> {
         self.system.sleep(SETTLE);
         let ours = stands_at(self.system, &own.stat, self.path).context("check", self.path);
         if matches!(ours, Ok(true)) {
@@ -518,7 +522,7 @@ impl<S: System> Contender<'_, S> {
 }
 
 /// Makes a complete lock file of our own at `path`, or `None` if anything stands there.
-fn publish<S: System>(system: &S, path: &Path) -> io::Result<Option<Own<S::File>>> {
+fn publish<S: System>(system: &S, path: &Path) -> io::Result<Option<Box<Own<S::File>>>> {
     let folder = path.parent().unwrap_or(path);
     match publish_unnamed(system, folder, path) {
         Err(error) if error.kind() == ErrorKind::Unsupported => publish_named(system, path),
@@ -528,18 +532,22 @@ fn publish<S: System>(system: &S, path: &Path) -> io::Result<Option<Own<S::File>
 }
 
 /// Fills a file without a name, then names it: others see all of it or nothing.
-fn publish_unnamed<S: System>(system: &S, folder: &Path, path: &Path) -> io::Result<Own<S::File>> {
+fn publish_unnamed<S: System>(
+    system: &S,
+    folder: &Path,
+    path: &Path,
+) -> io::Result<Box<Own<S::File>>> {
     let file = system.create_unnamed(folder)?;
     let date_offset = complete(system, &file)?;
     let stat = system.stat_open(&file)?;
-    let own = Own::new(system, file, stat, date_offset);
+    let own = Box::new(Own::new(system, file, stat, date_offset));
     // Last, for what fails after it would leave a lock behind.
     system.link(&own.file, path)?;
     Ok(own)
 }
 
 /// Makes the file at its path and fills it with one write, as the gateway does.
-fn publish_named<S: System>(system: &S, path: &Path) -> io::Result<Option<Own<S::File>>> {
+fn publish_named<S: System>(system: &S, path: &Path) -> io::Result<Option<Box<Own<S::File>>>> {
     let file = match system.create_new(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
         result => result?,
@@ -551,7 +559,7 @@ fn publish_named<S: System>(system: &S, path: &Path) -> io::Result<Option<Own<S:
             let _ = system.unlink(path);
         });
     let (date_offset, stat) = completed?;
-    let mut own = Own::new(system, file, stat, date_offset);
+    let mut own = Box::new(Own::new(system, file, stat, date_offset));
     // While it was empty it may have been moved away, by a contender that is frozen since it judged
     // a dead lock, or by anyone if we were frozen for 30 s.
     let ours = stands_at(system, &own.stat, path);
