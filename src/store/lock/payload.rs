@@ -30,19 +30,16 @@ pub(super) struct Text {
 
 /// The text of a lock of our own. `flock` is the boot id, given only if the kernel's lock is held.
 pub(super) fn compose(pid: u64, starttime: u64, flock: Option<&str>, now: SystemTime) -> Text {
-    let created_at = stamp(now);
-    let date = created_at.clone();
     let own = Own {
         pid,
-        created_at,
+        created_at: stamp(now),
         starttime,
         flock,
     };
-    let text = serde_json::to_string(&own).expect("numbers and strings can always be written");
-    let date_offset = text.find(&date).expect("the date was just written");
+    let before_date = format!(r#"{{"pid":{pid},"createdAt":""#);
     Text {
-        bytes: text.into_bytes(),
-        date_offset: date_offset as u64,
+        bytes: serde_json::to_vec(&own).expect("numbers and strings can always be written"),
+        date_offset: before_date.len() as u64,
     }
 }
 
