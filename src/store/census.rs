@@ -121,7 +121,8 @@ pub fn census<S: System>(
         biggest: Biggest::of(top),
     };
     let mut reading = Reading::new(system, file, path, buffer);
-    while let Some(chunk) = reading.next(&mut count)? {
+    let mut visitor: &mut dyn Visitor = &mut count;
+    while let Some(chunk) = reading.next(&mut visitor)? {
         progress(chunk.end())?;
     }
     Ok(count.finish(top))

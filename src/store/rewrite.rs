@@ -157,8 +157,9 @@ pub fn rewrite<S: System>(
         last: HashMap::new(),
     };
     let mut reading = Reading::new(system, source, path, buffer);
+    let mut visitor: &mut dyn Visitor = &mut doubles;
     judge.go_on()?;
-    while reading.next(&mut doubles)?.is_some() {
+    while reading.next(&mut visitor)?.is_some() {
         judge.go_on()?;
     }
     let last = doubles.last;
