@@ -464,6 +464,33 @@ fn a_transcript_that_runs_share_counts_once() {
 }
 
 #[test]
+fn an_id_that_is_no_string_protects_its_like_unless_it_is_false() {
+    let gateway = Gateway::new();
+    let text = r#"{"agent:main:cron:j:run:1":{"sessionId":7,"sessionFile":"r.jsonl","updatedAt":1},"agent:main:cron:j:run:2":{"sessionId":0,"sessionFile":"m.jsonl","updatedAt":1},"a":{"sessionId":7.0},"b":{"sessionId":0}}"#;
+    fs::write(&gateway.store, text).unwrap();
+    assert_eq!(sweep_once(&gateway.store).pruned, 2);
+    let is_there = |name| gateway.root.join(name).exists();
+    assert!(is_there("r.jsonl") && !is_there("m.jsonl"));
+}
+
+#[test]
+fn an_archive_counts_once_in_a_folder_that_is_looked_through_for_two_reasons() {
+    let gateway = Gateway::new();
+    let old = "x.jsonl.deleted.2026-01-20T12-00-00.000Z";
+    fs::write(gateway.root.join(old), "old").unwrap();
+    let options = Options {
+        ageing: Ageing::After(24.0 * HOUR),
+        ..Options::default()
+    };
+    let dry = sweep::dry_run(&Os, request(&gateway.store), &options, &Memory::new());
+    let swept = sweep_with(&Os, &gateway.store, &options);
+    for report in [dry, swept] {
+        assert_eq!(report.transcripts.files, 1);
+        assert_eq!(report.archives, Tally { files: 1, bytes: 3 });
+    }
+}
+
+#[test]
 fn a_dry_run_tells_of_left_overs_only_where_the_sweep_looks_for_them() {
     let gateway = Gateway::new();
     // No process has this id.
