@@ -1,8 +1,9 @@
 //! What the last survey of a store found, so that an unchanged store with nothing due costs one
 //! `stat`.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::system::Stat;
@@ -10,8 +11,7 @@ use crate::system::Stat;
 /// What is remembered of each store. One of these per JavaScript environment.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// One for each store: a gateway has a few, one for each agent.
-    surveys: Mutex<Vec<(PathBuf, Surveyed)>>,
+    surveys: Mutex<HashMap<PathBuf, Surveyed>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -39,14 +39,15 @@ impl Memory {
     /// Was this store surveyed before, in whatever state?
     #[must_use]
     pub fn knows(&self, path: &Path) -> bool {
-        self.surveyed(path).is_some()
+        self.surveys().contains_key(path)
     }
 
     /// Is the store the one that was surveyed last, with nothing in it that expired before
     /// `cutoff_ms`? Then this is how many entries it has.
     #[must_use]
     pub fn nothing_due(&self, path: &Path, store: &Stat, cutoff_ms: f64) -> Option<u64> {
-        self.surveyed(path)
+        self.surveys()
+            .get(path)
             .filter(|surveyed| surveyed.store == *store && !surveyed.is_due(cutoff_ms))
             .map(|surveyed| surveyed.entries)
     }
@@ -70,31 +71,30 @@ impl Memory {
             .map_or(0, |since| since.as_nanos());
         let settled = changed + i128::try_from(granularity(changed).as_nanos()).unwrap_or(0);
         let is_settled = i128::try_from(read_at).unwrap_or(0) > settled;
-        let surveyed = Surveyed {
-            store: *store,
-            derived_from: self.derived_from(path, store),
-            entries,
-            // Known in any case, so that the first survey after a start is not taken to be now.
-            earliest_ms: if is_settled {
-                earliest_ms
-            } else {
-                f64::NEG_INFINITY
+        let derived_from = self.derived_from(path, store);
+        self.surveys().insert(
+            path.to_owned(),
+            Surveyed {
+                store: *store,
+                derived_from,
+                entries,
+                // Known in any case, so that the first survey after a start is not taken to be now.
+                earliest_ms: if is_settled {
+                    earliest_ms
+                } else {
+                    f64::NEG_INFINITY
+                },
             },
-        };
-        let mut surveys = self.surveys();
-        match surveys.iter_mut().find(|(known, _)| known == path) {
-            Some((_, known)) => *known = surveyed,
-            None => surveys.push((path.to_owned(), surveyed)),
-        }
+        );
     }
 
     /// Remembers that this store, which was [remembered](Self::remember) before, is what a sweep
     /// left of one that was written at `mtime`, in nanoseconds since 1970.
     pub fn is_derived(&self, path: &Path, store: &Stat, mtime: i128) {
-        for (known, surveyed) in self.surveys().iter_mut() {
-            if known == path && surveyed.store == *store {
-                surveyed.derived_from = Some(mtime);
-            }
+        if let Some(surveyed) = self.surveys().get_mut(path)
+            && surveyed.store == *store
+        {
+            surveyed.derived_from = Some(mtime);
         }
     }
 
@@ -102,23 +102,18 @@ impl Memory {
     /// 1970; `None` if no sweep is known to have written it.
     #[must_use]
     pub fn derived_from(&self, path: &Path, store: &Stat) -> Option<i128> {
-        let surveyed = self.surveyed(path).filter(|it| it.store == *store)?;
+        let surveys = self.surveys();
+        let surveyed = surveys.get(path).filter(|it| it.store == *store)?;
         surveyed.derived_from
     }
 
     /// Forgets a store, so that the next sweep looks at all of it as at a new one.
     pub fn forget(&self, path: &Path) {
-        self.surveys().retain(|(known, _)| known != path);
+        self.surveys().remove(path);
     }
 
-    fn surveyed(&self, path: &Path) -> Option<Surveyed> {
-        let surveys = self.surveys();
-        let known = surveys.iter().find(|(known, _)| known == path);
-        known.map(|(_, surveyed)| *surveyed)
-    }
-
-    fn surveys(&self) -> MutexGuard<'_, Vec<(PathBuf, Surveyed)>> {
-        // A panic elsewhere cannot leave half a change behind: each is one call or assignment.
+    fn surveys(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, Surveyed>> {
+        // A panic elsewhere cannot leave a half-written map behind: each change is one insert.
         self.surveys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
