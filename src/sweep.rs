@@ -545,7 +545,7 @@ impl<'a, S: System> Sweep<'a, S> {
     /// Makes the commit durable.
     fn finish(&mut self, done: &mut Done<'a, S>) -> Result<()> {
         self.report.not_archived(done.archive.warnings());
-        done.archive.sync()?;
+        done.archive.sync_outside(done.committed.folder())?;
         done.committed.finish()?;
         self.removed(&done.rewrite);
         self.report.transcripts = done.transcripts;

@@ -618,6 +618,14 @@ mod when_something_goes_wrong {
         assert!(failure(&report).starts_with("Error: cannot sync"));
     }
 
+    #[test]
+    fn the_new_store_and_the_archives_beside_it_are_synced_at_once() {
+        let gateway = Gateway::new();
+        let system = Faulty::new(|_, _| None);
+        assert_eq!(sweep_on(&system, &gateway.store).transcripts.files, 1);
+        assert_eq!(system.calls("sync_folder").len(), 1);
+    }
+
     /// Nobody can see what came out of the exchange: it goes back, and so do the archives.
     #[test]
     fn a_commit_that_cannot_be_examined_is_taken_back() {

@@ -586,7 +586,6 @@ fn the_folders_are_those_in_which_something_was_archived() {
     let folders: Vec<_> = archive.folders().collect();
     assert_eq!(folders, [tree.at("store"), tree.at("store/sub")]);
     assert_eq!(archive.len(), 3);
-    archive.sync().unwrap();
 }
 
 #[test]
@@ -599,13 +598,18 @@ fn a_folder_that_cannot_be_synced_is_an_error_and_the_others_are_synced() {
     let mut archive = Archive::new(&system);
     archive.add(&tree.at("store/a.jsonl"), NOON);
     archive.add(&tree.at("store/sub/c.jsonl"), NOON);
-    let error = archive.sync().unwrap_err().to_string();
+    let elsewhere = tree.at("elsewhere");
+    let error = archive.sync_outside(&elsewhere).unwrap_err().to_string();
     let store = tree.at("store");
     assert!(
         error.starts_with(&format!("cannot sync {}: ", store.display())),
         "{error}"
     );
-    assert_eq!(system.calls("sync_folder"), [store, tree.at("store/sub")]);
+    let sub = tree.at("store/sub");
+    assert_eq!(system.calls("sync_folder"), [&*store, &*sub]);
+
+    archive.sync_outside(&store).unwrap();
+    assert_eq!(system.calls("sync_folder"), [&*store, &*sub, &*sub]);
 }
 
 #[test]

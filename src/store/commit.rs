@@ -372,14 +372,21 @@ impl<S: System> Committed<'_, S> {
         self.after.as_ref()
     }
 
-    /// Waits until the exchange is on the disk, then lets the old file go. Needs no lock.
+    /// The store's folder, which [`finish`](Self::finish) syncs.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        folder_of(&self.replacement.store.path)
+    }
+
+    /// Waits until the exchange is on the disk, and all else that happened in its folder, then lets
+    /// the old file go. Needs no lock.
     ///
     /// # Errors
     /// [`Error::Io`] from the system: the new store is in place, but a power cut now may bring the
     /// old one back.
     pub fn finish(&mut self) -> Result<()> {
         let system = self.replacement.system;
-        let folder = folder_of(&self.replacement.store.path);
+        let folder = self.folder();
         system.sync_folder(folder).context("sync", folder)?;
         if let Some(old) = self.old.take() {
             // Best effort: another sweep may have recognised and removed it already.

@@ -143,13 +143,14 @@ impl<'s, S: System> Archive<'s, S> {
         &self.warnings
     }
 
-    /// Waits until the new names are on the disk.
+    /// Waits until the new names are on the disk, but for those in `folder`: its caller has to sync
+    /// that one anyway.
     ///
     /// # Errors
     /// The first folder's that could not be synced; the others are synced all the same.
-    pub fn sync(&self) -> Result<()> {
+    pub fn sync_outside(&self, folder: &Path) -> Result<()> {
         let mut outcome = Ok(());
-        for folder in self.folders() {
+        for folder in self.folders().filter(|it| *it != folder) {
             let synced = self.system.sync_folder(folder).context("sync", folder);
             outcome = outcome.and(synced);
         }
