@@ -12,7 +12,7 @@ use std::time::Duration;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use cron_session_reaper::abort::Abort;
 use cron_session_reaper::store::rewrite::{Judge, Run, rewrite};
-use cron_session_reaper::store::scan::{Entry, Scanner, SessionId, Visitor};
+use cron_session_reaper::store::scan::{Entry, Scanner, SessionId, Source, Visitor};
 use cron_session_reaper::store::survey::survey;
 use cron_session_reaper::system::{Os, System};
 
@@ -46,7 +46,12 @@ fn measure(mut group: BenchmarkGroup<'_, criterion::measurement::WallTime>, entr
     let file = Os.open(&path).unwrap();
     let out = tempfile::tempfile_in(folder.path()).unwrap();
     let mut buffer = vec![0; buffer_size()];
-    let abort = Abort::default();
+    let store = Source {
+        system: &Os,
+        file: &file,
+        path: &path,
+        abort: &Abort::default(),
+    };
 
     group
         .sample_size(10)
@@ -61,7 +66,7 @@ fn measure(mut group: BenchmarkGroup<'_, criterion::measurement::WallTime>, entr
     group.bench_function("read", |bencher| bencher.iter(|| read(&file, &mut buffer)));
     // Nobody is older than this, so all of it is read.
     group.bench_function("survey", |bencher| {
-        bencher.iter(|| survey(&Os, &file, &path, 0.0, &mut buffer, &abort).unwrap());
+        bencher.iter(|| survey(store, 0.0, &mut buffer).unwrap());
     });
     group.bench_function("read, write, sync", |bencher| {
         bencher.iter(|| read_write_sync(&file, &out, &mut buffer));
@@ -71,16 +76,7 @@ fn measure(mut group: BenchmarkGroup<'_, criterion::measurement::WallTime>, entr
     group.bench_function("rewrite a fifth away, sync", |bencher| {
         bencher.iter(|| {
             out.set_len(0).unwrap();
-            rewrite(
-                &Os,
-                &file,
-                &path,
-                cutoff_ms,
-                Some(&out),
-                &mut Agree,
-                &mut buffer,
-            )
-            .unwrap();
+            rewrite(store, cutoff_ms, Some(&out), &mut Agree, &mut buffer).unwrap();
             Os.sync(&out).unwrap();
         });
     });

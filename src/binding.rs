@@ -145,10 +145,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    fn note(&self, read: u64, size: u64) -> error::Result<()> {
+    fn note(&self, read: u64, size: u64) {
         self.read.store(read, Ordering::Relaxed);
         self.size.store(size, Ordering::Relaxed);
-        self.abort.check()
     }
 }
 
@@ -385,5 +384,7 @@ fn look(request: &InspectionRequest, store: &Path, watch: &Watch) -> error::Resu
         retention_ms: request.retention_ms,
         top: usize::try_from(request.top).unwrap_or(usize::MAX),
     };
-    inspect::inspect(&Os, request, |read, size| watch.note(read, size))
+    inspect::inspect(&Os, request, &watch.abort, |read, size| {
+        watch.note(read, size);
+    })
 }

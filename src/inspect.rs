@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::abort::Abort;
 use crate::error::{Context, Result};
 use crate::listing::Listings;
 use crate::store::census::{self, Census};
@@ -57,17 +58,16 @@ pub struct Inspection {
 }
 
 /// Looks at a store and its folder. `progress` is told how many bytes of the store were read and
-/// how many there are, and may break off with an error of its own.
+/// how many there are.
 ///
 /// A gateway that replaces its store meanwhile does no harm: what was opened is read to its end.
 /// Files that disappear meanwhile do not count.
 ///
 /// # Errors
-/// As a sweep's; what `progress` breaks off with; and [`Error::Io`](crate::error::Error::Io) with
-/// `ENOENT` if there is no store.
+/// As a sweep's; [`Error::Io`](crate::error::Error::Io) with `ENOENT` if there is no store.
 ///
 /// ```
-/// use cron_session_reaper::{inspect, system::Os};
+/// use cron_session_reaper::{abort::Abort, inspect, system::Os};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let store = folder.path().join("sessions.json");
@@ -75,7 +75,7 @@ pub struct Inspection {
 /// std::fs::write(folder.path().join("a.jsonl"), "12345")?;
 ///
 /// let request = inspect::Request { store: &store, now_ms: 2e9, retention_ms: Some(1e9), top: 5 };
-/// let found = inspect::inspect(&Os, request, |_, _| Ok(()))?;
+/// let found = inspect::inspect(&Os, request, &Abort::default(), |_, _| {})?;
 ///
 /// assert_eq!((found.bytes, found.census.all.entries), (23, 1));
 /// assert_eq!((found.transcripts.files, found.transcripts.bytes), (1, 5));
@@ -84,7 +84,8 @@ pub struct Inspection {
 pub fn inspect<S: System>(
     system: &S,
     request: Request<'_>,
-    mut progress: impl FnMut(u64, u64) -> Result<()>,
+    abort: &Abort,
+    mut progress: impl FnMut(u64, u64),
 ) -> Result<Inspection> {
     let Some(store) = Store::open(system, request.store)? else {
         // Asked once more, for the system's own words.
@@ -97,17 +98,13 @@ pub fn inspect<S: System>(
         .retention_ms
         .map_or(f64::NAN, |retention| request.now_ms - retention);
     let census = census::census(
-        system,
-        &store.file,
-        &store.path,
+        store.source(system, abort),
         cutoff_ms,
         request.top,
         Buffer::new(READ_AT_ONCE).bytes(),
         |read| progress(read, store.before.size),
     )?;
-    look_around(system, request.store, &store, census, || {
-        progress(store.before.size, store.before.size)
-    })
+    look_around(system, request.store, &store, census, abort)
 }
 
 fn look_around<S: System>(
@@ -115,7 +112,7 @@ fn look_around<S: System>(
     path: &Path,
     store: &Store<S::File>,
     census: Census,
-    mut go_on: impl FnMut() -> Result<()>,
+    abort: &Abort,
 ) -> Result<Inspection> {
     let mut found = Inspection {
         bytes: store.before.size,
@@ -137,7 +134,7 @@ fn look_around<S: System>(
         }
     }
     for entry in fs::read_dir(folder).context("list", folder)? {
-        go_on()?;
+        abort.check()?;
         let path = entry.context("list", folder)?.path();
         if path == store.path {
             continue;

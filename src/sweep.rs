@@ -272,11 +272,9 @@ impl<'a, S: System> Sweep<'a, S> {
             return Ok(());
         };
         let folder = Folder::of(self.request.store)?;
-        let mut bystanders = Bystanders::new(self.system, &folder, &self.options.abort);
+        let mut bystanders = Bystanders::new(self.system, &folder);
         let rewrite = rewrite::rewrite(
-            self.system,
-            &store.file,
-            &store.path,
+            store.source(self.system, &self.options.abort),
             self.request.cutoff_ms(),
             None,
             &mut bystanders,
@@ -370,12 +368,9 @@ impl<'a, S: System> Sweep<'a, S> {
             return Ok(false);
         };
         let survey = survey::survey(
-            self.system,
-            &store.file,
-            &store.path,
+            store.source(self.system, &self.options.abort),
             cutoff_ms,
             self.buffer.bytes(),
-            &self.options.abort,
         )?;
         let Survey::NothingDue { entries, earliest } = survey else {
             return Ok(true);
@@ -441,11 +436,9 @@ impl<'a, S: System> Sweep<'a, S> {
         let folder = Folder::of(self.request.store)?;
         let replacement = Replacement::create(self.system, store)?;
         let store = replacement.store();
-        let mut bystanders = Bystanders::new(self.system, &folder, &self.options.abort);
+        let mut bystanders = Bystanders::new(self.system, &folder);
         let rewrite = match rewrite::rewrite(
-            self.system,
-            &store.file,
-            &store.path,
+            store.source(self.system, &self.options.abort),
             self.request.cutoff_ms(),
             Some(replacement.file()),
             &mut bystanders,
@@ -676,7 +669,6 @@ impl<'a, S: System> Sweep<'a, S> {
 struct Bystanders<'a, S: System> {
     system: &'a S,
     folder: &'a Folder,
-    abort: &'a Abort,
     references: References,
     leaving: Vec<Leaving>,
     /// Where in `leaving` an id is.
@@ -692,11 +684,10 @@ struct Leaving {
 }
 
 impl<'a, S: System> Bystanders<'a, S> {
-    fn new(system: &'a S, folder: &'a Folder, abort: &'a Abort) -> Self {
+    fn new(system: &'a S, folder: &'a Folder) -> Self {
         Self {
             system,
             folder,
-            abort,
             references: References::new(folder),
             leaving: Vec::new(),
             seen: HashMap::new(),
@@ -777,11 +768,7 @@ impl<S: System> Judge for Bystanders<'_, S> {
     }
 
     fn restart(&mut self) {
-        *self = Self::new(self.system, self.folder, self.abort);
-    }
-
-    fn go_on(&self) -> Result<()> {
-        self.abort.check()
+        *self = Self::new(self.system, self.folder);
     }
 }
 

@@ -9,9 +9,11 @@ use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use cron_session_reaper::abort::Abort;
 use cron_session_reaper::error::{Error, Result};
 use cron_session_reaper::inspect::{Inspection, Request, inspect};
 use cron_session_reaper::store::census::{Census, Job, Sum, census};
+use cron_session_reaper::store::scan::Source;
 use cron_session_reaper::system::{Os, System};
 use cron_session_reaper::transcripts::Tally;
 use proptest::prelude::*;
@@ -33,7 +35,7 @@ fn request(store: &Path) -> Request<'_> {
 }
 
 fn look(store: &Path) -> Result<Inspection> {
-    inspect(&Os, request(store), |_, _| Ok(()))
+    inspect(&Os, request(store), &Abort::default(), |_, _| {})
 }
 
 fn census_of(text: &str) -> Census {
@@ -114,7 +116,7 @@ fn looking_changes_nothing_and_takes_no_lock() {
         (!reads.contains(&call)).then_some(ErrorKind::PermissionDenied)
     });
 
-    let found = inspect(&system, request(&store), |_, _| Ok(()));
+    let found = inspect(&system, request(&store), &Abort::default(), |_, _| {});
 
     assert_eq!(found.unwrap().census.runs.expired.entries, 1);
     assert_eq!(tree.changes(&before), [""; 0]);
@@ -149,7 +151,7 @@ fn without_a_retention_no_run_is_expired() {
         retention_ms: None,
         ..request(&store)
     };
-    let found = inspect(&Os, for_ever, |_, _| Ok(()));
+    let found = inspect(&Os, for_ever, &Abort::default(), |_, _| {});
     let runs = found.unwrap().census.runs;
     assert_eq!((runs.runs.entries, runs.expired.entries), (1, 0));
 }
@@ -225,7 +227,9 @@ fn a_list_is_never_longer_than_asked_for_nor_than_a_thousand() {
             top,
             ..request(&store)
         };
-        let found = inspect(&Os, request, |_, _| Ok(())).unwrap().census;
+        let found = inspect(&Os, request, &Abort::default(), |_, _| {})
+            .unwrap()
+            .census;
         assert_eq!(found.biggest_entries.len(), listed);
         assert_eq!(found.biggest_jobs.len(), listed);
     }
@@ -260,29 +264,31 @@ fn a_store_that_is_missing_damaged_or_none_is_an_error_that_says_so() {
 }
 
 #[test]
-fn progress_is_told_to_the_end_and_may_break_off() {
+fn progress_is_told_to_the_end_and_an_abort_is_heard_anywhere() {
     let tree = Tree::new();
     let long = format!("{{\"a\":\"{}\"}}", "x".repeat(5 << 20));
     let store = tree.file_of("sessions.json", long.as_bytes());
     let size = long.len() as u64;
     let mut told = Vec::new();
-    let found = inspect(&Os, request(&store), |read, of| {
+    let found = inspect(&Os, request(&store), &Abort::default(), |read, of| {
         told.push((read, of));
-        Ok(())
     });
     assert!(found.is_ok());
     assert!(told.len() >= 6 && told.is_sorted(), "{told:?}");
     assert_eq!(told.last(), Some(&(size, size)));
 
-    let mut calls = 0;
-    let found = inspect(&Os, request(&store), |_, _| {
-        calls += 1;
-        Err(Error::Aborted)
-    });
-    assert_eq!(
-        (found.unwrap_err().code(), calls),
-        ("ABORT_ERR".to_owned(), 1)
-    );
+    // Heard before the next read, and where there is none before the next file.
+    for heard_after in [1, told.len()] {
+        let (abort, mut calls) = (Abort::default(), 0);
+        let found = inspect(&Os, request(&store), &abort, |_, _| {
+            calls += 1;
+            if calls == heard_after {
+                abort.request();
+            }
+        });
+        assert_eq!(found.unwrap_err().code(), "ABORT_ERR");
+        assert_eq!(calls, heard_after);
+    }
 }
 
 /// A store as `serde_json` reads it, every entry in its place.
@@ -412,7 +418,8 @@ proptest! {
         let path = tree.file_of("sessions.json", text.as_bytes());
         let file = Os.open(&path).unwrap();
 
-        let found = census(&Os, &file, &path, 100.0, 3, &mut vec![0; buffer], |_| Ok(()));
+        let source = Source { system: &Os, file: &file, path: &path, abort: &Abort::default() };
+        let found = census(source, 100.0, 3, &mut vec![0; buffer], |_| {});
 
         prop_assert_eq!(found.unwrap(), expected(&text, &sizes), "{}", text);
     }

@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::format_push_string, reason = "a test need not be fast")]
 
-use std::cell::Cell;
+#[cfg(unix)]
+mod support;
+
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use cron_session_reaper::abort::Abort;
 use cron_session_reaper::error::Error;
 use cron_session_reaper::store::rewrite::{Judge, Rewrite, Run, rewrite};
-use cron_session_reaper::store::scan::SessionId;
+use cron_session_reaper::store::scan::{SessionId, Source};
 use cron_session_reaper::store::survey::{Survey, survey};
 use cron_session_reaper::system::{Os, System};
 use proptest::prelude::*;
@@ -37,14 +40,17 @@ impl Store {
 
     fn survey(&self, buffer: usize) -> Result<Survey, Error> {
         let file = Os.open(&self.path).unwrap();
-        survey(
-            &Os,
-            &file,
-            &self.path,
-            CUTOFF_MS,
-            &mut vec![0; buffer],
-            &Abort::default(),
-        )
+        let abort = Abort::default();
+        survey(self.source(&file, &abort), CUTOFF_MS, &mut vec![0; buffer])
+    }
+
+    fn source<'a>(&'a self, file: &'a File, abort: &'a Abort) -> Source<'a, Os> {
+        Source {
+            system: &Os,
+            file,
+            path: &self.path,
+            abort,
+        }
     }
 
     fn rewrite(&self, buffer: usize, judge: &mut Agreeing) -> Result<(Rewrite, Vec<u8>), Error> {
@@ -52,8 +58,9 @@ impl Store {
         let out_path = self.folder.path().join("out");
         let out = Os.create_new(&out_path).unwrap();
         let buffer = &mut vec![0; buffer];
+        let abort = Abort::default();
         let mut pass = |file, cutoff_ms, out, judge: &mut Agreeing| {
-            rewrite(&Os, file, &self.path, cutoff_ms, out, judge, buffer)
+            rewrite(self.source(file, &abort), cutoff_ms, out, judge, buffer)
         };
         let mut counting = Agreeing {
             locked: judge.locked.clone(),
@@ -340,48 +347,49 @@ fn an_expired_run_whose_transcript_is_locked_stays() {
     assert_eq!(judge.stayed, [(Some("a".to_owned()), None)]);
 }
 
-#[test]
-fn a_rewrite_can_be_stopped_at_every_read_of_its_three_passes() {
-    struct Stopping {
-        asked: Cell<usize>,
-        at: usize,
-    }
-    impl Judge for Stopping {
-        fn goes(&mut self, _: &Run) -> bool {
-            true
-        }
-        fn stays(&mut self, _: &SessionId<'_>, _: Option<&str>) {}
-        fn restart(&mut self) {}
-        fn go_on(&self) -> Result<(), Error> {
-            self.asked.set(self.asked.get() + 1);
-            if self.asked.get() == self.at {
-                return Err(Error::Aborted);
-            }
-            Ok(())
-        }
-    }
+#[cfg(unix)] // What counts the reads is.
+mod stopped {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
-    // With a key that stands twice there is more than one pass.
-    let entry = format!(r#""{}":{{"updatedAt":99}}"#, run_key(1));
-    let text = format!("{{{entry},{entry}}}");
-    let store = Store::new(&text);
-    let file = Os.open(&store.path).unwrap();
-    let mut buffer = [0; 10];
-    let reads = text.len().div_ceil(buffer.len());
-    let mut stopped_at = |at| {
-        let asked = Cell::new(0);
-        let mut judge = Stopping { asked, at };
-        let path = &store.path;
-        let result = rewrite(&Os, &file, path, CUTOFF_MS, None, &mut judge, &mut buffer);
-        (result, judge.asked.get())
-    };
-    let (result, asked) = stopped_at(usize::MAX);
-    assert_eq!(result.unwrap().removed, 1);
-    assert!(asked >= 3 * reads, "{asked} times in 3 * {reads} reads");
-    for at in 1..=asked {
-        let (result, asked) = stopped_at(at);
-        assert!(matches!(result, Err(Error::Aborted)), "{at}: {result:?}");
-        assert_eq!(asked, at);
+    use super::support::Faulty;
+    use super::*;
+
+    #[test]
+    fn a_rewrite_can_be_stopped_at_every_read_of_its_three_passes() {
+        // With a key that stands twice there is more than one pass.
+        let entry = format!(r#""{}":{{"updatedAt":99}}"#, run_key(1));
+        let text = format!("{{{entry},{entry}}}");
+        let store = Store::new(&text);
+        let mut buffer = [0; 10];
+        let reads = 3 * (text.len().div_ceil(buffer.len()) + 1);
+        let mut stopped_at = |at| {
+            let (abort, count) = (Abort::default(), Arc::new(AtomicUsize::new(0)));
+            let (asked, counted) = (abort.clone(), Arc::clone(&count));
+            let system = Faulty::new(move |call, _| {
+                if call == "read_at" && counted.fetch_add(1, Ordering::Relaxed) + 1 == at {
+                    asked.request();
+                }
+                None
+            });
+            let source = Source {
+                system: &system,
+                file: &system.open(&store.path).unwrap(),
+                path: &store.path,
+                abort: &abort,
+            };
+            let mut judge = Agreeing::default();
+            let result = rewrite(source, CUTOFF_MS, None, &mut judge, &mut buffer);
+            (result, count.load(Ordering::Relaxed))
+        };
+        let (result, done) = stopped_at(usize::MAX);
+        assert_eq!(result.unwrap().removed, 1);
+        assert_eq!(done, reads);
+        for at in 1..reads {
+            let (result, done) = stopped_at(at);
+            assert!(matches!(result, Err(Error::Aborted)), "{at}: {result:?}");
+            assert_eq!(done, at);
+        }
     }
 }
 
@@ -672,15 +680,13 @@ fn the_place_is_counted_in_lines_and_bytes() {
 fn what_cannot_be_read_is_reported_as_the_system_reports_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = Os.open(folder.path()).unwrap();
-    let error = survey(
-        &Os,
-        &file,
-        folder.path(),
-        CUTOFF_MS,
-        &mut [0; 64],
-        &Abort::default(),
-    )
-    .unwrap_err();
+    let source = Source {
+        system: &Os,
+        file: &file,
+        path: folder.path(),
+        abort: &Abort::default(),
+    };
+    let error = survey(source, CUTOFF_MS, &mut [0; 64]).unwrap_err();
     let Error::Io {
         operation: "read",
         path,
@@ -940,10 +946,9 @@ fn a_store_that_shrinks_meanwhile_ends_in_an_error() {
     let file = Os.open(&store.path).unwrap();
     let out = Os.create_new(&store.folder.path().join("out")).unwrap();
     let mut judge = Shrink(&store.path);
+    let abort = Abort::default();
     let result = rewrite(
-        &Os,
-        &file,
-        &store.path,
+        store.source(&file, &abort),
         CUTOFF_MS,
         Some(&out),
         &mut judge,

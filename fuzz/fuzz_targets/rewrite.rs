@@ -10,7 +10,7 @@ use std::path::Path;
 use cron_session_reaper::abort::Abort;
 use cron_session_reaper::session_key::is_cron_run;
 use cron_session_reaper::store::rewrite::{Judge, Run, rewrite};
-use cron_session_reaper::store::scan::{Entry, Key, Scanner, SessionId, Visitor};
+use cron_session_reaper::store::scan::{Entry, Key, Scanner, SessionId, Source, Visitor};
 use cron_session_reaper::store::survey::{Survey, survey};
 use cron_session_reaper::system::{Os, System};
 use libfuzzer_sys::fuzz_target;
@@ -32,14 +32,20 @@ fuzz_target!(|data: &[u8]| {
     let out = FILES.with_borrow(|files| files[1].try_clone().unwrap());
     out.set_len(0).unwrap();
 
-    let (path, cutoff) = (Path::new("store"), CUTOFF_MS);
+    let source = Source {
+        system: &Os,
+        file: &store,
+        path: Path::new("store"),
+        abort: &Abort::default(),
+    };
+    let cutoff = CUTOFF_MS;
     // A deliberate mistake, to show that it would be noticed: see faults/fuzz.mjs.
     let mistaken = std::env::var_os("FUZZ_MISTAKE").is_some();
     let given = if mistaken { cutoff + 1.0 } else { cutoff };
     let mut buffer = vec![0; size];
     let mut hears = Hears::default();
-    let surveyed = survey(&Os, &store, path, cutoff, &mut buffer, &Abort::default());
-    let result = rewrite(&Os, &store, path, given, Some(&out), &mut hears, &mut buffer);
+    let surveyed = survey(source, cutoff, &mut buffer);
+    let result = rewrite(source, given, Some(&out), &mut hears, &mut buffer);
     assert_eq!(result.is_ok(), model::is_valid(text));
     let Ok(result) = result else {
         return;

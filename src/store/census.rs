@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::path::Path;
 
 use serde::Serialize;
 
@@ -11,7 +10,7 @@ use crate::error::Result;
 use crate::session_key;
 use crate::system::System;
 
-use super::scan::{Entry, Key, Reading, Visitor};
+use super::scan::{Entry, Key, Reading, Source, Visitor};
 
 /// More kinds than this are no channels but somebody's own keys: the smallest count as `other`.
 const MOST_KINDS: usize = 24;
@@ -81,35 +80,37 @@ pub struct Census {
 /// Reads the whole store and counts. `cutoff_ms`, milliseconds since 1970: a run whose `updatedAt`
 /// is less is expired; `top`: how many entries and jobs are listed, at most [`MOST_LISTED`].
 /// `buffer` is what one read may fill; it must not be empty. `progress` is told how many bytes were
-/// read, and may break off with an error of its own.
+/// read.
 ///
 /// Memory grows with the number of jobs, but not with the store.
 ///
 /// # Errors
-/// As [`survey`](super::survey::survey); and what `progress` breaks off with.
+/// As [`survey`](super::survey::survey).
 ///
 /// ```
+/// use cron_session_reaper::abort::Abort;
 /// use cron_session_reaper::store::census::census;
+/// use cron_session_reaper::store::scan::Source;
 /// use cron_session_reaper::system::{Os, System};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("sessions.json");
 /// std::fs::write(&path, r#"{"agent:main:cron:job:run:1":{"updatedAt":5},"agent:main:main":{}}"#)?;
-/// let (store, mut buffer) = (Os.open(&path)?, vec![0; 256 << 10]);
+/// let (file, abort) = (Os.open(&path)?, Abort::default());
+/// let store = Source { system: &Os, file: &file, path: &path, abort: &abort };
+/// let mut buffer = vec![0; 256 << 10];
 ///
-/// let census = census(&Os, &store, &path, 6.0, 5, &mut buffer, |_| Ok(()))?;
+/// let census = census(store, 6.0, 5, &mut buffer, |_| {})?;
 /// assert_eq!((census.all.entries, census.runs.expired.entries), (2, 1));
 /// assert_eq!(census.kinds[0].0, "cron run");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn census<S: System>(
-    system: &S,
-    file: &S::File,
-    path: &Path,
+    store: Source<'_, S>,
     cutoff_ms: f64,
     top: usize,
     buffer: &mut [u8],
-    mut progress: impl FnMut(u64) -> Result<()>,
+    mut progress: impl FnMut(u64),
 ) -> Result<Census> {
     let mut count = Count {
         cutoff_ms,
@@ -120,10 +121,10 @@ pub fn census<S: System>(
         jobs: HashMap::new(),
         biggest: Biggest::of(top),
     };
-    let mut reading = Reading::new(system, file, path, buffer);
+    let mut reading = Reading::new(store, buffer);
     let mut visitor: &mut dyn Visitor = &mut count;
     while let Some(chunk) = reading.next(&mut visitor)? {
-        progress(chunk.end())?;
+        progress(chunk.end());
     }
     Ok(count.finish(top))
 }

@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::abort::Abort;
 use crate::error::{Context, Error, Result, is_missing};
+use crate::store::scan::Source;
 use crate::store::temps;
 use crate::system::{Kind, Stat, System, is_in_use};
 
@@ -43,6 +45,20 @@ pub struct Store<F> {
 }
 
 impl<F> Store<F> {
+    /// What is read of it, until `abort` says to stop.
+    pub fn source<'a, S: System<File = F>>(
+        &'a self,
+        system: &'a S,
+        abort: &'a Abort,
+    ) -> Source<'a, S> {
+        Source {
+            system,
+            file: &self.file,
+            path: &self.path,
+            abort,
+        }
+    }
+
     /// Opens the store at `path` for reading; `None` if there is none.
     ///
     /// # Errors

@@ -19,13 +19,12 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
-use std::path::Path;
 
 use crate::error::{Context, Result};
 use crate::system::System;
 
 use super::scan::{
-    Broken, Buffer, Chunk, Entry, Key, PAGE, Reading, SessionId, Visitor, json_error,
+    Broken, Buffer, Chunk, Entry, Key, PAGE, Reading, SessionId, Source, Visitor, json_error,
 };
 
 /// How much is written before the kernel is asked to bring it to the disk, in bytes.
@@ -60,14 +59,6 @@ pub trait Judge {
 
     /// Forget everything: the pass begins again.
     fn restart(&mut self);
-
-    /// Asked before each read of the store.
-    ///
-    /// # Errors
-    /// Ends the rewrite, which fails with it.
-    fn go_on(&self) -> Result<()> {
-        Ok(())
-    }
 }
 
 /// What was written.
@@ -87,22 +78,23 @@ pub struct Rewrite {
     pub earliest: f64,
 }
 
-/// Reads the store `source` from its start, to its end, and writes what stays to `out`, from its
-/// start: all but the runs whose `updatedAt` is less than `cutoff_ms`, milliseconds since 1970, if
-/// `judge` agrees. `path` is the store's, for errors; `buffer` is what one read may fill, and must
-/// not be empty. Nothing is synced. Without `out` nothing is written either: it only counts.
+/// Reads the store from its start, to its end, and writes what stays to `out`, from its start: all
+/// but the runs whose `updatedAt` is less than `cutoff_ms`, milliseconds since 1970, if `judge`
+/// agrees. `buffer` is what one read may fill; it must not be empty. Nothing is synced. Without
+/// `out` nothing is written either: it only counts.
 ///
 /// If the store changes meanwhile, what was written is worth nothing: whoever commits it must
 /// look.
 ///
 /// # Errors
 /// [`Error::Json`](crate::error::Error::Json) if the store is no JSON object,
-/// [`Error::Io`](crate::error::Error::Io) if reading or writing fails, and what
-/// [`Judge::go_on`] says. What `out` holds then is worth nothing.
+/// [`Error::Io`](crate::error::Error::Io) if reading or writing fails,
+/// [`Error::Aborted`](crate::error::Error::Aborted). What `out` holds then is worth nothing.
 ///
 /// ```
+/// use cron_session_reaper::abort::Abort;
 /// use cron_session_reaper::store::rewrite::{Judge, Run, rewrite};
-/// use cron_session_reaper::store::scan::SessionId;
+/// use cron_session_reaper::store::scan::{SessionId, Source};
 /// use cron_session_reaper::system::{Os, System};
 ///
 /// struct Agree;
@@ -117,27 +109,24 @@ pub struct Rewrite {
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("sessions.json");
 /// std::fs::write(&path, r#"{"agent:main:cron:nightly:run:7": {"updatedAt": 5}, "a": 1}"#)?;
-/// let store = Os.open(&path)?;
+/// let (file, abort) = (Os.open(&path)?, Abort::default());
+/// let store = Source { system: &Os, file: &file, path: &path, abort: &abort };
 /// let out = Os.create_new(&folder.path().join("new.json"))?;
 /// let mut buffer = vec![0; 256 << 10];
-/// let rewrite = rewrite(&Os, &store, &path, 6.0, Some(&out), &mut Agree, &mut buffer)?;
+/// let rewrite = rewrite(store, 6.0, Some(&out), &mut Agree, &mut buffer)?;
 /// assert_eq!(rewrite.removed, 1);
 /// assert_eq!(std::fs::read_to_string(folder.path().join("new.json"))?, r#"{ "a": 1}"#);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn rewrite<S: System>(
-    system: &S,
-    source: &S::File,
-    path: &Path,
+    store: Source<'_, S>,
     cutoff_ms: f64,
     out: Option<&S::File>,
     judge: &mut impl Judge,
     buffer: &mut [u8],
 ) -> Result<Rewrite> {
     let mut copy = Copy {
-        system,
-        source,
-        path,
+        store,
         out,
         written: 0,
         written_back: 0,
@@ -156,17 +145,15 @@ pub fn rewrite<S: System>(
         keys: &keys,
         last: HashMap::new(),
     };
-    let mut reading = Reading::new(system, source, path, buffer);
+    let mut reading = Reading::new(store, buffer);
     let mut visitor: &mut dyn Visitor = &mut doubles;
-    judge.go_on()?;
-    while reading.next(&mut visitor)?.is_some() {
-        judge.go_on()?;
-    }
+    while reading.next(&mut visitor)?.is_some() {}
     let last = doubles.last;
 
     judge.restart();
     if let Some(out) = out {
-        system.truncate(out).context("rewrite", path)?;
+        let truncated = store.system.truncate(out);
+        truncated.context("rewrite", store.path)?;
     }
     copy.written = 0;
     copy.written_back = 0;
@@ -473,9 +460,7 @@ impl Visitor for Doubles<'_> {
 
 /// The way from one file to the other.
 struct Copy<'a, S: System> {
-    system: &'a S,
-    source: &'a S::File,
-    path: &'a Path,
+    store: Source<'a, S>,
     /// Where to, if it is to be written and not only counted.
     out: Option<&'a S::File>,
     /// How many bytes, and how many of these are on their way to the disk.
@@ -491,11 +476,9 @@ impl<S: System> Copy<'_, S> {
         mut sort: Sort<'_, J>,
         buffer: &mut [u8],
     ) -> Result<Rewrite> {
-        let mut reading = Reading::new(self.system, self.source, self.path, buffer);
-        sort.judge.go_on()?;
+        let mut reading = Reading::new(self.store, buffer);
         while let Some(mut chunk) = reading.next(&mut sort)? {
             self.write(sort.cut.up_to(chunk.end()), &mut chunk)?;
-            sort.judge.go_on()?;
         }
         Ok(Rewrite {
             entries: sort.entries,
@@ -543,14 +526,13 @@ impl<S: System> Copy<'_, S> {
             let wanted =
                 usize::try_from(range.end - offset).map_or(READ_AGAIN, |n| n.min(READ_AGAIN));
             let bytes = &mut again.bytes()[..wanted];
-            let read = self
-                .system
-                .read_at(self.source, bytes, offset)
-                .context("read", self.path)?;
+            let Source { system, path, .. } = self.store;
+            let read = system.read_at(self.store.file, bytes, offset);
+            let read = read.context("read", path)?;
             if read == 0 {
                 let reason = "the file became shorter while it was being read".to_owned();
                 let broken = Broken { offset, reason };
-                return Err(json_error(self.system, self.source, self.path, broken));
+                return Err(json_error(self.store, broken));
             }
             self.write_bytes(&again.bytes()[..read])?;
             offset += read as u64;
@@ -567,16 +549,15 @@ impl<S: System> Copy<'_, S> {
             self.written += bytes.len() as u64;
             return Ok(());
         };
-        self.system
-            .write_all_at(out, bytes, self.written)
-            .context("rewrite", self.path)?;
+        let Source { system, path, .. } = self.store;
+        let written = system.write_all_at(out, bytes, self.written);
+        written.context("rewrite", path)?;
         self.written += bytes.len() as u64;
         // Whole pages: one that is on its way to the disk and written to goes there twice.
         let pages = self.written - self.written % PAGE as u64;
         let waiting = pages - self.written_back;
         if waiting >= WRITE_BACK {
-            self.system
-                .start_write_back(out, self.written_back, waiting);
+            system.start_write_back(out, self.written_back, waiting);
             self.written_back = pages;
         }
         Ok(())

@@ -14,6 +14,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use crate::abort::Abort;
 use crate::error::{Context, Error, Result};
 use crate::system::System;
 use crate::{js, session_key};
@@ -327,11 +328,31 @@ impl Buffer {
 /// Bytes, on all common machines; where pages are larger, this is as good.
 pub(super) const PAGE: usize = 4096;
 
-/// Scans a file from its start.
+/// A store that is open for reading.
+#[derive(Debug)]
+pub struct Source<'a, S: System> {
+    /// What it is read with.
+    pub system: &'a S,
+    /// The file.
+    pub file: &'a S::File,
+    /// Where it is, for errors.
+    pub path: &'a Path,
+    /// Whether to go on: asked before each read.
+    pub abort: &'a Abort,
+}
+
+// Not derived: a system need not be `Clone` for that.
+impl<S: System> Clone for Source<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: System> Copy for Source<'_, S> {}
+
+/// Scans a store from its start.
 pub(super) struct Reading<'a, S: System> {
-    system: &'a S,
-    file: &'a S::File,
-    path: &'a Path,
+    source: Source<'a, S>,
     /// What one read may fill.
     buffer: &'a mut [u8],
     scanner: Scanner,
@@ -358,17 +379,10 @@ impl Chunk<'_> {
 }
 
 impl<'a, S: System> Reading<'a, S> {
-    pub(super) fn new(
-        system: &'a S,
-        file: &'a S::File,
-        path: &'a Path,
-        buffer: &'a mut [u8],
-    ) -> Self {
+    pub(super) fn new(source: Source<'a, S>, buffer: &'a mut [u8]) -> Self {
         debug_assert!(!buffer.is_empty(), "this would read as an empty file");
         Self {
-            system,
-            file,
-            path,
+            source,
             buffer,
             scanner: Scanner::default(),
             offset: 0,
@@ -377,35 +391,31 @@ impl<'a, S: System> Reading<'a, S> {
 
     /// Reads on and tells `visitor`; `None` at the file's end, if that is where it may end.
     pub(super) fn next(&mut self, visitor: &mut impl Visitor) -> Result<Option<Chunk<'_>>> {
-        let offset = self.offset;
-        let read = self
+        let (source, offset) = (self.source, self.offset);
+        source.abort.check()?;
+        let read = source
             .system
-            .read_at(self.file, self.buffer, offset)
-            .context("read", self.path)?;
+            .read_at(source.file, self.buffer, offset)
+            .context("read", source.path)?;
         let bytes = &mut self.buffer[..read];
         let scanned = if read == 0 {
             self.scanner.finish()
         } else {
             self.scanner.push(bytes, visitor)
         };
-        scanned.map_err(|broken| json_error(self.system, self.file, self.path, broken))?;
+        scanned.map_err(|broken| json_error(source, broken))?;
         self.offset += read as u64;
         Ok((read > 0).then_some(Chunk { offset, bytes }))
     }
 }
 
 /// The error for a store that is no JSON object. Lines are counted only now, by reading it again.
-pub(super) fn json_error<S: System>(
-    system: &S,
-    file: &S::File,
-    path: &Path,
-    broken: Broken,
-) -> Error {
+pub(super) fn json_error<S: System>(source: Source<'_, S>, broken: Broken) -> Error {
     let (mut line, mut line_start, mut offset) = (1, 0, 0);
     let mut buffer = [0; 4096];
     // Should it fail here or be shorter by now, then the line is that of the last byte there is.
     while offset < broken.offset
-        && let Ok(read @ 1..) = system.read_at(file, &mut buffer, offset)
+        && let Ok(read @ 1..) = source.system.read_at(source.file, &mut buffer, offset)
     {
         let wanted = usize::try_from(broken.offset - offset).unwrap_or(usize::MAX);
         for byte in &buffer[..read.min(wanted)] {
@@ -417,7 +427,7 @@ pub(super) fn json_error<S: System>(
         }
     }
     Error::Json {
-        path: path.to_owned(),
+        path: source.path.to_owned(),
         line,
         column: broken.offset - line_start + 1,
         reason: broken.reason,

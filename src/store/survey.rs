@@ -1,12 +1,9 @@
 //! Looks for expired runs, without a lock and without writing.
 
-use std::path::Path;
-
-use crate::abort::Abort;
 use crate::error::Result;
 use crate::system::System;
 
-use super::scan::{Entry, Reading, Visitor};
+use super::scan::{Entry, Reading, Source, Visitor};
 
 /// What a look at the store found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,8 +24,7 @@ pub enum Survey {
 }
 
 /// Reads the store from its start and says whether a run's `updatedAt` is less than `cutoff_ms`,
-/// milliseconds since 1970. `buffer` is what one read may fill; it must not be empty. Between two
-/// reads it may be told to `abort`.
+/// milliseconds since 1970. `buffer` is what one read may fill; it must not be empty.
 ///
 /// Memory does not grow with the store. If the file changes meanwhile, the answer is one for some
 /// mixture of its states, or an error: whoever acts on it must look whether it changed.
@@ -40,41 +36,37 @@ pub enum Survey {
 ///
 /// ```
 /// use cron_session_reaper::abort::Abort;
+/// use cron_session_reaper::store::scan::Source;
 /// use cron_session_reaper::store::survey::{Survey, survey};
 /// use cron_session_reaper::system::{Os, System};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("sessions.json");
 /// std::fs::write(&path, r#"{"agent:main:cron:nightly:run:7": {"updatedAt": 5000}}"#)?;
-/// let store = Os.open(&path)?;
+/// let (file, abort) = (Os.open(&path)?, Abort::default());
+/// let store = Source { system: &Os, file: &file, path: &path, abort: &abort };
 /// let mut buffer = vec![0; 256 << 10];
-/// let abort = Abort::default();
-/// assert_eq!(survey(&Os, &store, &path, 5001.0, &mut buffer, &abort)?, Survey::Due);
+/// assert_eq!(survey(store, 5001.0, &mut buffer)?, Survey::Due);
 /// assert_eq!(
-///     survey(&Os, &store, &path, 5000.0, &mut buffer, &abort)?,
+///     survey(store, 5000.0, &mut buffer)?,
 ///     Survey::NothingDue { entries: 1, earliest: 5000.0 }
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn survey<S: System>(
-    system: &S,
-    file: &S::File,
-    path: &Path,
+    store: Source<'_, S>,
     cutoff_ms: f64,
     buffer: &mut [u8],
-    abort: &Abort,
 ) -> Result<Survey> {
     let mut look = Look {
         entries: 0,
         earliest: f64::INFINITY,
     };
-    let mut reading = Reading::new(system, file, path, buffer);
-    abort.check()?;
+    let mut reading = Reading::new(store, buffer);
     while reading.next(&mut look)?.is_some() {
         if look.earliest < cutoff_ms {
             return Ok(Survey::Due);
         }
-        abort.check()?;
     }
     Ok(Survey::NothingDue {
         entries: look.entries,
