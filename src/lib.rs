@@ -13,7 +13,7 @@
 //!             archive  their transcripts            transcripts       before the commit; undone if the commit fails
 //!             commit   compare and swap             store::commit     the store changed meanwhile? prepare again
 //!             cleanup  aged archives, dead temps    transcripts::archive, store::temps
-//!        └─ Report: plain data, log lines included  report
+//!        └─ Report: plain data, log lines included  report        to JavaScript as JSON
 //! ```
 //!
 //! What is in a store and its folder, for people who want to know before they sweep, is
