@@ -267,19 +267,31 @@ impl<'a, S: System> Sweep<'a, S> {
 
     /// What the whole sweep would do, in one pass.
     fn rehearse(&mut self) -> Result<()> {
-        let Some(store) = Store::open(self.system, self.request.store)? else {
+        let Some(mut store) = Store::open(self.system, self.request.store)? else {
             self.no_store();
             return Ok(());
         };
         let folder = Folder::of(self.request.store)?;
         let mut bystanders = Bystanders::new(self.system, &folder);
-        let rewrite = rewrite::rewrite(
-            store.source(self.system, &self.options.abort),
-            self.request.cutoff_ms(),
-            None,
-            &mut bystanders,
-            self.buffer.bytes(),
-        )?;
+        let mut further_attempts = 1..ATTEMPTS;
+        let rewrite = loop {
+            let rewrite = rewrite::rewrite(
+                store.source(self.system, &self.options.abort),
+                self.request.cutoff_ms(),
+                None,
+                &mut bystanders,
+                self.buffer.bytes(),
+            );
+            if !self.is_torn(&rewrite, &store)? || further_attempts.next().is_none() {
+                break rewrite?;
+            }
+            let Some(current) = Store::open(self.system, self.request.store)? else {
+                self.no_store();
+                return Ok(());
+            };
+            store = current;
+            bystanders.restart();
+        };
         self.saw(&store, &rewrite, bystanders.locked);
 
         let suspects = self.suspects(&store.path, &store.before)?;
@@ -371,8 +383,11 @@ impl<'a, S: System> Sweep<'a, S> {
             store.source(self.system, &self.options.abort),
             cutoff_ms,
             self.buffer.bytes(),
-        )?;
-        let Survey::NothingDue { entries, earliest } = survey else {
+        );
+        if self.is_torn(&survey, &store)? {
+            return Ok(true); // So that it is read again: in the end, with the lock held.
+        }
+        let Survey::NothingDue { entries, earliest } = survey? else {
             return Ok(true);
         };
         self.nothing_goes(Reason::NothingExpired, &store.before, entries);
@@ -437,20 +452,17 @@ impl<'a, S: System> Sweep<'a, S> {
         let replacement = Replacement::create(self.system, store)?;
         let store = replacement.store();
         let mut bystanders = Bystanders::new(self.system, &folder);
-        let rewrite = match rewrite::rewrite(
+        let rewrite = rewrite::rewrite(
             store.source(self.system, &self.options.abort),
             self.request.cutoff_ms(),
             Some(replacement.file()),
             &mut bystanders,
             self.buffer.bytes(),
-        ) {
-            Ok(rewrite) => rewrite,
-            // Half of what was read was the old store, half a new one.
-            Err(Error::Json { .. }) if !store.is_current(self.system)? => {
-                return Ok(Preparation::Changed);
-            }
-            Err(error) => return Err(error),
-        };
+        );
+        if self.is_torn(&rewrite, store)? {
+            return Ok(Preparation::Changed);
+        }
+        let rewrite = rewrite?;
         self.saw(store, &rewrite, bystanders.locked);
         if rewrite.removed == 0 {
             self.remember(store, rewrite.entries, rewrite.earliest, read_at);
@@ -466,6 +478,12 @@ impl<'a, S: System> Sweep<'a, S> {
             written_at: self.written_at(&store.before),
             replacement,
         })))
+    }
+
+    /// Was it no JSON because somebody is writing the store in place, so that half of what was read
+    /// was the old one, half a new one?
+    fn is_torn<T>(&self, read: &Result<T>, store: &Store<S::File>) -> Result<bool> {
+        Ok(matches!(read, Err(Error::Json { .. })) && !store.is_current(self.system)?)
     }
 
     /// Is the store still the one that was prepared for?

@@ -20,7 +20,7 @@ use cron_session_reaper::system::{Os, System};
 use cron_session_reaper::transcripts::Tally;
 use serde_json::Value;
 #[cfg(unix)]
-use support::Faulty;
+use support::{Faulty, touch};
 
 const HOUR: f64 = 3_600_000.0;
 const NOW: f64 = 1_772_366_400_000.0;
@@ -756,6 +756,37 @@ mod when_something_goes_wrong {
         assert_eq!((report.failure, report.pruned), (None, 1));
         let stays = r#"{"agent:main:main":{"sessionId":"m"},"new":{"sessionId":"n"}}"#;
         assert_eq!(gateway.text(), stays);
+    }
+
+    /// Here it is cut off and not yet written again: once, or as long as anyone looks.
+    #[test]
+    fn a_store_that_is_being_written_in_place_is_read_again() {
+        for dry in [true, false] {
+            for cuts in [1, u32::MAX] {
+                let gateway = Gateway::new();
+                let (store, whole) = (gateway.store.clone(), gateway.text());
+                let opens = AtomicU32::new(0);
+                let system = Faulty::new(move |name, path| {
+                    if name == "open" && path == store {
+                        let is_cut = opens.fetch_add(1, Ordering::Relaxed) < cuts;
+                        fs::write(&store, if is_cut { "{\"" } else { &whole }).unwrap();
+                    } else if name == "read_at" && opens.load(Ordering::Relaxed) <= cuts {
+                        touch(&store, SystemTime::now());
+                    }
+                    None
+                });
+                let report = if dry {
+                    let (request, memory) = (request(&gateway.store), Memory::new());
+                    sweep::dry_run(&system, request, &Options::default(), &memory)
+                } else {
+                    sweep_on(&system, &gateway.store)
+                };
+                let code = report.failure.map(|failure| failure.code);
+                let given_up = if dry { "EJSON" } else { "ECONTENDED" };
+                let expected = (cuts > 1).then(|| given_up.to_owned());
+                assert_eq!((code, report.pruned), (expected, u64::from(cuts == 1)));
+            }
+        }
     }
 
     #[test]
