@@ -16,10 +16,7 @@ const {
 
 function resolveRetentionMs(cronConfig) {
   const setting = cronConfig?.sessionRetention;
-  if (setting === false) {
-    return null;
-  }
-  return retentionOf(typeof setting === "string" ? setting : undefined);
+  return retentionOf(typeof setting === "string" || setting === false ? setting : undefined);
 }
 
 // async, as the next one: whatever goes wrong, a bad argument too, is a rejection and never thrown
@@ -122,16 +119,14 @@ function report(watch, onProgress) {
 
 /** Sweeps, replays the log lines, and gives those that warn as data too. */
 async function sweepAndLog(request, log, watch) {
-  const { retentionMs } = request;
   const { report, reclaimed } = JSON.parse(await sweep(request, watch));
   const warnings = [];
   for (const { level, fields, message } of report.log) {
-    const { err, pruned } = fields;
-    if (err !== undefined) {
-      warnings.push({ message, error: err });
+    if (fields.err !== undefined) {
+      warnings.push({ message, error: fields.err });
     }
     // A method call, so that `this` is the logger; what it throws rejects the promise as it is.
-    log?.[level](err === undefined ? { pruned, retentionMs } : { err }, message);
+    log?.[level](fields, message);
   }
   return { report: reportOf(report, reclaimed), warnings, failure: report.failure };
 }

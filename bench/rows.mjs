@@ -242,8 +242,8 @@ async function waits(bench, store, backOffMs) {
   const runs = [];
   for (let round = 0; round < bench.rounds; round++) {
     store.renew();
-    // From when the first of the younger runs expires, each sweep five minutes later than the last, so that
-    // each removes a few.
+    // From when the first of the younger runs expires, each sweep five minutes later than the last:
+    // so each removes a few.
     const pace = { nowMs: NOW + 12 * HOUR, stepMs: HOUR / 12, forMs: 4_000 };
     const job = { ...jobOf(bench, store), ...pace, contestant: "ours", measure: "backToBack" };
     const { told, result } = await beside("writer.mjs", [`${store.path}.lock`, ...backOffMs], () =>

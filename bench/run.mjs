@@ -1,8 +1,8 @@
 // npm run bench [-- --quick] [-- --only WORD,…]: what a sweep costs, beside what a copy costs.
 //
 // Builds stores of 10 MB to 1 GB in the temporary folder ($TMPDIR), so that is the disk it measures.
-// All figures are medians of five, contestants taking turns, so that what else the machine does
-// meets all of them. Reads /proc: Linux only.
+// All figures are medians of five or more, contestants taking turns, so that what else the machine
+// does meets all of them; but a writer's longest wait is the longest. Reads /proc: Linux only.
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use napi::JsDeferred;
-use napi::bindgen_prelude::{Env, Error, External, Object, Result};
+use napi::bindgen_prelude::{Either, Env, Error, External, Object, Result};
 use napi_derive::napi;
 use serde::Serialize;
 
@@ -304,17 +304,20 @@ fn describe(panic: &(dyn std::any::Any + Send)) -> String {
     format!("cron-session-reaper failed unexpectedly ({text}); please report this")
 }
 
-/// The retention that a configured `sessionRetention` other than `false` stands for, in
-/// milliseconds; what is no string counts as absent.
-#[napi]
+/// The retention that a configured `sessionRetention` stands for, in milliseconds; `null` means
+/// that sweeping is disabled.
+#[napi(ts_args_type = "sessionRetention?: string | boolean | undefined")]
 #[must_use]
 #[allow(
     clippy::needless_pass_by_value,
     reason = "napi hands arguments over by value"
 )]
-pub fn resolve_retention_ms(session_retention: Option<String>) -> Option<f64> {
-    let setting = session_retention.as_deref();
-    retention::resolve(setting.map_or(Setting::Absent, Setting::Text))
+pub fn resolve_retention_ms(session_retention: Option<Either<String, bool>>) -> Option<f64> {
+    retention::resolve(match &session_retention {
+        Some(Either::A(text)) => Setting::Text(text),
+        Some(Either::B(false)) => Setting::Disabled,
+        Some(Either::B(true)) | None => Setting::Absent,
+    })
 }
 
 /// A duration in milliseconds; `null` if the text is none. The grammar is that of

@@ -87,23 +87,26 @@ pub fn inspect<S: System>(
     abort: &Abort,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Inspection> {
-    let Some(store) = Store::open(system, request.store)? else {
+    // NaN is greater than nothing: no run is expired.
+    let cutoff_ms = request
+        .retention_ms
+        .map_or(f64::NAN, |retention| request.now_ms - retention);
+    let mut buffer = Buffer::new(READ_AT_ONCE);
+    let read = Store::read(system, request.store, |store| {
+        census::census(
+            store.source(system, abort),
+            cutoff_ms,
+            request.top,
+            buffer.bytes(),
+            |read| progress(read, store.before.size),
+        )
+    })?;
+    let Some((store, census)) = read else {
         // Asked once more, for the system's own words.
         let error = system.canonicalize(request.store).err();
         let error = error.unwrap_or_else(|| io::ErrorKind::NotFound.into());
         return Err(error).context("find", request.store);
     };
-    // NaN is greater than nothing: no run is expired.
-    let cutoff_ms = request
-        .retention_ms
-        .map_or(f64::NAN, |retention| request.now_ms - retention);
-    let census = census::census(
-        store.source(system, abort),
-        cutoff_ms,
-        request.top,
-        Buffer::new(READ_AT_ONCE).bytes(),
-        |read| progress(read, store.before.size),
-    )?;
     look_around(system, request.store, &store, census, abort)
 }
 

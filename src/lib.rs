@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! sweepCronRunSessions(params), sweepSessionStore(options)
-//!                                                   index.js      reads the clock, hands plain data over, replays the log lines
+//!                                                   index.js      reads the clock, hands plain data over, replays the log lines, forms the report
 //!   └─ throttled? disabled?                         binding       per-environment state; a thread of its own + a deferred promise
 //!        └─ sweep                                   sweep         the story, top to bottom
 //!             survey   may anything have expired?   store::survey     no lock, one pass, constant memory

@@ -14,6 +14,7 @@ use crate::transcripts::Tally;
 
 /// The outcome of one sweep.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Report {
     /// The sweep ran to its end. False when it failed, was throttled or is disabled, and after a
@@ -156,9 +157,8 @@ pub enum Fields {
     Pruned {
         /// Entries removed.
         pruned: u64,
-        /// The retention in force, in milliseconds. Not in the JSON, which knows no infinity: who
-        /// asked for the sweep knows it.
-        #[serde(skip)]
+        /// The retention in force, in milliseconds.
+        #[serde(rename = "retentionMs")]
         retention_ms: f64,
     },
 }

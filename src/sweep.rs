@@ -237,13 +237,16 @@ impl<'a, S: System> Sweep<'a, S> {
 
     /// The whole sweep. What comes back is the old store, if there is a new one.
     fn run(&mut self) -> Result<Option<Done<'a, S>>> {
+        let is_first_look = !self.memory.knows(self.request.store);
         let mut done = self.prune()?;
-        if done.is_none() {
-            self.options.abort.check()?;
-        }
         let has_store = self.report.reason != Some(Reason::NoStore);
-        if self.options.remove_temps && done.is_none() && has_store {
-            self.clear_temps()?;
+        if done.is_none() {
+            let looks = has_store && (self.options.remove_temps || is_first_look);
+            let go_on = self.options.abort.check();
+            go_on
+                .and_then(|()| if looks { self.clear_temps() } else { Ok(()) })
+                // Then the next look is the first.
+                .inspect_err(|_| self.memory.forget(self.request.store))?;
         }
         self.enter(Phase::Finishing);
         let system = self.system;
@@ -267,36 +270,31 @@ impl<'a, S: System> Sweep<'a, S> {
 
     /// What the whole sweep would do, in one pass.
     fn rehearse(&mut self) -> Result<()> {
-        let Some(mut store) = Store::open(self.system, self.request.store)? else {
+        if Store::open(self.system, self.request.store)?.is_none() {
             self.no_store();
             return Ok(());
-        };
+        }
         let folder = Folder::of(self.request.store)?;
         let mut bystanders = Bystanders::new(self.system, &folder);
-        let mut further_attempts = 1..ATTEMPTS;
-        let rewrite = loop {
-            let rewrite = rewrite::rewrite(
+        let read = Store::read(self.system, self.request.store, |store| {
+            bystanders.restart();
+            rewrite::rewrite(
                 store.source(self.system, &self.options.abort),
                 self.request.cutoff_ms(),
                 None,
                 &mut bystanders,
                 self.buffer.bytes(),
-            );
-            if !self.is_torn(&rewrite, &store)? || further_attempts.next().is_none() {
-                break rewrite?;
-            }
-            let Some(current) = Store::open(self.system, self.request.store)? else {
-                self.no_store();
-                return Ok(());
-            };
-            store = current;
-            bystanders.restart();
+            )
+        })?;
+        let Some((store, rewrite)) = read else {
+            self.no_store(); // It disappeared this very moment.
+            return Ok(());
         };
         self.saw(&store, &rewrite, bystanders.locked);
 
         let suspects = self.suspects(&store.path, &store.before)?;
-        // They are looked for when there is a commit, and in a first sweep that finds nothing due.
-        let is_first_look = bystanders.locked == 0 && !self.memory.knows(self.request.store);
+        // They are looked for when there is a commit, and in the first sweep.
+        let is_first_look = !self.memory.knows(self.request.store);
         let looks = rewrite.removed > 0 || self.options.remove_temps;
         if looks || is_first_look && suspects.any_native() {
             self.report.temps = suspects.count_dead(self.system)?;
@@ -384,36 +382,30 @@ impl<'a, S: System> Sweep<'a, S> {
             cutoff_ms,
             self.buffer.bytes(),
         );
-        if self.is_torn(&survey, &store)? {
+        if store.is_torn(self.system, &survey)? {
             return Ok(true); // So that it is read again: in the end, with the lock held.
         }
         let Survey::NothingDue { entries, earliest } = survey? else {
             return Ok(true);
         };
         self.nothing_goes(Reason::NothingExpired, &store.before, entries);
-        if !self.memory.knows(path) && !self.options.remove_temps {
-            self.clear_left_overs(&store)?;
-        }
         self.remember(&store, entries, earliest, read_at);
         Ok(false)
     }
 
-    /// After a crash between commit and clean-up nothing is due, yet the old store is still there:
-    /// the first sweep after a start looks for it.
-    fn clear_left_overs(&mut self, store: &Store<S::File>) -> Result<()> {
-        let suspects = self.suspects(&store.path, &store.before)?;
-        if !suspects.any_native() {
-            return Ok(());
-        }
-        self.remove_dead(&suspects)
-    }
-
-    /// The same for all temp files, and in every sweep: for those who ask for it.
+    /// Removes the temp files that are dead though no run goes.
+    ///
+    /// In every sweep: for those who ask for it. Otherwise in the first sweep after a start, if there
+    /// is a native sweep's: after a crash between commit and clean-up nothing is due, yet the old
+    /// store is still there.
     fn clear_temps(&mut self) -> Result<()> {
         let Some(store) = Store::open(self.system, self.request.store)? else {
             return Ok(()); // It disappeared this very moment.
         };
         let suspects = self.suspects(&store.path, &store.before)?;
+        if !self.options.remove_temps && !suspects.any_native() {
+            return Ok(());
+        }
         if suspects.count_dead(self.system)? == Temps::default() {
             return Ok(());
         }
@@ -459,7 +451,7 @@ impl<'a, S: System> Sweep<'a, S> {
             &mut bystanders,
             self.buffer.bytes(),
         );
-        if self.is_torn(&rewrite, store)? {
+        if store.is_torn(self.system, &rewrite)? {
             return Ok(Preparation::Changed);
         }
         let rewrite = rewrite?;
@@ -478,12 +470,6 @@ impl<'a, S: System> Sweep<'a, S> {
             written_at: self.written_at(&store.before),
             replacement,
         })))
-    }
-
-    /// Was it no JSON because somebody is writing the store in place, so that half of what was read
-    /// was the old one, half a new one?
-    fn is_torn<T>(&self, read: &Result<T>, store: &Store<S::File>) -> Result<bool> {
-        Ok(matches!(read, Err(Error::Json { .. })) && !store.is_current(self.system)?)
     }
 
     /// Is the store still the one that was prepared for?

@@ -291,6 +291,21 @@ fn progress_is_told_to_the_end_and_an_abort_is_heard_anywhere() {
     }
 }
 
+#[test]
+fn a_store_that_is_being_written_in_place_is_read_again() {
+    let tree = Tree::new();
+    let store = tree.file_of("sessions.json", b"");
+    let written = store.clone();
+    let system = Faulty::new(move |call, _| {
+        if call == "sleep" {
+            std::fs::write(&written, r#"{"a":{}}"#).unwrap();
+        }
+        None
+    });
+    let found = inspect(&system, request(&store), &Abort::default(), |_, _| {});
+    assert_eq!(found.unwrap().census.all.entries, 1);
+}
+
 /// A store as `serde_json` reads it, every entry in its place.
 fn entries_of(text: &str) -> Vec<(String, Value)> {
     struct Entries;

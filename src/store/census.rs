@@ -152,7 +152,8 @@ impl Visitor for Count {
         let key = entry.key().text();
         let key = key.as_deref();
         // A key that is too long to be remembered can only be shown as cut short.
-        self.biggest.add(key.unwrap_or("…"), bytes);
+        let name = || key.map_or_else(|| "…".to_owned(), |key| shown(key.to_owned()));
+        self.biggest.add(name, bytes);
         let kind = key.map_or_else(|| session_key::OTHER.into(), session_key::kind);
         self.sum_of(kind).add(bytes);
         if let Some(job) = key.and_then(session_key::job) {
@@ -210,12 +211,13 @@ fn take_biggest<T>(
 ) -> Vec<(String, T)> {
     let mut biggest = Biggest::of(top);
     for (name, count) in &*counted {
-        biggest.add(name, bytes(count));
+        biggest.add(|| name.clone(), bytes(count));
     }
-    let names = biggest.into_sorted().into_iter().map(|(name, _)| name);
-    names
-        .filter_map(|name| counted.remove_entry(&name))
-        .collect()
+    let take = |(name, _): (String, u64)| {
+        let entry = counted.remove_entry(&name);
+        entry.expect("its name is one of those that were counted")
+    };
+    biggest.into_sorted().into_iter().map(take).collect()
 }
 
 /// The largest of what was counted so far, the smallest of them on top.
@@ -232,15 +234,14 @@ impl Biggest {
         }
     }
 
-    fn add(&mut self, name: &str, bytes: u64) {
+    fn add(&mut self, name: impl FnOnce() -> String, bytes: u64) {
         if let Some(Reverse((smallest, _))) = self.heap.peek()
             && self.heap.len() >= self.room
             && bytes < *smallest
         {
             return;
         }
-        let name = shown(name.to_owned());
-        self.heap.push(Reverse((bytes, Reverse(name))));
+        self.heap.push(Reverse((bytes, Reverse(name()))));
         if self.heap.len() > self.room {
             self.heap.pop();
         }

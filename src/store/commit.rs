@@ -33,6 +33,12 @@ const RENAME_PAUSE: Duration = Duration::from_millis(10);
 /// Not every file system of Windows replaces a file that is open.
 const CLOSES_BEFORE_RENAME: bool = cfg!(windows);
 
+/// How often a store is read that somebody is writing in place.
+const READS: u32 = 8;
+
+/// How long a store may stand still between being cut off and being written.
+const WRITING: Duration = Duration::from_millis(25);
+
 /// An open store, and which file it was when it was opened.
 #[derive(Debug)]
 pub struct Store<F> {
@@ -57,6 +63,44 @@ impl<F> Store<F> {
             path: &self.path,
             abort,
         }
+    }
+
+    /// Opens the store at `path` and has it read, once more for as long as somebody is writing it in
+    /// place; `None` if there is none, or no more.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open) and of `read`; [`Error::Contended`] if that takes too long.
+    pub fn read<S: System<File = F>, T>(
+        system: &S,
+        path: &Path,
+        mut read: impl FnMut(&Self) -> Result<T>,
+    ) -> Result<Option<(Self, T)>> {
+        for _ in 0..READS {
+            let Some(store) = Self::open(system, path)? else {
+                return Ok(None);
+            };
+            let outcome = read(&store);
+            if !store.is_torn(system, &outcome)? {
+                return Ok(Some((store, outcome?)));
+            }
+        }
+        Err(Error::Contended {
+            path: path.to_owned(),
+        })
+    }
+
+    /// Was what was `read` no JSON because somebody is writing the store in place, so that half of
+    /// it was the old one, half a new one? This takes a moment: who cuts a file off, to write it
+    /// anew, leaves it standing like that for some milliseconds.
+    ///
+    /// # Errors
+    /// [`Error::Io`] from the system.
+    pub fn is_torn<S: System<File = F>, T>(&self, system: &S, read: &Result<T>) -> Result<bool> {
+        if !matches!(read, Err(Error::Json { .. })) {
+            return Ok(false);
+        }
+        system.sleep(WRITING);
+        Ok(!self.is_current(system)?)
     }
 
     /// Opens the store at `path` for reading; `None` if there is none.

@@ -553,7 +553,8 @@ impl<S: System> Copy<'_, S> {
         let written = system.write_all_at(out, bytes, self.written);
         written.context("rewrite", path)?;
         self.written += bytes.len() as u64;
-        // Whole pages: one that is on its way to the disk and written to goes there twice.
+        // Whole pages, where they are as large as on most machines: one that is on its way to the
+        // disk and written to goes there twice.
         let pages = self.written - self.written % PAGE as u64;
         let waiting = pages - self.written_back;
         if waiting >= WRITE_BACK {

@@ -337,7 +337,7 @@ pub struct Source<'a, S: System> {
     pub file: &'a S::File,
     /// Where it is, for errors.
     pub path: &'a Path,
-    /// Whether to go on: asked before each read.
+    /// Whether to go on: asked before each read of a pass.
     pub abort: &'a Abort,
 }
 
