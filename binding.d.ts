@@ -54,10 +54,10 @@ export declare function progressOf(watch: object): string
 export declare function resetReaperThrottle(): void
 
 /**
- * The retention that a configured `sessionRetention` other than `false` stands for, in
- * milliseconds; what is no string counts as absent.
+ * The retention that a configured `sessionRetention` stands for, in milliseconds; `null` means
+ * that sweeping is disabled.
  */
-export declare function resolveRetentionMs(sessionRetention?: string | undefined | null): number | null
+export declare function resolveRetentionMs(sessionRetention?: string | boolean | undefined): number | null
 
 /**
  * Sweeps one store on a thread of its own. What comes of it is told as JSON, to which `index.js`
