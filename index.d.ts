@@ -264,7 +264,8 @@ export interface SweepError extends Error {
    * - `"ENOTFILE"`: something other than a file stands where the store or its lock belongs.
    * - `"ELOCKED"`: another process held the store's lock for more than ten seconds.
    * - `"ELOCKLOST"`: the lock was taken away during the sweep.
-   * - `"ECONTENDED"`: a program that ignores the lock kept writing the store.
+   * - `"ECONTENDED"`: a program that ignores the lock kept writing the store; in a dry run: a
+   *   program, which may be the gateway, kept writing it in place.
    * - `"EINVAL"`: `sessionStorePath` is empty.
    */
   code: string;
@@ -429,7 +430,8 @@ export interface Files {
 export interface InspectError extends Error {
   /**
    * The operating system's name for it (`"ENOENT"`: there is no store), `"EJSON"` (the store is no
-   * JSON object), `"ENOTFILE"` (it is no regular file) or `"EINVAL"` (`sessionStorePath` is empty).
+   * JSON object), `"ENOTFILE"` (it is no regular file), `"ECONTENDED"` (somebody kept writing it in
+   * place) or `"EINVAL"` (`sessionStorePath` is empty).
    */
   code: string;
   /** What it is about: the store, its folder. */
@@ -445,7 +447,8 @@ export interface InspectError extends Error {
  * and may be used beside a gateway of any version whose store is a `sessions.json`.
  *
  * The store is read once, on a thread of its own, in little memory whatever its size. If it is
- * replaced meanwhile, the answer is that for the store which was there at the beginning.
+ * replaced meanwhile, the answer is that for the store which was there at the beginning; if it is
+ * being written in place, it is read again.
  *
  * @returns A promise that rejects with an {@link InspectError} for a store that is missing, damaged
  * or unreadable; with an `AbortError` when aborted; and with a `TypeError` for wrong arguments.

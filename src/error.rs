@@ -73,6 +73,13 @@ pub enum Error {
         lock: PathBuf,
     },
 
+    /// The store was written in place while it was read without its lock, again and again.
+    #[error("{} kept being written while it was read; try again when that is done", path.display())]
+    BeingWritten {
+        /// The store.
+        path: PathBuf,
+    },
+
     /// The store kept changing while the sweep held its lock: something writes it without the lock.
     #[error("{} is being written by a program that ignores its lock; the sweep gave way", path.display())]
     Contended {
@@ -115,7 +122,7 @@ impl Error {
             Self::NotAFile { .. } => "ENOTFILE".to_owned(),
             Self::Locked { .. } => "ELOCKED".to_owned(),
             Self::LockLost { .. } => "ELOCKLOST".to_owned(),
-            Self::Contended { .. } => "ECONTENDED".to_owned(),
+            Self::BeingWritten { .. } | Self::Contended { .. } => "ECONTENDED".to_owned(),
             Self::NoStorePath => "EINVAL".to_owned(),
             Self::Aborted => "ABORT_ERR".to_owned(),
         }
@@ -136,6 +143,7 @@ impl Error {
             Self::Io { path, .. }
             | Self::Json { path, .. }
             | Self::NotAFile { path, .. }
+            | Self::BeingWritten { path }
             | Self::Contended { path } => Some(path),
             Self::Locked { lock, .. } | Self::LockLost { lock } => Some(lock),
             Self::NoStorePath | Self::Aborted => None,

@@ -69,7 +69,7 @@ impl<F> Store<F> {
     /// place; `None` if there is none, or no more.
     ///
     /// # Errors
-    /// Those of [`open`](Self::open) and of `read`; [`Error::Contended`] if that takes too long.
+    /// Those of [`open`](Self::open) and of `read`; [`Error::BeingWritten`] if that takes too long.
     pub fn read<S: System<File = F>, T>(
         system: &S,
         path: &Path,
@@ -84,7 +84,7 @@ impl<F> Store<F> {
                 return Ok(Some((store, outcome?)));
             }
         }
-        Err(Error::Contended {
+        Err(Error::BeingWritten {
             path: path.to_owned(),
         })
     }
