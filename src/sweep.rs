@@ -270,24 +270,20 @@ impl<'a, S: System> Sweep<'a, S> {
 
     /// What the whole sweep would do, in one pass.
     fn rehearse(&mut self) -> Result<()> {
-        if Store::open(self.system, self.request.store)?.is_none() {
-            self.no_store();
-            return Ok(());
-        }
-        let folder = Folder::of(self.request.store)?;
-        let mut bystanders = Bystanders::new(self.system, &folder);
         let read = Store::read(self.system, self.request.store, |store| {
-            bystanders.restart();
-            rewrite::rewrite(
+            let folder = Folder::of(self.request.store)?;
+            let mut bystanders = Bystanders::new(self.system, folder);
+            let rewrite = rewrite::rewrite(
                 store.source(self.system, &self.options.abort),
                 self.request.cutoff_ms(),
                 None,
                 &mut bystanders,
                 self.buffer.bytes(),
-            )
+            )?;
+            Ok((rewrite, bystanders))
         })?;
-        let Some((store, rewrite)) = read else {
-            self.no_store(); // It disappeared this very moment.
+        let Some((store, (rewrite, bystanders))) = read else {
+            self.no_store();
             return Ok(());
         };
         self.saw(&store, &rewrite, bystanders.locked);
@@ -443,7 +439,7 @@ impl<'a, S: System> Sweep<'a, S> {
         let folder = Folder::of(self.request.store)?;
         let replacement = Replacement::create(self.system, store)?;
         let store = replacement.store();
-        let mut bystanders = Bystanders::new(self.system, &folder);
+        let mut bystanders = Bystanders::new(self.system, folder);
         let rewrite = rewrite::rewrite(
             store.source(self.system, &self.options.abort),
             self.request.cutoff_ms(),
@@ -672,7 +668,7 @@ impl<'a, S: System> Sweep<'a, S> {
 /// at, and transcripts that somebody is writing.
 struct Bystanders<'a, S: System> {
     system: &'a S,
-    folder: &'a Folder,
+    folder: Folder,
     references: References,
     leaving: Vec<Leaving>,
     /// Where in `leaving` an id is.
@@ -688,11 +684,11 @@ struct Leaving {
 }
 
 impl<'a, S: System> Bystanders<'a, S> {
-    fn new(system: &'a S, folder: &'a Folder) -> Self {
+    fn new(system: &'a S, folder: Folder) -> Self {
         Self {
             system,
+            references: References::new(&folder),
             folder,
-            references: References::new(folder),
             leaving: Vec::new(),
             seen: HashMap::new(),
             locked: 0,
@@ -772,7 +768,7 @@ impl<S: System> Judge for Bystanders<'_, S> {
     }
 
     fn restart(&mut self) {
-        *self = Self::new(self.system, self.folder);
+        *self = Self::new(self.system, self.folder.clone());
     }
 }
 
