@@ -10,7 +10,7 @@ export const MUTANTS = [
   {
     corpus: "broken stores",
     mistake: "takes a cut store",
-    file: "src/store/scan/machine.rs",
+    file: "src/store/scan/scanner.rs",
     right: "Expect::End => return Ok(()),",
     wrong: "Expect::End | Expect::Next => return Ok(()),",
     tests: ["--test", "survey", "a_broken_store_is_refused"],
@@ -18,7 +18,7 @@ export const MUTANTS = [
   {
     corpus: "odd stores",
     mistake: "knows no \\udXXX",
-    file: "src/store/scan/machine.rs",
+    file: "src/store/scan/scanner.rs",
     right: "if !byte.is_ascii_hexdigit() {",
     wrong: "if !byte.is_ascii_digit() {",
     tests: ["--test", "survey", "what_is_valid_but_odd"],
@@ -35,7 +35,7 @@ export const MUTANTS = [
   {
     corpus: "live locks",
     mistake: "robs after 30 s",
-    file: "src/store/lock/judge.rs",
+    file: "src/lock/staleness.rs",
     right: "LET_GO_AFTER: Duration = Duration::from_secs(5 * 60)",
     wrong: "LET_GO_AFTER: Duration = Duration::from_secs(30)",
     tests: ["--test", "lock", "a_live_javascript_holder_is_never_robbed"],
@@ -43,7 +43,7 @@ export const MUTANTS = [
   {
     corpus: "odd things in the lock's place",
     mistake: "takes all for files",
-    file: "src/store/lock.rs",
+    file: "src/lock/mod.rs",
     right: "if kind == Kind::File {\n        return Ok(());",
     wrong: "if kind != Kind::Folder {\n        return Ok(());",
     tests: ["--test", "lock", "odd_things_at_the_path"],

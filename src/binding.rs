@@ -18,11 +18,11 @@ use serde::Serialize;
 
 use crate::abort::Abort;
 use crate::error;
+use crate::gateway::js;
+use crate::gateway::retention::{self, Setting};
 use crate::inspect::{self, Inspection};
-use crate::js;
-use crate::report::{Failure, Reason, Report};
-use crate::retention::{self, Setting};
-use crate::store::memory::Memory;
+use crate::store::survey_cache::SurveyCache;
+use crate::sweep::outcome::{Failure, Reason, Report};
 use crate::sweep::{self, Ageing, Options, Request};
 use crate::system::Os;
 
@@ -37,7 +37,7 @@ const STACK: usize = 512 * 1024;
 struct Environment {
     /// When each store was last swept, in milliseconds since 1970, by its path as given.
     last_sweep_ms: Mutex<HashMap<String, f64>>,
-    memory: Memory,
+    memory: SurveyCache,
 }
 
 impl Environment {

@@ -20,7 +20,7 @@
 //! [`inspect`]'s answer; it writes nothing.
 //!
 //! A sweep that finds nothing expired takes no lock and writes nothing. One that finds the store
-//! unchanged since the last survey ([`store::memory`]), with nothing due yet, does not even read
+//! unchanged since the last survey ([`store::survey_cache`]), with nothing due yet, does not even read
 //! it. A dry run ([`sweep::dry_run`]) makes the rewrite's pass without a file to write to.
 //!
 //! Every system call that the lock and the commit are made of goes through one seam, [`system`],
@@ -40,12 +40,9 @@ pub mod abort;
 #[cfg(not(test))]
 mod binding;
 pub mod error;
+pub mod gateway;
 pub mod inspect;
-pub mod js;
-pub mod listing;
-pub mod report;
-pub mod retention;
-pub mod session_key;
+pub mod lock;
 pub mod store;
 pub mod sweep;
 pub mod system;

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use cron_session_reaper::abort::Abort;
 use cron_session_reaper::error::{Error, Result};
+use cron_session_reaper::inspect::stats::{Job, Stats, Sum, stats};
 use cron_session_reaper::inspect::{Inspection, Request, inspect};
-use cron_session_reaper::store::census::{Census, Job, Sum, census};
 use cron_session_reaper::store::scan::Source;
 use cron_session_reaper::system::{Os, System};
 use cron_session_reaper::transcripts::Tally;
@@ -38,11 +38,11 @@ fn look(store: &Path) -> Result<Inspection> {
     inspect(&Os, request(store), &Abort::default(), |_, _| {})
 }
 
-fn census_of(text: &str) -> Census {
+fn census_of(text: &str) -> Stats {
     let tree = Tree::new();
     look(&tree.file_of("sessions.json", text.as_bytes()))
         .unwrap()
-        .census
+        .stats
 }
 
 fn sum(entries: u64, bytes: usize) -> Sum {
@@ -96,7 +96,7 @@ fn a_linked_store_has_its_temps_at_its_target_and_everything_else_beside_the_lin
 
     let found = look(&link).unwrap();
 
-    assert_eq!((found.bytes, found.census.all), (7, sum(1, 5)));
+    assert_eq!((found.bytes, found.stats.all), (7, sum(1, 5)));
     assert_eq!(found.temps, files(1, 3));
     assert_eq!(found.transcripts, files(1, 2));
     assert_eq!(found.others, files(0, 0));
@@ -118,7 +118,7 @@ fn looking_changes_nothing_and_takes_no_lock() {
 
     let found = inspect(&system, request(&store), &Abort::default(), |_, _| {});
 
-    assert_eq!(found.unwrap().census.runs.expired.entries, 1);
+    assert_eq!(found.unwrap().stats.runs.expired.entries, 1);
     assert_eq!(tree.changes(&before), [""; 0]);
 }
 
@@ -152,7 +152,7 @@ fn without_a_retention_no_run_is_expired() {
         ..request(&store)
     };
     let found = inspect(&Os, for_ever, &Abort::default(), |_, _| {});
-    let runs = found.unwrap().census.runs;
+    let runs = found.unwrap().stats.runs;
     assert_eq!((runs.runs.entries, runs.expired.entries), (1, 0));
 }
 
@@ -229,7 +229,7 @@ fn a_list_is_never_longer_than_asked_for_nor_than_a_thousand() {
         };
         let found = inspect(&Os, request, &Abort::default(), |_, _| {})
             .unwrap()
-            .census;
+            .stats;
         assert_eq!(found.biggest_entries.len(), listed);
         assert_eq!(found.biggest_jobs.len(), listed);
     }
@@ -303,7 +303,7 @@ fn a_store_that_is_being_written_in_place_is_read_again() {
         None
     });
     let found = inspect(&system, request(&store), &Abort::default(), |_, _| {});
-    assert_eq!(found.unwrap().census.all.entries, 1);
+    assert_eq!(found.unwrap().stats.all.entries, 1);
 }
 
 /// A store as `serde_json` reads it, every entry in its place.
@@ -331,10 +331,10 @@ fn entries_of(text: &str) -> Vec<(String, Value)> {
 }
 
 /// The rules once more, for the keys and values that these tests make.
-fn expected(text: &str, sizes: &[u64]) -> Census {
+fn expected(text: &str, sizes: &[u64]) -> Stats {
     let mut kinds = BTreeMap::<String, Sum>::new();
     let mut jobs = BTreeMap::<String, Job>::new();
-    let mut found = Census::default();
+    let mut found = Stats::default();
     let add = |sum: &mut Sum, bytes| {
         sum.entries += 1;
         sum.bytes += bytes;
@@ -434,7 +434,7 @@ proptest! {
         let file = Os.open(&path).unwrap();
 
         let source = Source { system: &Os, file: &file, path: &path, abort: &Abort::default() };
-        let found = census(source, 100.0, 3, &mut vec![0; buffer], |_| {});
+        let found = stats(source, 100.0, 3, &mut vec![0; buffer], |_| {});
 
         prop_assert_eq!(found.unwrap(), expected(&text, &sizes), "{}", text);
     }

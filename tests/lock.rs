@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use cron_session_reaper::error::Error;
-use cron_session_reaper::store::lock::{Lock, is_held_by_live_process, lock_path};
+use cron_session_reaper::lock::{Lock, is_held_by_live_process, lock_path};
 use cron_session_reaper::system::{Os, Process, System};
 use support::touch;
 

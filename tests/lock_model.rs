@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cron_session_reaper::error::Error;
-use cron_session_reaper::store::lock::Lock;
+use cron_session_reaper::lock::Lock;
 use cron_session_reaper::system::{Kind, Process, Stat, System};
 use shuttle::rand::Rng;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};

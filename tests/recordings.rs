@@ -1,8 +1,8 @@
 //! Replays what was recorded of the gateway and of Node.js against the rules that need no file.
 #![expect(clippy::float_cmp, reason = "JavaScript's result, to the last bit")]
 
-use cron_session_reaper::retention::{self, Setting, parse_duration};
-use cron_session_reaper::{js, session_key};
+use cron_session_reaper::gateway::retention::{self, Setting, parse_duration};
+use cron_session_reaper::gateway::{js, session_key};
 use serde_json::Value;
 
 fn recording(json: &str, table: &str) -> Vec<Value> {

@@ -12,9 +12,9 @@ use std::time::Duration;
 use std::time::SystemTime;
 
 use cron_session_reaper::abort::Abort;
-use cron_session_reaper::report::{Entries, Fields, Level, Reason, Report, Size};
-use cron_session_reaper::retention::{self, Setting};
-use cron_session_reaper::store::memory::Memory;
+use cron_session_reaper::gateway::retention::{self, Setting};
+use cron_session_reaper::store::survey_cache::SurveyCache;
+use cron_session_reaper::sweep::outcome::{Entries, Fields, Level, Reason, Report, Size};
 use cron_session_reaper::sweep::{self, Ageing, Options, Request};
 use cron_session_reaper::system::{Os, System};
 use cron_session_reaper::transcripts::Tally;
@@ -25,7 +25,7 @@ use support::Faulty;
 const HOUR: f64 = 3_600_000.0;
 const NOW: f64 = 1_772_366_400_000.0;
 
-fn sweep_at(store: &Path, memory: &Memory, now_ms: f64) -> Report {
+fn sweep_at(store: &Path, memory: &SurveyCache, now_ms: f64) -> Report {
     let request = Request {
         store,
         now_ms,
@@ -35,7 +35,7 @@ fn sweep_at(store: &Path, memory: &Memory, now_ms: f64) -> Report {
 }
 
 fn sweep_once(store: &Path) -> Report {
-    sweep_at(store, &Memory::new(), NOW)
+    sweep_at(store, &SurveyCache::new(), NOW)
 }
 
 /// Every path below `root`: folders end in `/`, stamps of this moment are written `{STAMP}`.
@@ -119,7 +119,7 @@ fn replay(case: &Value) {
                 now_ms: params["nowMs"].as_f64().unwrap(),
                 retention_ms,
             };
-            sweep::sweep(&Os, request, &Memory::new())
+            sweep::sweep(&Os, request, &SurveyCache::new())
         }
     };
 
@@ -153,7 +153,7 @@ fn replay(case: &Value) {
     }
 }
 
-fn log_as_json(line: &cron_session_reaper::report::LogLine) -> Value {
+fn log_as_json(line: &cron_session_reaper::sweep::outcome::LogLine) -> Value {
     let level = match line.level {
         Level::Info => "info",
         Level::Warn => "warn",
@@ -291,7 +291,7 @@ fn a_sweep_that_finds_nothing_expired_takes_no_lock_and_writes_nothing() {
     // A lock held by this very process: a sweep that wanted it would wait ten seconds and fail.
     fs::write(gateway.root.join("sessions.json.lock"), live_lock()).unwrap();
     let before = tree(&gateway.root);
-    let report = sweep_at(&gateway.store, &Memory::new(), 24.0 * HOUR);
+    let report = sweep_at(&gateway.store, &SurveyCache::new(), 24.0 * HOUR);
     assert_eq!((report.swept, report.pruned), (true, 0));
     assert_eq!(tree(&gateway.root), before);
 }
@@ -320,7 +320,7 @@ fn a_run_whose_transcript_a_live_process_holds_stays_until_it_is_free() {
     let lock = gateway.root.join("r.jsonl.lock");
     // However old the lock is.
     fs::write(&lock, live_lock().replace("2999", "2026")).unwrap();
-    let memory = Memory::new();
+    let memory = SurveyCache::new();
     let report = sweep_at(&gateway.store, &memory, NOW);
     assert_eq!((report.swept, report.pruned), (true, 0));
     assert_eq!(gateway.text(), before);
@@ -342,7 +342,7 @@ fn an_hour_ahead() -> Faulty {
 #[test]
 fn an_unchanged_store_is_not_read_again_and_a_changed_one_is() {
     let gateway = Gateway::new();
-    let (system, memory) = (an_hour_ahead(), Memory::new());
+    let (system, memory) = (an_hour_ahead(), SurveyCache::new());
     let swept_at = |now_ms| {
         let request = request(&gateway.store);
         sweep::sweep(&system, Request { now_ms, ..request }, &memory)
@@ -368,7 +368,7 @@ fn what_a_sweep_left_is_not_read_again_until_it_is_due() {
     let fresh = format!(r#""agent:main:cron:j:run:2":{{"updatedAt":{NOW}}},"agent:main:main""#);
     let text = gateway.text().replace(r#""agent:main:main""#, &fresh);
     fs::write(&gateway.store, text).unwrap();
-    let (system, memory) = (an_hour_ahead(), Memory::new());
+    let (system, memory) = (an_hour_ahead(), SurveyCache::new());
     let swept_at = |now_ms| {
         let request = request(&gateway.store);
         sweep::sweep(&system, Request { now_ms, ..request }, &memory)
@@ -392,7 +392,7 @@ fn what_a_sweep_left_is_not_read_again_until_it_is_due() {
 #[test]
 fn what_was_written_this_very_moment_is_read_again() {
     let gateway = Gateway::new();
-    let memory = Memory::new();
+    let memory = SurveyCache::new();
     let system = Faulty::new(|_, _| None).with_now(SystemTime::now());
     let sweep = || sweep::sweep(&system, request(&gateway.store), &memory);
     assert_eq!(sweep().pruned, 1);
@@ -439,9 +439,9 @@ fn what_was_just_archived_is_deleted_if_the_sweeps_moment_is_far_ahead() {
             retention_ms: HOUR,
         };
         let report = if is_dry_run {
-            sweep::dry_run(&Os, request, &Options::default(), &Memory::new())
+            sweep::dry_run(&Os, request, &Options::default(), &SurveyCache::new())
         } else {
-            sweep::sweep(&Os, request, &Memory::new())
+            sweep::sweep(&Os, request, &SurveyCache::new())
         };
         let both = Tally { files: 2, bytes: 6 };
         assert_eq!((report.transcripts, report.archives), (both, both));
@@ -457,7 +457,7 @@ fn a_transcript_that_runs_share_counts_once() {
     fs::write(&gateway.store, text).unwrap();
     let both = Tally { files: 2, bytes: 7 };
     let request = request(&gateway.store);
-    let dry = sweep::dry_run(&Os, request, &Options::default(), &Memory::new());
+    let dry = sweep::dry_run(&Os, request, &Options::default(), &SurveyCache::new());
     assert_eq!((dry.pruned, dry.transcripts), (3, both));
     let swept = sweep_once(&gateway.store);
     assert_eq!((swept.pruned, swept.transcripts), (3, both));
@@ -482,7 +482,7 @@ fn an_archive_counts_once_in_a_folder_that_is_looked_through_for_two_reasons() {
         ageing: Ageing::After(24.0 * HOUR),
         ..Options::default()
     };
-    let dry = sweep::dry_run(&Os, request(&gateway.store), &options, &Memory::new());
+    let dry = sweep::dry_run(&Os, request(&gateway.store), &options, &SurveyCache::new());
     let swept = sweep_with(&Os, &gateway.store, &options);
     for report in [dry, swept] {
         assert_eq!(report.transcripts.files, 1);
@@ -493,7 +493,7 @@ fn an_archive_counts_once_in_a_folder_that_is_looked_through_for_two_reasons() {
 #[test]
 fn a_dry_run_tells_of_left_overs_only_where_the_sweep_looks_for_them() {
     let gateway = Gateway::new();
-    let (options, memory) = (Options::default(), Memory::new());
+    let (options, memory) = (Options::default(), SurveyCache::new());
     let both = || {
         let request = request(&gateway.store);
         let dry = sweep::dry_run(&Os, request, &options, &memory);
@@ -533,7 +533,7 @@ fn a_dry_run_tells_the_same_and_changes_nothing() {
     let before = tree(&gateway.root);
     let (request, options) = (request(&gateway.store), Options::default());
 
-    let dry = sweep::dry_run(&Os, request, &options, &Memory::new());
+    let dry = sweep::dry_run(&Os, request, &options, &SurveyCache::new());
     assert_eq!(tree(&gateway.root), before);
     assert_eq!((dry.swept, dry.reason), (false, Some(Reason::DryRun)));
     assert!(dry.log.is_empty());
@@ -569,12 +569,12 @@ fn request(store: &Path) -> Request<'_> {
 }
 
 fn sweep_on(system: &impl System, store: &Path) -> Report {
-    sweep::sweep(system, request(store), &Memory::new())
+    sweep::sweep(system, request(store), &SurveyCache::new())
 }
 
 fn sweep_with(system: &impl System, store: &Path, options: &Options) -> Report {
     let mut told = None;
-    let memory = Memory::new();
+    let memory = SurveyCache::new();
     sweep::sweep_and_tell(system, request(store), options, &memory, |report| {
         told = Some(report);
     });
@@ -789,7 +789,7 @@ mod when_something_goes_wrong {
                     None
                 });
                 let report = if dry {
-                    let (request, memory) = (request(&gateway.store), Memory::new());
+                    let (request, memory) = (request(&gateway.store), SurveyCache::new());
                     sweep::dry_run(&system, request, &Options::default(), &memory)
                 } else {
                     sweep_on(&system, &gateway.store)
@@ -983,7 +983,7 @@ mod when_something_goes_wrong {
             ..Options::default()
         };
         let request = request(&gateway.store);
-        let report = sweep::dry_run(&system, request, &options, &Memory::new());
+        let report = sweep::dry_run(&system, request, &options, &SurveyCache::new());
         assert_eq!(report.pruned, 1);
     }
 

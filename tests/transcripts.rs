@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use cron_session_reaper::error::{Error, Result};
-use cron_session_reaper::listing::Listings;
 use cron_session_reaper::system::{Os, System};
 use cron_session_reaper::transcripts::Tally;
 use cron_session_reaper::transcripts::archive::{self, Archive};
+use cron_session_reaper::transcripts::listing::Listings;
 use cron_session_reaper::transcripts::locate::{Folder, References, Transcript};
 use support::{Faulty, Tree};
 

@@ -10,8 +10,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use cron_session_reaper::report::{Fields, Level, LogLine, Report};
-use cron_session_reaper::store::memory::Memory;
+use cron_session_reaper::store::survey_cache::SurveyCache;
+use cron_session_reaper::sweep::outcome::{Fields, Level, LogLine, Report};
 use cron_session_reaper::sweep::{Request, sweep};
 use cron_session_reaper::system::{Os, System};
 
@@ -70,7 +70,7 @@ fn run<S: System>(system: &S, arguments: &Arguments) -> std::io::Result<()> {
             now_ms: arguments.now_ms.unwrap_or_else(wall_clock_ms),
             retention_ms: arguments.retention_ms,
         };
-        let line = to_json(&sweep(system, request, &Memory::new()));
+        let line = to_json(&sweep(system, request, &SurveyCache::new()));
         // One write, so that whoever reads it knows: what is printed was done before.
         std::io::stdout().write_all(format!("{line}\n").as_bytes())?;
         if !arguments.r#while.as_deref().is_some_and(Path::exists) {

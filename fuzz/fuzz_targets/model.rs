@@ -1,6 +1,6 @@
 //! A plain reading of a store by `serde_json`, to compare with.
 
-use cron_session_reaper::js;
+use cron_session_reaper::gateway::js;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::path::Path;
 
 use cron_session_reaper::abort::Abort;
-use cron_session_reaper::session_key::is_cron_run;
+use cron_session_reaper::gateway::session_key::is_cron_run;
 use cron_session_reaper::store::rewrite::{Judge, Run, rewrite};
 use cron_session_reaper::store::scan::{Entry, Key, Scanner, SessionId, Source, Visitor};
 use cron_session_reaper::store::survey::{Survey, survey};

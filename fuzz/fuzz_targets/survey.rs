@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use cron_session_reaper::session_key::is_cron_run;
+use cron_session_reaper::gateway::session_key::is_cron_run;
 use cron_session_reaper::store::scan::{Broken, Entry, Scanner, Visitor};
 use libfuzzer_sys::fuzz_target;
 

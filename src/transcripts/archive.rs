@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Result, is_missing};
-use crate::js;
+use crate::gateway::js;
 use crate::system::{System, rename_to_vacant};
 use crate::transcripts::Tally;
 

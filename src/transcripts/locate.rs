@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use crate::error::{Context, Error, Result, is_missing};
-use crate::js;
-use crate::listing::Listings;
+use crate::gateway::js;
+use crate::transcripts::listing::Listings;
 
 const EXTENSION: &str = ".jsonl";
 
@@ -221,7 +221,7 @@ fn begins_with_dots(path: &Path) -> bool {
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use cron_session_reaper::listing::Listings;
+/// use cron_session_reaper::transcripts::listing::Listings;
 /// use cron_session_reaper::transcripts::locate::{Folder, References};
 ///
 /// let sessions = tempfile::tempdir()?;

@@ -6,6 +6,7 @@
 //! deletes archives that have grown too old.
 
 pub mod archive;
+pub mod listing;
 pub mod locate;
 
 use serde::Serialize;

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use cron_session_reaper::listing::Listings;
-use cron_session_reaper::store::temps::{self, Temps};
+use cron_session_reaper::store::leftovers::{self, Temps};
 use cron_session_reaper::system::{Os, Process, Stat, System};
+use cron_session_reaper::transcripts::listing::Listings;
 use support::{Faulty, Tree, touch};
 
 const UUID: &str = "3ab3ddeb-5fc7-4d35-adf6-d83c0627287f";
@@ -62,14 +62,14 @@ impl Store {
         let stat = Os.stat(&file).unwrap();
         let (temp, old) = inodes(stat.ino);
         let inode = |ino| Stat { ino, ..stat };
-        let name = temps::name(&self.path(), &inode(temp), &inode(old));
+        let name = leftovers::name(&self.path(), &inode(temp), &inode(old));
         fs::rename(file, &name).unwrap();
         name
     }
 
     fn remove_dead(&self, system: &impl System) -> Temps {
         let lock = self.tree.at("sessions.json.lock");
-        temps::find(&self.path(), &lock, &mut listings())
+        leftovers::find(&self.path(), &lock, &mut listings())
             .unwrap()
             .remove_dead(system)
             .unwrap()
@@ -79,7 +79,7 @@ impl Store {
     fn count_dead(&self) -> Temps {
         let before = self.tree.all();
         let lock = self.tree.at("sessions.json.lock");
-        let suspects = temps::find(&self.path(), &lock, &mut listings()).unwrap();
+        let suspects = leftovers::find(&self.path(), &lock, &mut listings()).unwrap();
         let temps = suspects.count_dead(&Os).unwrap();
         assert_eq!(self.tree.all(), before);
         temps
@@ -87,7 +87,7 @@ impl Store {
 
     fn has_any(&self) -> bool {
         let lock = self.tree.at("sessions.json.lock");
-        temps::find(&self.path(), &lock, &mut listings())
+        leftovers::find(&self.path(), &lock, &mut listings())
             .unwrap()
             .any_native()
     }
@@ -219,7 +219,7 @@ fn the_gateways_temps_are_removed_when_old_and_their_writer_is_gone() {
     let numbered = store.aged(&format!("sessions.json.{dead}.{UUID}.tmp"), b"half", 7200);
     let as_old = format!("sessions.json.{}.tmp", UUID.to_uppercase());
     let as_old = store.aged(&as_old, b"half", 3600);
-    let unfinished = temps::unfinished_name(&store.path(), dead.into(), 0);
+    let unfinished = leftovers::unfinished_name(&store.path(), dead.into(), 0);
     let unfinished = unfinished.file_name().unwrap().to_str().unwrap();
     let unfinished = store.aged(unfinished, b"half", 3600);
     store.assert_removes(&[&unnumbered, &numbered, &as_old, &unfinished]);
@@ -277,7 +277,7 @@ fn a_temp_that_is_newer_than_the_store_that_a_sweep_replaced_is_kept() {
     let older = store.aged(&older, b"older", 4000);
     store.aged("sessions.json", b"swept", 0);
     let lock = store.tree.at("sessions.json.lock");
-    let temps = temps::find(&store.path(), &lock, &mut listings())
+    let temps = leftovers::find(&store.path(), &lock, &mut listings())
         .unwrap()
         .judged_beside(replaced.mtime)
         .remove_dead(&Os)
@@ -342,7 +342,7 @@ fn a_lock_in_another_folder_than_the_store_is_cleaned_up_there() {
     store.tree.file("alias/main.json.lock.1-1.tmp");
     let others = store.tree.file("alias/sessions.json.lock.1-1.tmp");
     let lock = store.tree.at("alias/main.json.lock");
-    let temps = temps::find(&store.path(), &lock, &mut listings())
+    let temps = leftovers::find(&store.path(), &lock, &mut listings())
         .unwrap()
         .remove_dead(&Os)
         .unwrap();
@@ -383,7 +383,7 @@ fn the_gateways_temps_are_not_ours() {
     let store = Store::new();
     store.aged(&format!("sessions.json.{UUID}.tmp"), b"half", 7200);
     assert!(!store.has_any());
-    let unfinished = temps::unfinished_name(&store.path(), 1, 0);
+    let unfinished = leftovers::unfinished_name(&store.path(), 1, 0);
     fs::write(unfinished, "").unwrap();
     assert!(store.has_any());
 }
@@ -413,7 +413,7 @@ fn a_store_that_cannot_be_looked_at_is_an_error_and_nothing_is_removed() {
         _ => None,
     });
     let lock = store.tree.at("sessions.json.lock");
-    let error = temps::find(&store.path(), &lock, &mut listings())
+    let error = leftovers::find(&store.path(), &lock, &mut listings())
         .unwrap()
         .remove_dead(&broken)
         .unwrap_err();

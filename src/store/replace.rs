@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use crate::abort::Abort;
 use crate::error::{Context, Error, Result, is_missing};
+use crate::store::leftovers;
 use crate::store::scan::Source;
-use crate::store::temps;
 use crate::system::{Kind, Stat, System, is_in_use};
 
 /// How often what came out of an exchange is put back before the sweep gives up on a store that
@@ -179,7 +179,7 @@ fn create_named<S: System>(system: &S, store: &Path) -> Result<(S::File, PathBuf
     let mut tried = 1;
     loop {
         let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = temps::unfinished_name(store, system.pid(), number);
+        let name = leftovers::unfinished_name(store, system.pid(), number);
         match system.create_new(&name) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tried < NUMBERS_TRIED => {
                 tried += 1;
@@ -311,7 +311,7 @@ impl<'s, S: System> Replacement<'s, S> {
             .system
             .stat_open(&self.file)
             .context("examine the new content of", &self.store.path)?;
-        let name = temps::name(&self.store.path, &temp, &self.store.before);
+        let name = leftovers::name(&self.store.path, &temp, &self.store.before);
         match &self.name {
             None => self.system.link(&self.file, &name),
             Some(provisional) => self.system.rename(provisional, &name),
@@ -408,7 +408,7 @@ impl<'s, S: System> Replacement<'s, S> {
                 return Ok(None);
             }
             if came_out.same_file(&put_in) {
-                let kept = temps::keep(self.system, path, name).context("keep", name)?;
+                let kept = leftovers::keep(self.system, path, name).context("keep", name)?;
                 return Ok(Some((name.to_owned(), kept)));
             }
             put_in = going_in;

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cron_session_reaper::report::{Entries, Reason, Report, Size};
-use cron_session_reaper::store::memory::Memory;
-use cron_session_reaper::store::temps;
+use cron_session_reaper::store::leftovers;
+use cron_session_reaper::store::survey_cache::SurveyCache;
+use cron_session_reaper::sweep::outcome::{Entries, Reason, Report, Size};
 use cron_session_reaper::sweep::{self, Ageing, Options, Request};
 use cron_session_reaper::system::{Os, System};
 use cron_session_reaper::transcripts::Tally;
@@ -51,7 +51,7 @@ impl Sessions {
         names
     }
 
-    fn sweep(&self, system: &impl System, options: &Options, memory: &Memory) -> Report {
+    fn sweep(&self, system: &impl System, options: &Options, memory: &SurveyCache) -> Report {
         sweep_at(system, &self.store, now_ms(), options, memory)
     }
 }
@@ -61,7 +61,7 @@ fn sweep_at(
     store: &Path,
     now_ms: f64,
     options: &Options,
-    memory: &Memory,
+    memory: &SurveyCache,
 ) -> Report {
     let mut told = Report::default();
     let request = Request {
@@ -105,7 +105,7 @@ fn a_temp_file_that_the_swept_store_lacks_is_kept_although_a_sweep_wrote_since()
     let temp = sessions.path(&format!("sessions.json.{UUID}.tmp"));
     fs::write(&temp, "only copy").unwrap();
     written_ago(&temp, 300);
-    let memory = Memory::new();
+    let memory = SurveyCache::new();
     let report = sessions.sweep(&Os, &Options::default(), &memory);
     assert_eq!((report.pruned, report.temps.removed), (1, 0));
     assert!(temp.exists(), "five minutes old: it may still be written");
@@ -124,12 +124,12 @@ fn a_temp_file_that_the_swept_store_lacks_is_kept_although_a_sweep_wrote_since()
 fn without_unnamed_files_a_crash_of_the_same_pid_stands_in_nobodys_way() {
     let sessions = Sessions::new(DUE);
     for number in 0..50 {
-        let left = temps::unfinished_name(&sessions.store, std::process::id().into(), number);
+        let left = leftovers::unfinished_name(&sessions.store, std::process::id().into(), number);
         fs::write(&left, "half").unwrap();
         written_ago(&left, 86_400);
     }
     let system = without_unnamed_files();
-    let report = sessions.sweep(&system, &Options::default(), &Memory::new());
+    let report = sessions.sweep(&system, &Options::default(), &SurveyCache::new());
     assert!(report.swept, "{:?}", report.failure);
     assert_eq!(fs::read_to_string(&sessions.store).unwrap(), SWEPT);
 }
@@ -143,12 +143,12 @@ fn without_unnamed_files_two_sweeps_at_once_have_a_temp_file_each() {
         if call == "sync" && calls.fetch_add(1, Ordering::Relaxed) == 0 {
             let system = without_unnamed_files();
             let options = Options::default();
-            let inner = sweep_at(&system, &store, now_ms(), &options, &Memory::new());
+            let inner = sweep_at(&system, &store, now_ms(), &options, &SurveyCache::new());
             assert_eq!(inner.pruned, 1, "{:?}", inner.failure);
         }
         (call == "create_unnamed").then_some(ErrorKind::Unsupported)
     });
-    let outer = sessions.sweep(&system, &Options::default(), &Memory::new());
+    let outer = sessions.sweep(&system, &Options::default(), &SurveyCache::new());
     assert!(outer.swept, "{:?}", outer.failure);
     assert_eq!(outer.pruned, 0);
     assert_eq!(sessions.names(), ["sessions.json"]);
@@ -158,7 +158,7 @@ fn without_unnamed_files_two_sweeps_at_once_have_a_temp_file_each() {
 fn an_abort_ends_a_sweep_that_has_nothing_to_commit() {
     let sessions = Sessions::new(SWEPT);
     pause();
-    let memory = Memory::new();
+    let memory = SurveyCache::new();
     sessions.sweep(&Os, &Options::default(), &memory);
     let archive = sessions.path("x.jsonl.deleted.2020-01-20T12-00-00.000Z");
     fs::write(&archive, "old").unwrap();
@@ -186,7 +186,7 @@ fn of_a_store_that_disappears_during_the_sweep_nothing_is_told() {
         }
         None
     });
-    let report = sessions.sweep(&system, &Options::default(), &Memory::new());
+    let report = sessions.sweep(&system, &Options::default(), &SurveyCache::new());
     assert_eq!(report.reason, Some(Reason::NoStore));
     let nothing = (Entries::default(), Size::default(), 0);
     assert_eq!((report.entries, report.size, report.pruned), nothing);
@@ -201,7 +201,7 @@ fn what_a_sweep_left_that_could_not_sync_the_folder_is_removed_by_the_next() {
         let is_first = call == "sync_folder" && calls.fetch_add(1, Ordering::Relaxed) == 0;
         is_first.then_some(ErrorKind::Other)
     });
-    let memory = Memory::new();
+    let memory = SurveyCache::new();
     let report = sessions.sweep(&system, &Options::default(), &memory);
     let failure = report.failure.unwrap();
     assert!(failure.message.starts_with("cannot sync "), "{failure:?}");
@@ -237,7 +237,7 @@ fn what_a_program_writes_that_crosses_twice_is_kept() {
         }
         None
     });
-    let report = sessions.sweep(&system, &Options::default(), &Memory::new());
+    let report = sessions.sweep(&system, &Options::default(), &SurveyCache::new());
     assert_eq!((report.swept, report.pruned), (true, 0));
     assert_eq!(fs::read_to_string(&sessions.store).unwrap(), second);
     let [(_, kept)] = &report.temps.kept[..] else {

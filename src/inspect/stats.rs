@@ -7,10 +7,10 @@ use std::collections::{BinaryHeap, HashMap};
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::session_key;
+use crate::gateway::session_key;
 use crate::system::System;
 
-use super::scan::{Entry, Key, Reading, Source, Visitor};
+use crate::store::scan::{Entry, Key, Reading, Source, Visitor};
 
 /// More kinds than this are no channels but somebody's own keys: the smallest count as `other`.
 const MOST_KINDS: usize = 24;
@@ -18,7 +18,7 @@ const MOST_KINDS: usize = 24;
 /// How many different kinds are told apart while a store is read.
 const KINDS_REMEMBERED: usize = 1024;
 
-/// Of how many entries a [`Census`] can name the largest.
+/// Of how many entries a [`Stats`] can name the largest.
 pub const MOST_LISTED: usize = 1000;
 
 /// A key or the name of a job is cut to so many characters, and ends in `…` then.
@@ -61,7 +61,7 @@ pub struct Job {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
-pub struct Census {
+pub struct Stats {
     /// Everything.
     pub all: Sum,
     /// By [kind](session_key::kind), what takes the most bytes first, `other` last.
@@ -82,14 +82,14 @@ pub struct Census {
 /// `buffer` is what one read may fill; it must not be empty. `progress` is told how many bytes were
 /// read.
 ///
-/// Memory grows with the number of jobs, but not with the store.
+/// SurveyCache grows with the number of jobs, but not with the store.
 ///
 /// # Errors
 /// As [`survey`](super::survey::survey).
 ///
 /// ```
 /// use cron_session_reaper::abort::Abort;
-/// use cron_session_reaper::store::census::census;
+/// use cron_session_reaper::inspect::stats::stats;
 /// use cron_session_reaper::store::scan::Source;
 /// use cron_session_reaper::system::{Os, System};
 ///
@@ -100,22 +100,22 @@ pub struct Census {
 /// let store = Source { system: &Os, file: &file, path: &path, abort: &abort };
 /// let mut buffer = vec![0; 256 << 10];
 ///
-/// let census = census(store, 6.0, 5, &mut buffer, |_| {})?;
-/// assert_eq!((census.all.entries, census.runs.expired.entries), (2, 1));
-/// assert_eq!(census.kinds[0].0, "cron run");
+/// let stats = stats(store, 6.0, 5, &mut buffer, |_| {})?;
+/// assert_eq!((stats.all.entries, stats.runs.expired.entries), (2, 1));
+/// assert_eq!(stats.kinds[0].0, "cron run");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn census<S: System>(
+pub fn stats<S: System>(
     store: Source<'_, S>,
     cutoff_ms: f64,
     top: usize,
     buffer: &mut [u8],
     mut progress: impl FnMut(u64),
-) -> Result<Census> {
+) -> Result<Stats> {
     let mut count = Count {
         cutoff_ms,
         start: 0,
-        census: Census::default(),
+        stats: Stats::default(),
         kinds: HashMap::new(),
         other: Sum::default(),
         jobs: HashMap::new(),
@@ -129,12 +129,12 @@ pub fn census<S: System>(
     Ok(count.finish(top))
 }
 
-/// A census being taken.
+/// A stats being taken.
 struct Count {
     cutoff_ms: f64,
     /// Where the entry that is being read begins.
     start: u64,
-    census: Census,
+    stats: Stats,
     kinds: HashMap<String, Sum>,
     other: Sum,
     jobs: HashMap<String, Job>,
@@ -148,7 +148,7 @@ impl Visitor for Count {
 
     fn entry(&mut self, entry: &Entry<'_>, end: u64) {
         let bytes = end - self.start;
-        self.census.all.add(bytes);
+        self.stats.all.add(bytes);
         let key = entry.key().text();
         let key = key.as_deref();
         // A key that is too long to be remembered can only be shown as cut short.
@@ -174,31 +174,31 @@ impl Count {
     fn add_run(&mut self, job: String, updated_at: Option<f64>, bytes: u64) {
         let is_expired = updated_at.is_some_and(|at| at < self.cutoff_ms);
         let job = self.jobs.entry(shown(job)).or_default();
-        for job in [job, &mut self.census.runs] {
+        for job in [job, &mut self.stats.runs] {
             job.runs.add(bytes);
             if is_expired {
                 job.expired.add(bytes);
             }
         }
         if let Some(at) = updated_at.filter(|at| at.is_finite() && *at > 0.0) {
-            let (least, greatest) = self.census.updated_at_ms.unwrap_or((at, at));
-            self.census.updated_at_ms = Some((least.min(at), greatest.max(at)));
+            let (least, greatest) = self.stats.updated_at_ms.unwrap_or((at, at));
+            self.stats.updated_at_ms = Some((least.min(at), greatest.max(at)));
         }
     }
 
-    fn finish(mut self, top: usize) -> Census {
-        let mut census = self.census;
-        census.kinds = take_biggest(&mut self.kinds, MOST_KINDS, |sum| sum.bytes);
+    fn finish(mut self, top: usize) -> Stats {
+        let mut stats = self.stats;
+        stats.kinds = take_biggest(&mut self.kinds, MOST_KINDS, |sum| sum.bytes);
         for sum in self.kinds.into_values() {
             self.other.add_all(sum);
         }
         if self.other.entries > 0 {
             let other = session_key::OTHER.to_owned();
-            census.kinds.push((other, self.other));
+            stats.kinds.push((other, self.other));
         }
-        census.biggest_jobs = take_biggest(&mut self.jobs, top, |job| job.runs.bytes);
-        census.biggest_entries = self.biggest.into_sorted();
-        census
+        stats.biggest_jobs = take_biggest(&mut self.jobs, top, |job| job.runs.bytes);
+        stats.biggest_entries = self.biggest.into_sorted();
+        stats
     }
 }
 

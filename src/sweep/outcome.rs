@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::error::Error;
-use crate::store::temps::Temps;
+use crate::store::leftovers::Temps;
 use crate::transcripts::Tally;
 
 /// The outcome of one sweep.

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// space and does not count U+0085.
 ///
 /// ```
-/// use cron_session_reaper::js::trim;
+/// use cron_session_reaper::gateway::js::trim;
 /// assert_eq!(trim("\u{feff} \u{a0}24h\u{3000}\n"), "24h");
 /// assert_eq!(trim("\u{85}24h"), "\u{85}24h");
 /// ```
@@ -30,7 +30,7 @@ pub fn trim(text: &str) -> &str {
 /// half) does the same.
 ///
 /// ```
-/// use cron_session_reaper::js::math_round;
+/// use cron_session_reaper::gateway::js::math_round;
 /// assert_eq!(math_round(0.5), 1.0);
 /// assert_eq!(math_round(-1.5), -1.0);
 /// assert_eq!(math_round(0.499_999_999_999_999_94), 0.0);
@@ -48,7 +48,7 @@ pub fn math_round(x: f64) -> f64 {
 /// key `toString`; NaN, which means that the entry stays, is the kind answer to that as well.)
 ///
 /// ```
-/// use cron_session_reaper::js::to_number;
+/// use cron_session_reaper::gateway::js::to_number;
 /// assert_eq!(to_number(b"1772366400000"), 1_772_366_400_000.0);
 /// assert_eq!(to_number(b"1e400"), f64::INFINITY);
 /// assert_eq!(to_number(br#"" 0x10 ""#), 16.0);
@@ -159,7 +159,7 @@ fn whole_number(digits: &[u8], radix: u32) -> f64 {
 /// The gateway leaves such an entry alone. Takes constant time for objects, arrays and strings.
 ///
 /// ```
-/// use cron_session_reaper::js::is_falsy;
+/// use cron_session_reaper::gateway::js::is_falsy;
 /// assert!(is_falsy(b"null") && is_falsy(b"-0.0") && is_falsy(b"1e-400"));
 /// assert!(!is_falsy(b"[]") && !is_falsy(b"{}") && !is_falsy(br#""0""#));
 /// ```
@@ -182,7 +182,7 @@ pub fn is_falsy(json: &[u8]) -> bool {
 ///
 /// ```
 /// use std::borrow::Cow;
-/// use cron_session_reaper::js::text;
+/// use cron_session_reaper::gateway::js::text;
 /// assert!(matches!(text(br#""plain""#), Some(Cow::Borrowed("plain"))));
 /// assert_eq!(text(br#""a\/\u00e9\ud800""#).as_deref(), Some("a/é\u{fffd}"));
 /// assert_eq!(text(b"7"), None);
@@ -204,7 +204,7 @@ pub fn text(json: &[u8]) -> Option<Cow<'_, str>> {
 /// makes them so before it is parsed.
 ///
 /// ```
-/// use cron_session_reaper::js::code_units;
+/// use cron_session_reaper::gateway::js::code_units;
 /// assert_eq!(code_units(br#""a""#), code_units(br#""\u0061""#));
 /// assert_ne!(code_units(br#""\ud800""#), code_units(br#""\ud801""#));
 /// assert_eq!(code_units(b"7"), None);
@@ -246,7 +246,7 @@ fn string_body(json: &[u8]) -> Option<&[u8]> {
 ///
 /// ```
 /// use std::time::{Duration, UNIX_EPOCH};
-/// use cron_session_reaper::js::epoch_ms;
+/// use cron_session_reaper::gateway::js::epoch_ms;
 /// assert_eq!(epoch_ms(UNIX_EPOCH + Duration::from_micros(1500)), 1);
 /// assert_eq!(epoch_ms(UNIX_EPOCH - Duration::from_secs(1)), -1000);
 /// ```
@@ -265,7 +265,7 @@ pub fn epoch_ms(time: SystemTime) -> i64 {
 /// far off shall not stop a sweep.
 ///
 /// ```
-/// use cron_session_reaper::js::iso_stamp;
+/// use cron_session_reaper::gateway::js::iso_stamp;
 /// assert_eq!(iso_stamp(1_772_366_400_000), "2026-03-01T12:00:00.000Z");
 /// ```
 #[must_use]
@@ -279,7 +279,7 @@ pub fn iso_stamp(epoch_ms: i64) -> String {
 /// Windows may have.
 ///
 /// ```
-/// use cron_session_reaper::js::archive_stamp;
+/// use cron_session_reaper::gateway::js::archive_stamp;
 /// assert_eq!(archive_stamp(1_772_366_400_000), "2026-03-01T12-00-00.000Z");
 /// ```
 #[must_use]
@@ -294,7 +294,7 @@ pub fn archive_stamp(epoch_ms: i64) -> String {
 /// year.
 ///
 /// ```
-/// use cron_session_reaper::js::parse_archive_stamp;
+/// use cron_session_reaper::gateway::js::parse_archive_stamp;
 /// assert_eq!(parse_archive_stamp("2026-03-01T12-00-00.000Z"), Some(1_772_366_400_000));
 /// assert_eq!(parse_archive_stamp("2026-03-01T12-00-00Z"), Some(1_772_366_400_000));
 /// assert_eq!(parse_archive_stamp("2026-03-01T12:00:00Z"), None);
@@ -319,7 +319,7 @@ pub fn parse_archive_stamp(stamp: &str) -> Option<i64> {
 /// treated with more patience, not less.
 ///
 /// ```
-/// use cron_session_reaper::js::parse_iso_date;
+/// use cron_session_reaper::gateway::js::parse_iso_date;
 /// assert_eq!(parse_iso_date("2026-03-01T12:00:00.000Z"), Some(1_772_366_400_000));
 /// assert_eq!(parse_iso_date("2026-03-01T13:00:00+01:00"), Some(1_772_366_400_000));
 /// assert_eq!(parse_iso_date("yesterday"), None);
@@ -440,7 +440,7 @@ fn days_before_month(year: i64, month: i64) -> i64 {
 /// ```
 /// # #[cfg(unix)] {
 /// use std::path::Path;
-/// use cron_session_reaper::js::resolve;
+/// use cron_session_reaper::gateway::js::resolve;
 /// let base = Path::new("/store/sessions");
 /// assert_eq!(resolve(base, Path::new("sub/../a.jsonl/")), Path::new("/store/sessions/a.jsonl"));
 /// assert_eq!(resolve(base, Path::new("../../../..")), Path::new("/"));

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::js;
+use crate::gateway::js;
 
 /// More than any lock file holds. What is longer is not read to its end: it is no lock's.
 pub(super) const LONGEST: usize = 4096;

@@ -10,7 +10,7 @@ use crate::system::Stat;
 
 /// What is remembered of each store. One of these per JavaScript environment.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct SurveyCache {
     surveys: Mutex<HashMap<PathBuf, Surveyed>>,
 }
 
@@ -29,7 +29,7 @@ impl Surveyed {
     }
 }
 
-impl Memory {
+impl SurveyCache {
     /// Nothing surveyed yet.
     #[must_use]
     pub fn new() -> Self {
@@ -155,8 +155,8 @@ mod tests {
         UNIX_EPOCH + Duration::from_nanos(u64::try_from(nanoseconds).unwrap())
     }
 
-    fn surveyed(ctime: i128, earliest_ms: f64, read_at: i128) -> (Memory, Stat) {
-        let memory = Memory::new();
+    fn surveyed(ctime: i128, earliest_ms: f64, read_at: i128) -> (SurveyCache, Stat) {
+        let memory = SurveyCache::new();
         let store = store(ctime);
         memory.remember(Path::new("/s"), &store, 7, earliest_ms, ctime, at(read_at));
         (memory, store)

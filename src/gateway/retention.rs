@@ -3,7 +3,7 @@
 //! Durations are the gateway's own grammar. `humantime`'s is another one: it allows spaces and
 //! weeks, and knows no fractions.
 
-use crate::js;
+use crate::gateway::js;
 
 /// The retention when the configuration names none, or none that can be read: 24 hours, in
 /// milliseconds.
@@ -25,7 +25,7 @@ pub enum Setting<'a> {
 /// A text that is no duration is 24 hours, not an error: the gateway goes on with its default too.
 ///
 /// ```
-/// use cron_session_reaper::retention::{DEFAULT_MS, Setting, resolve};
+/// use cron_session_reaper::gateway::retention::{DEFAULT_MS, Setting, resolve};
 /// assert_eq!(resolve(Setting::Text("1h30m")), Some(5_400_000.0));
 /// assert_eq!(resolve(Setting::Text("0h")), Some(0.0));
 /// assert_eq!(resolve(Setting::Text("soon")), Some(DEFAULT_MS));
@@ -48,7 +48,7 @@ pub fn resolve(session_retention: Setting<'_>) -> Option<f64> {
 /// doubles from left to right, and what grows beyond them is no duration.
 ///
 /// ```
-/// use cron_session_reaper::retention::parse_duration;
+/// use cron_session_reaper::gateway::retention::parse_duration;
 /// assert_eq!(parse_duration(" 7D "), Some(604_800_000.0));
 /// assert_eq!(parse_duration("1.5"), Some(5_400_000.0));
 /// assert_eq!(parse_duration("2m500ms"), Some(120_500.0));

@@ -1,24 +1,26 @@
 //! The sweep, top to bottom. No file-system detail here: see the rooms it calls.
 
+pub mod outcome;
+
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::abort::Abort;
 use crate::error::{Error, Result};
-use crate::js;
-use crate::listing::Listings;
-use crate::report::{Entries, Reason, Report, Size};
-use crate::store::commit::{Commit, Committed, Replacement, Store};
-use crate::store::lock::{self, Lock};
-use crate::store::memory::Memory;
+use crate::gateway::js;
+use crate::lock::{self, Lock};
+use crate::store::leftovers::{self, Leftovers, Temps};
+use crate::store::replace::{Commit, Committed, Replacement, Store};
 use crate::store::rewrite::{self, Judge, Rewrite, Run};
 use crate::store::scan::{Buffer, READ_AT_ONCE, SessionId};
 use crate::store::survey::{self, Survey};
-use crate::store::temps::{self, Suspects, Temps};
+use crate::store::survey_cache::SurveyCache;
+use crate::sweep::outcome::{Entries, Reason, Report, Size};
 use crate::system::{Stat, System};
 use crate::transcripts::Tally;
 use crate::transcripts::archive::{self, Archive};
+use crate::transcripts::listing::Listings;
 use crate::transcripts::locate::{Folder, References, Transcript};
 
 /// The store may change while it is rewritten, which takes no lock. The attempt after these begins
@@ -89,20 +91,20 @@ impl Ageing {
 /// [`Error`]). `memory` is what earlier sweeps of the same caller found.
 ///
 /// ```
-/// use cron_session_reaper::{store::memory::Memory, sweep, system::Os};
+/// use cron_session_reaper::{store::survey_cache::SurveyCache, sweep, system::Os};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let store = folder.path().join("sessions.json");
 /// std::fs::write(&store, r#"{"agent:main:cron:job:run:1":{"updatedAt":0},"agent:main:main":{}}"#)?;
 ///
 /// let request = sweep::Request { store: &store, now_ms: 2e9, retention_ms: 1e9 };
-/// let report = sweep::sweep(&Os, request, &Memory::new());
+/// let report = sweep::sweep(&Os, request, &SurveyCache::new());
 ///
 /// assert_eq!(report.pruned, 1);
 /// assert_eq!(std::fs::read_to_string(&store)?, r#"{"agent:main:main":{}}"#);
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn sweep<S: System>(system: &S, request: Request<'_>, memory: &Memory) -> Report {
+pub fn sweep<S: System>(system: &S, request: Request<'_>, memory: &SurveyCache) -> Report {
     let mut told = Report::default();
     let options = Options::default();
     sweep_and_tell(system, request, &options, memory, |report| told = report);
@@ -115,7 +117,7 @@ pub fn sweep_and_tell<S: System>(
     system: &S,
     request: Request<'_>,
     options: &Options,
-    memory: &Memory,
+    memory: &SurveyCache,
     tell: impl FnOnce(Report),
 ) {
     let mut sweep = Sweep::new(system, request, options, memory);
@@ -134,14 +136,14 @@ pub fn sweep_and_tell<S: System>(
 /// is remembered of the store's contents.
 ///
 /// ```
-/// use cron_session_reaper::{report::Reason, store::memory::Memory, sweep, system::Os};
+/// use cron_session_reaper::{report::Reason, store::survey_cache::SurveyCache, sweep, system::Os};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let store = folder.path().join("sessions.json");
 /// std::fs::write(&store, r#"{"agent:main:cron:job:run:1":{"updatedAt":0},"agent:main:main":{}}"#)?;
 ///
 /// let request = sweep::Request { store: &store, now_ms: 2e9, retention_ms: 1e9 };
-/// let report = sweep::dry_run(&Os, request, &sweep::Options::default(), &Memory::new());
+/// let report = sweep::dry_run(&Os, request, &sweep::Options::default(), &SurveyCache::new());
 ///
 /// assert_eq!((report.pruned, report.reason), (1, Some(Reason::DryRun)));
 /// assert_eq!(report.size.before, std::fs::metadata(&store)?.len());
@@ -151,7 +153,7 @@ pub fn dry_run<S: System>(
     system: &S,
     request: Request<'_>,
     options: &Options,
-    memory: &Memory,
+    memory: &SurveyCache,
 ) -> Report {
     let mut sweep = Sweep::new(system, request, options, memory);
     let outcome = sweep.rehearse();
@@ -168,7 +170,7 @@ struct Sweep<'a, S: System> {
     system: &'a S,
     request: Request<'a>,
     options: &'a Options,
-    memory: &'a Memory,
+    memory: &'a SurveyCache,
     report: Report,
     buffer: Buffer,
     listings: Listings,
@@ -205,7 +207,7 @@ struct Prepared<'a, S: System> {
     /// Transcripts of the runs that go.
     transcripts: Vec<Transcript>,
     /// Temp files that a crashed writer may have left.
-    suspects: Suspects,
+    suspects: Leftovers,
     /// When the store was last written by anyone but a sweep, in nanoseconds since 1970.
     written_at: i128,
 }
@@ -221,7 +223,12 @@ struct Done<'a, S: System> {
 }
 
 impl<'a, S: System> Sweep<'a, S> {
-    fn new(system: &'a S, request: Request<'a>, options: &'a Options, memory: &'a Memory) -> Self {
+    fn new(
+        system: &'a S,
+        request: Request<'a>,
+        options: &'a Options,
+        memory: &'a SurveyCache,
+    ) -> Self {
         Self {
             system,
             request,
@@ -409,8 +416,8 @@ impl<'a, S: System> Sweep<'a, S> {
     }
 
     /// The temp files of a store, judged beside what was last written by anyone but a sweep.
-    fn suspects(&mut self, store: &Path, before: &Stat) -> Result<Suspects> {
-        let suspects = temps::find(store, &self.lock_path()?, &mut self.listings)?;
+    fn suspects(&mut self, store: &Path, before: &Stat) -> Result<Leftovers> {
+        let suspects = leftovers::find(store, &self.lock_path()?, &mut self.listings)?;
         Ok(suspects.judged_beside(self.written_at(before)))
     }
 
@@ -420,7 +427,7 @@ impl<'a, S: System> Sweep<'a, S> {
         derived_from.unwrap_or(store.mtime)
     }
 
-    fn remove_dead(&mut self, suspects: &Suspects) -> Result<()> {
+    fn remove_dead(&mut self, suspects: &Leftovers) -> Result<()> {
         let held = self.acquire()?;
         self.report.cleared(suspects.remove_dead(self.system)?);
         let released = held.release();

@@ -16,12 +16,12 @@ use std::path::Path;
 
 use crate::abort::Abort;
 use crate::error::{Context, Error, Result};
+use crate::gateway::{js, session_key};
 use crate::system::System;
-use crate::{js, session_key};
 
 mod block;
-mod machine;
-pub use machine::Scanner;
+mod scanner;
+pub use scanner::Scanner;
 
 /// How much of a value is remembered, in bytes. A longer `sessionId` or `sessionFile` names
 /// nothing, and a longer `updatedAt` is no number.
@@ -351,7 +351,7 @@ impl<S: System> Clone for Source<'_, S> {
 impl<S: System> Copy for Source<'_, S> {}
 
 /// Scans a store from its start.
-pub(super) struct Reading<'a, S: System> {
+pub(crate) struct Reading<'a, S: System> {
     source: Source<'a, S>,
     /// What one read may fill.
     buffer: &'a mut [u8],
@@ -360,26 +360,26 @@ pub(super) struct Reading<'a, S: System> {
 }
 
 /// A part of the file that was just read.
-pub(super) struct Chunk<'a> {
+pub(crate) struct Chunk<'a> {
     /// Where it begins, in bytes from the file's start.
-    pub(super) offset: u64,
-    pub(super) bytes: &'a mut [u8],
+    pub(crate) offset: u64,
+    pub(crate) bytes: &'a mut [u8],
 }
 
 impl Chunk<'_> {
     /// Where it ends, in bytes from the file's start.
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.offset + self.bytes.len() as u64
     }
 
     /// Where in the chunk something is; 0 if that is before it.
-    pub(super) fn index(&self, offset: u64) -> usize {
+    pub(crate) fn index(&self, offset: u64) -> usize {
         usize::try_from(offset.saturating_sub(self.offset)).expect("a chunk is in memory")
     }
 }
 
 impl<'a, S: System> Reading<'a, S> {
-    pub(super) fn new(source: Source<'a, S>, buffer: &'a mut [u8]) -> Self {
+    pub(crate) fn new(source: Source<'a, S>, buffer: &'a mut [u8]) -> Self {
         debug_assert!(!buffer.is_empty(), "this would read as an empty file");
         Self {
             source,
@@ -390,7 +390,7 @@ impl<'a, S: System> Reading<'a, S> {
     }
 
     /// Reads on and tells `visitor`; `None` at the file's end, if that is where it may end.
-    pub(super) fn next(&mut self, visitor: &mut impl Visitor) -> Result<Option<Chunk<'_>>> {
+    pub(crate) fn next(&mut self, visitor: &mut impl Visitor) -> Result<Option<Chunk<'_>>> {
         let (source, offset) = (self.source, self.offset);
         source.abort.check()?;
         let read = source

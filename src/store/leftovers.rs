@@ -17,9 +17,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Serialize, Serializer};
 
 use crate::error::{Context, Result};
-use crate::js;
-use crate::listing::Listings;
+use crate::gateway::js;
 use crate::system::{Kind, Process, Stat, System, rename_to_vacant};
+use crate::transcripts::listing::Listings;
 
 /// How old a temp file must be before its writer may be taken for gone. The gateway writes one
 /// within seconds.
@@ -40,12 +40,12 @@ const STAMPS_TRIED: i64 = 1000;
 ///
 /// ```
 /// use std::path::Path;
-/// use cron_session_reaper::store::temps;
+/// use cron_session_reaper::store::leftovers;
 /// use cron_session_reaper::system::{Kind, Stat};
 ///
 /// let stat = |ino| Stat { dev: 1, ino, size: 2, mtime: 0, ctime: 0, kind: Kind::File, uid: 0, gid: 0 };
 /// assert_eq!(
-///     temps::name(Path::new("/s/sessions.json"), &stat(12), &stat(34)),
+///     leftovers::name(Path::new("/s/sessions.json"), &stat(12), &stat(34)),
 ///     Path::new("/s/sessions.json.reaper.12.34.tmp")
 /// );
 /// ```
@@ -62,10 +62,10 @@ pub fn name(store: &Path, temp: &Stat, old: &Stat) -> PathBuf {
 ///
 /// ```
 /// use std::path::Path;
-/// use cron_session_reaper::store::temps;
+/// use cron_session_reaper::store::leftovers;
 ///
 /// assert_eq!(
-///     temps::unfinished_name(Path::new("/s/sessions.json"), 42, 7),
+///     leftovers::unfinished_name(Path::new("/s/sessions.json"), 42, 7),
 ///     Path::new("/s/sessions.json.42-7.reaper.tmp")
 /// );
 /// ```
@@ -109,7 +109,7 @@ impl Temps {
 /// The temp files of a store and of its lock, as far as names tell. Which of them are dead is
 /// judged later, with the lock held: listing a large folder takes longer than all the rest.
 #[derive(Debug)]
-pub struct Suspects {
+pub struct Leftovers {
     store: PathBuf,
     /// When the store was written that they are judged beside, in nanoseconds since 1970. `None`:
     /// the one that stands there then.
@@ -123,8 +123,8 @@ pub struct Suspects {
 ///
 /// # Errors
 /// If a folder cannot be listed.
-pub fn find(store: &Path, lock: &Path, listings: &mut Listings) -> Result<Suspects> {
-    let mut suspects = Suspects {
+pub fn find(store: &Path, lock: &Path, listings: &mut Listings) -> Result<Leftovers> {
+    let mut suspects = Leftovers {
         store: store.to_owned(),
         superseded_before: None,
         temps: Vec::new(),
@@ -148,7 +148,7 @@ pub fn find(store: &Path, lock: &Path, listings: &mut Listings) -> Result<Suspec
     Ok(suspects)
 }
 
-impl Suspects {
+impl Leftovers {
     /// Is one of them a native sweep's? Only a crash leaves such behind.
     #[must_use]
     pub fn any_native(&self) -> bool {

@@ -46,7 +46,7 @@ impl Listings {
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use cron_session_reaper::listing::Listings;
+    /// use cron_session_reaper::transcripts::listing::Listings;
     ///
     /// let sessions = tempfile::tempdir()?;
     /// std::fs::write(sessions.path().join("a.jsonl.deleted.2026-03-01T12-00-00.000Z"), "")?;

@@ -54,14 +54,14 @@ use std::time::{Duration, SystemTime};
 
 use crate::abort::Abort;
 use crate::error::{Context, Error, Result};
-use crate::js;
+use crate::gateway::js;
 use crate::system::{Beat, Heartbeat, Kind, Process, Stat, System};
 
-mod judge;
 mod payload;
+mod staleness;
 
-use judge::{Evidence, Flock, Judgement};
 use payload::Payload;
+use staleness::{Evidence, Flock, Judgement};
 
 /// How long [`Lock::acquire`] waits for a holder: as long as the gateway.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -114,7 +114,7 @@ pub fn lock_path(store: &Path) -> Result<PathBuf> {
 pub fn is_held_by_live_process<S: System>(system: &S, lock_path: &Path) -> bool {
     match Seen::at(system, lock_path) {
         Ok(Seen::Vacant) => false,
-        Ok(Seen::Lock(found)) => judge::protects(&found.evidence(system, Duration::ZERO)),
+        Ok(Seen::Lock(found)) => staleness::protects(&found.evidence(system, Duration::ZERO)),
         Ok(Seen::Busy) | Err(_) => true,
     }
 }
@@ -122,7 +122,7 @@ pub fn is_held_by_live_process<S: System>(system: &S, lock_path: &Path) -> bool 
 /// The lock, held. It is released when this is dropped, by a panic too.
 ///
 /// ```
-/// use cron_session_reaper::store::lock::{Lock, lock_path};
+/// use cron_session_reaper::lock::{Lock, lock_path};
 /// use cron_session_reaper::system::Os;
 ///
 /// # let folder = tempfile::tempdir()?;
@@ -346,7 +346,7 @@ impl<F> Found<F> {
             flock: self.flock,
             boot_id: self.boot_id.as_deref(),
             now_ms: js::epoch_ms(system.now()),
-            made_ms: judge::made_ms(&self.stat),
+            made_ms: staleness::made_ms(&self.stat),
             watched,
         }
     }
@@ -370,8 +370,8 @@ impl<S: System> Contender<'_, S> {
             Seen::Lock(found) => found,
         };
         let watched = self.watched(&found.stat);
-        match judge::judge(&found.evidence(self.system, watched)) {
-            Judgement::Wait(judge::Wait::TooYoung) => self.saw_stale = true,
+        match staleness::judge(&found.evidence(self.system, watched)) {
+            Judgement::Wait(staleness::Wait::TooYoung) => self.saw_stale = true,
             Judgement::Wait(_) => {}
             Judgement::Stale(_) => {
                 self.saw_stale = true;

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::block::{self, Marks};
 use super::{Broken, Entry, Key, Kind, SLOTS, Slot, Text, Visitor};
-use crate::js;
+use crate::gateway::js;
 
 /// What may come next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::js;
+use crate::gateway::js;
 
 /// Is this the key of one run of a cron job, such as `agent:main:cron:<job>:run:<id>`?
 ///
@@ -11,7 +11,7 @@ use crate::js;
 /// prefix are no runs.
 ///
 /// ```
-/// use cron_session_reaper::session_key::is_cron_run;
+/// use cron_session_reaper::gateway::session_key::is_cron_run;
 /// assert!(is_cron_run("agent:main:cron:nightly:run:7f3c"));
 /// assert!(is_cron_run(" AGENT::main:cron:nightly:run:7f3c: "));
 /// assert!(!is_cron_run("agent:main:cron:nightly"));
@@ -56,7 +56,7 @@ const LONGEST_KIND: usize = 32;
 /// `hook`, …. Old keys without an agent are read in the same way. Everything else is `other`.
 ///
 /// ```
-/// use cron_session_reaper::session_key::kind;
+/// use cron_session_reaper::gateway::session_key::kind;
 /// assert_eq!(kind("agent:main:cron:nightly:run:7f3c"), "cron run");
 /// assert_eq!(kind("agent:main:cron:nightly"), "cron job");
 /// assert_eq!(kind("agent:main:Telegram:direct:12345"), "telegram");
@@ -91,7 +91,7 @@ pub fn kind(key: &str) -> Cow<'_, str> {
 /// The job whose run this key is, in lower case as the gateway reads it; `None` if it is no run's.
 ///
 /// ```
-/// use cron_session_reaper::session_key::job;
+/// use cron_session_reaper::gateway::session_key::job;
 /// assert_eq!(job("agent:main:cron:Nightly:run:7f3c").as_deref(), Some("nightly"));
 /// assert_eq!(job("agent:main:cron:nightly"), None);
 /// ```
@@ -108,9 +108,9 @@ mod tests {
 
     /// The contract's sentence, word for word.
     fn by_the_contract(key: &str) -> bool {
-        let key = crate::js::trim(key).to_lowercase();
+        let key = crate::gateway::js::trim(key).to_lowercase();
         let parts: Vec<&str> = key.split(':').filter(|part| !part.is_empty()).collect();
-        if parts.len() < 3 || parts[0] != "agent" || crate::js::trim(parts[1]).is_empty() {
+        if parts.len() < 3 || parts[0] != "agent" || crate::gateway::js::trim(parts[1]).is_empty() {
             return false;
         }
         let rest = &parts[2..];

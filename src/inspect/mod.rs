@@ -2,6 +2,8 @@
 //!
 //! JavaScript gets it as JSON, in which `index.js` knows the fields by their names here.
 
+pub mod stats;
+
 use std::collections::HashSet;
 use std::fs;
 use std::io;
@@ -9,17 +11,17 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use self::stats::Stats;
 use crate::abort::Abort;
 use crate::error::{Context, Result};
-use crate::listing::Listings;
-use crate::store::census::{self, Census};
-use crate::store::commit::Store;
-use crate::store::lock;
+use crate::lock;
+use crate::store::leftovers;
+use crate::store::replace::Store;
 use crate::store::scan::{Buffer, READ_AT_ONCE};
-use crate::store::temps;
 use crate::system::{Kind, System};
 use crate::transcripts::Tally;
 use crate::transcripts::archive;
+use crate::transcripts::listing::Listings;
 use crate::transcripts::locate::Folder;
 
 /// What to inspect, and by which rules.
@@ -32,7 +34,7 @@ pub struct Request<'a> {
     /// How long a run is kept after its last update, in milliseconds; `None`: for ever.
     pub retention_ms: Option<f64>,
     /// How many of the largest entries and jobs are named, at most
-    /// [`MOST_LISTED`](census::MOST_LISTED).
+    /// [`MOST_LISTED`](stats::MOST_LISTED).
     pub top: usize,
 }
 
@@ -44,7 +46,7 @@ pub struct Inspection {
     /// The size of the store, in bytes.
     pub bytes: u64,
     /// What is in the store.
-    pub census: Census,
+    pub stats: Stats,
     /// Regular files named `*.jsonl`, right in the store's folder.
     pub transcripts: Tally,
     /// Regular files named `*.deleted.<stamp>` there.
@@ -77,7 +79,7 @@ pub struct Inspection {
 /// let request = inspect::Request { store: &store, now_ms: 2e9, retention_ms: Some(1e9), top: 5 };
 /// let found = inspect::inspect(&Os, request, &Abort::default(), |_, _| {})?;
 ///
-/// assert_eq!((found.bytes, found.census.all.entries), (23, 1));
+/// assert_eq!((found.bytes, found.stats.all.entries), (23, 1));
 /// assert_eq!((found.transcripts.files, found.transcripts.bytes), (1, 5));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -93,7 +95,7 @@ pub fn inspect<S: System>(
         .map_or(f64::NAN, |retention| request.now_ms - retention);
     let mut buffer = Buffer::new(READ_AT_ONCE);
     let read = Store::read(system, request.store, |store| {
-        census::census(
+        stats::stats(
             store.source(system, abort),
             cutoff_ms,
             request.top,
@@ -101,25 +103,25 @@ pub fn inspect<S: System>(
             |read| progress(read, store.before.size),
         )
     })?;
-    let Some((store, census)) = read else {
+    let Some((store, stats)) = read else {
         // Asked once more, for the system's own words.
         let error = system.canonicalize(request.store).err();
         let error = error.unwrap_or_else(|| io::ErrorKind::NotFound.into());
         return Err(error).context("find", request.store);
     };
-    look_around(system, request.store, &store, census, abort)
+    look_around(system, request.store, &store, stats, abort)
 }
 
 fn look_around<S: System>(
     system: &S,
     path: &Path,
     store: &Store<S::File>,
-    census: Census,
+    stats: Stats,
     abort: &Abort,
 ) -> Result<Inspection> {
     let mut found = Inspection {
         bytes: store.before.size,
-        census,
+        stats,
         transcripts: Tally::default(),
         archives: Tally::default(),
         oldest_archive_ms: None,
@@ -129,7 +131,7 @@ fn look_around<S: System>(
     let folder = Folder::of(path)?;
     let folder = folder.real();
     let mut listings = Listings::new(f64::NEG_INFINITY);
-    let suspects = temps::find(&store.path, &lock::lock_path(path)?, &mut listings)?;
+    let suspects = leftovers::find(&store.path, &lock::lock_path(path)?, &mut listings)?;
     let temps: HashSet<&Path> = suspects.paths().collect();
     for temp in &temps {
         if let Some(bytes) = file_size(system, temp) {
