@@ -260,13 +260,13 @@ export interface SweepError extends Error {
   /**
    * The operating system's (`"ENOENT"`, `"EACCES"`, `"ENOSPC"`, …), or one of:
    *
-   * - `"EJSON"`: the store is no JSON object; see `line` and `column`.
-   * - `"ENOTFILE"`: something other than a file stands where the store or its lock belongs.
-   * - `"ELOCKED"`: another process held the store's lock for more than ten seconds.
-   * - `"ELOCKLOST"`: the lock was taken away during the sweep.
-   * - `"ECONTENDED"`: a program that ignores the lock kept writing the store; in a dry run: a
+   * - `"ERR_SESSION_STORE_INVALID"`: the store is no JSON object; see `line` and `column`.
+   * - `"ERR_SESSION_STORE_NOT_A_FILE"`: something other than a file stands where the store or its lock belongs.
+   * - `"ERR_SESSION_STORE_LOCKED"`: another process held the store's lock for more than ten seconds.
+   * - `"ERR_SESSION_STORE_LOCK_LOST"`: the lock was taken away during the sweep.
+   * - `"ERR_SESSION_STORE_BUSY"`: a program that ignores the lock kept writing the store; in a dry run: a
    *   program, which may be the gateway, kept writing it in place.
-   * - `"EINVAL"`: `sessionStorePath` is empty.
+   * - `"ERR_INVALID_ARG_VALUE"`: `sessionStorePath` is empty.
    */
   code: string;
   /** What it is about: the store, its lock file, a folder. */
@@ -303,7 +303,7 @@ export interface SweepError extends Error {
  * try {
  *   await sweepSessionStore({ sessionStorePath, signal: AbortSignal.timeout(5000) });
  * } catch (error) {
- *   if (error.code === "EJSON") console.error(`mend ${error.path}, line ${error.line}`);
+ *   if (error.code === "ERR_SESSION_STORE_INVALID") console.error(`mend ${error.path}, line ${error.line}`);
  *   else if (error.code !== "ABORT_ERR") throw error;
  * }
  * ```
@@ -429,9 +429,9 @@ export interface Files {
 /** What a failed inspection rejects with. Its `name` is `"InspectError"`. */
 export interface InspectError extends Error {
   /**
-   * The operating system's name for it (`"ENOENT"`: there is no store), `"EJSON"` (the store is no
-   * JSON object), `"ENOTFILE"` (it is no regular file), `"ECONTENDED"` (somebody kept writing it in
-   * place) or `"EINVAL"` (`sessionStorePath` is empty).
+   * The operating system's name for it (`"ENOENT"`: there is no store), `"ERR_SESSION_STORE_INVALID"` (the store is no
+   * JSON object), `"ERR_SESSION_STORE_NOT_A_FILE"` (it is no regular file), `"ERR_SESSION_STORE_BUSY"` (somebody kept writing it in
+   * place) or `"ERR_INVALID_ARG_VALUE"` (`sessionStorePath` is empty).
    */
   code: string;
   /** What it is about: the store, its folder. */

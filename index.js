@@ -157,10 +157,10 @@ function reportOf(
 }
 
 /** What Rust found in a store and its folder, as the user sees it. */
-function inspectionOf({ bytes, census, transcripts, archives, oldestArchiveMs, temps, others }) {
-  const { all, kinds } = census;
-  const { runs, expired } = census.runs;
-  const [oldestMs, newestMs] = census.updatedAtMs ?? [null, null];
+function inspectionOf({ bytes, stats, transcripts, archives, oldestArchiveMs, temps, others }) {
+  const { all, kinds } = stats;
+  const { runs, expired } = stats.runs;
+  const [oldestMs, newestMs] = stats.updatedAtMs ?? [null, null];
   return {
     bytes,
     entries: all.entries,
@@ -173,8 +173,8 @@ function inspectionOf({ bytes, census, transcripts, archives, oldestArchiveMs, t
       oldestMs,
       newestMs,
     },
-    biggestEntries: census.biggestEntries.map(([key, bytes]) => ({ key, bytes })),
-    biggestJobs: census.biggestJobs.map(([job, { runs, expired }]) => ({
+    biggestEntries: stats.biggestEntries.map(([key, bytes]) => ({ key, bytes })),
+    biggestJobs: stats.biggestJobs.map(([job, { runs, expired }]) => ({
       job,
       runs: runs.entries,
       expired: expired.entries,

@@ -459,7 +459,7 @@ describe("a store that cannot be shown", () => {
       const { code, stdout, stderr } = await command(home, args);
       expect(code).toBe(1);
       expect(stdout).toContain("agents/good/sessions/sessions.json");
-      expect(stderr).toContain(`${storeIn(home, "bad")}:2:63: expected \`true\``);
+      expect(stderr).toContain(`${storeIn(home, "bad")}:2:63: invalid JSON: expected \`true\``);
       expect(treeOf(home)).toEqual(before);
       // The advice works as it stands.
       const [, look] = stderr.match(/To see the place: (.*)/);
@@ -550,7 +550,7 @@ describe("--json", () => {
       stateFolder: join(home, ".openclaw"),
       exitCode: 1,
       stores: [
-        { path: storeIn(home, "bad"), error: { code: "EJSON", line: 1, column: 1 } },
+        { path: storeIn(home, "bad"), error: { code: "ERR_SESSION_STORE_INVALID", line: 1, column: 1 } },
         {
           path: storeIn(home, "good"),
           retentionMs: 24 * HOUR,

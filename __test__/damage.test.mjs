@@ -87,7 +87,7 @@ describe("a broken store", () => {
     expect(result).toEqual({ swept: false, pruned: 0 });
     expect(calls).toEqual([failLine(expect.any(String))]);
     const [, { err }] = calls[0];
-    const told = err.match(/^Error: (.*):(\d+:\d+): (.+); the store was left as it is: /);
+    const told = err.match(/^Error: (.*):(\d+:\d+): invalid JSON: (.+) \(store not modified; /);
     expect(told, err).not.toBeNull();
     expect(told[1]).toBe(storePath);
     if (position !== undefined) {
@@ -104,7 +104,7 @@ describe("a broken store", () => {
     const { result, calls } = await sweep(storePath);
     expect(result).toEqual({ swept: false, pruned: 0 });
     expect(calls).toEqual([
-      failLine(`Error: ${storePath} is a folder, not a regular file; move it away`),
+      failLine(`Error: expected a regular file at ${storePath}, found a directory`),
     ]);
     expect(treeOf(folder)).toEqual(before);
   });

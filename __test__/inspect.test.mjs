@@ -137,8 +137,8 @@ describe("an inspection that fails", () => {
     const storePath = storeOf('{\n  "a": 1,\n  "b": tru}');
     await expect(inspect(storePath)).rejects.toMatchObject({
       name: "InspectError",
-      message: `${storePath}:3:11: expected \`true\`, \`false\` or \`null\`, found \`}\`; the store was left as it is: mend it or restore a backup`,
-      code: "EJSON",
+      message: `${storePath}:3:11: invalid JSON: expected \`true\`, \`false\` or \`null\`, found \`}\` (store not modified; repair it or restore a backup)`,
+      code: "ERR_SESSION_STORE_INVALID",
       path: storePath,
       line: 3,
       column: 11,
@@ -152,8 +152,8 @@ describe("an inspection that fails", () => {
     expect(error).toMatchObject({ code: "ENOENT", path: missing });
     expect(error.message).toMatch(`cannot find ${missing}: `);
     expect("line" in error).toBe(false);
-    await expect(inspect(folder)).rejects.toMatchObject({ code: "ENOTFILE" });
-    await expect(inspect("")).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(inspect(folder)).rejects.toMatchObject({ code: "ERR_SESSION_STORE_NOT_A_FILE" });
+    await expect(inspect("")).rejects.toMatchObject({ code: "ERR_INVALID_ARG_VALUE" });
   });
 
   it("rejects with a TypeError for wrong arguments, and never throws", async () => {

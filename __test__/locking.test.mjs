@@ -173,7 +173,7 @@ describe("something odd in the lock's place", () => {
     const { result, calls } = await sweep(storePath);
     expect(result).toEqual({ swept: false, pruned: 0 });
     expect(calls).toEqual([
-      failLine(`Error: ${lockPath} is a folder, not a regular file; move it away`),
+      failLine(`Error: expected a regular file at ${lockPath}, found a directory`),
     ]);
     expect(treeOf(folder)).toEqual(before);
   });

@@ -619,7 +619,7 @@ describe("a sweep that fails", () => {
       expect(error).toBeInstanceOf(Error);
       expect(error.name).toBe("SweepError");
       expect({ ...error }).toEqual({
-        code: "EJSON",
+        code: "ERR_SESSION_STORE_INVALID",
         path: storePath,
         line: 3,
         column: 3,
@@ -643,10 +643,10 @@ describe("a sweep that fails", () => {
     layOut(folder, { "folder/x": "", loop: { symlink: "loop" } });
     const long = join(folder, "x".repeat(300));
     const cases = [
-      [join(folder, "folder"), "ENOTFILE", join(folder, "folder")],
+      [join(folder, "folder"), "ERR_SESSION_STORE_NOT_A_FILE", join(folder, "folder")],
       [long, "ENAMETOOLONG", long],
-      ["", "EINVAL", undefined],
-      [undefined, "EINVAL", undefined],
+      ["", "ERR_INVALID_ARG_VALUE", undefined],
+      [undefined, "ERR_INVALID_ARG_VALUE", undefined],
     ];
     if (process.platform !== "win32") {
       cases.push([join(folder, "loop"), "ELOOP", join(folder, "loop")]);
@@ -660,10 +660,10 @@ describe("a sweep that fails", () => {
     }
     layOut(folder, { "sessions.json.lock/precious": "" });
     const error = await failure(storePath);
-    expect(error).toMatchObject({ code: "ENOTFILE", path: `${storePath}.lock` });
+    expect(error).toMatchObject({ code: "ERR_SESSION_STORE_NOT_A_FILE", path: `${storePath}.lock` });
   });
 
-  it("because another process holds the lock says ELOCKED", async () => {
+  it("because another process holds the lock says ERR_SESSION_STORE_LOCKED", async () => {
     const { storePath } = fullStore();
     const child = fork(fileURLToPath(new URL("fixtures/contender.mjs", import.meta.url)));
     onTestFinished(async () => {
@@ -675,7 +675,7 @@ describe("a sweep that fails", () => {
     const [pid] = await once(child, "message");
     const error = await failure(storePath);
     const message = `session file locked (timeout 10000ms): pid=${pid} ${storePath}.lock`;
-    expect(error).toMatchObject({ code: "ELOCKED", message, path: `${storePath}.lock` });
+    expect(error).toMatchObject({ code: "ERR_SESSION_STORE_LOCKED", message, path: `${storePath}.lock` });
   });
 
   it.skipIf(process.platform === "win32" || process.getuid() === 0)(

@@ -50,7 +50,7 @@ describe("docs/troubleshooting.md", () => {
   it.each(shown)("shows what is said: %s", (line) => {
     // What differs, paths and numbers, stands in no source; neither does a reason together with the
     // sentence that it is put into.
-    const pieces = line.split(/\/\S*\/[^\s:]+|\d+|; |: /).map((piece) => piece.trim());
+    const pieces = line.split(/\/\S*\/[^\s:]+|\d+|; | \(|: /).map((piece) => piece.trim());
     expect(pieces.some((piece) => piece.length > 20)).toBe(true);
     for (const piece of pieces) expect(said).toContain(piece);
   });

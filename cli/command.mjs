@@ -331,7 +331,7 @@ class Command {
       `${file} says that runs are kept for ${JSON.stringify(value)}, which is no duration: the gateway refuses such a file, and its reaper would count 24 hours`;
     if (unclear || noDuration) {
       const message = `${unclear || noDuration}; say it with --retention`;
-      const doubt = Object.assign(new Error(message), { code: "ERETENTION" });
+      const doubt = Object.assign(new Error(message), { code: "ERR_RETENTION_UNKNOWN" });
       return this.#keeping({ path, doubt }, undefined, "the default");
     }
     return this.#keeping({ path }, value, file ? pathShown(file) : "the default");

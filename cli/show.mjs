@@ -158,21 +158,21 @@ function lockedNote({ entries }) {
 export function adviceFor({ code, message, path, line, column }) {
   const quoted = `'${printable(String(path)).replaceAll("'", "'\\''")}'`;
   switch (code) {
-    case "EJSON": {
+    case "ERR_SESSION_STORE_INVALID": {
       const from = Math.max(1, column - 40);
       const look = `sed -n '${line}p' ${quoted} | cut -b ${from}-${column + 40}`;
       return [
-        ...(/the file (is empty|holds nothing)/.test(message) ? [] : [`To see the place: ${look}`]),
+        ...(/the file (is empty|contains only white space)/.test(message) ? [] : [`To see the place: ${look}`]),
         "Stop the gateway before you mend it: with its next save it overwrites a store that it cannot read.",
       ];
     }
-    case "ELOCKED":
+    case "ERR_SESSION_STORE_LOCKED":
       return [
         "Another process, nearly always the gateway, is writing the store. Try again in a minute.",
         "If that process hangs, end it: its lock is then taken away by whoever comes next.",
       ];
-    case "ECONTENDED":
-    case "ELOCKLOST":
+    case "ERR_SESSION_STORE_BUSY":
+    case "ERR_SESSION_STORE_LOCK_LOST":
       return ["Nothing was lost. Try again when the gateway is less busy."];
     case "EACCES":
     case "EPERM":

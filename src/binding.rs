@@ -301,7 +301,7 @@ fn describe(panic: &(dyn std::any::Any + Send)) -> String {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned());
-    format!("cron-session-reaper failed unexpectedly ({text}); please report this")
+    format!("internal error in cron-session-reaper: {text}; please report it")
 }
 
 /// The retention that a configured `sessionRetention` stands for, in milliseconds; `null` means

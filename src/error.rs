@@ -1,57 +1,61 @@
-//! What can go wrong in a sweep: the operation, the path it was for, and what the user can do.
+//! What can fail: the operation, the path, the cause, and what the user can do.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The result of anything in this crate that can fail.
+use crate::system;
+
+/// The result of every function of this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a sweep failed. The store is as it was before the sweep; only if a folder could not be synced
-/// after the commit it is the new one, and a power cut may bring the old one back.
+/// Why a sweep or an inspection failed.
 ///
-/// The text names what happened and to which path; [`code`](Error::code) is for programs.
+/// The store is as it was before the sweep, with one exception: if its folder could not be synced
+/// after the commit, the new store is in place and a power cut may bring the old one back.
+///
+/// The text is for people; [`code`](Error::code) is for programs.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A system call failed.
-    #[error("cannot {operation} {}: {source}", path.display())]
+    #[error("cannot {operation} {}: {}", path.display(), system::describe(source))]
     Io {
-        /// What was being done, as a verb: `read`, `lock`, `replace`.
+        /// What was attempted, as a verb: `read`, `lock`, `replace`.
         operation: &'static str,
-        /// What it was being done to.
+        /// The file or folder.
         path: PathBuf,
-        /// The operating system's answer.
+        /// The operating system's error.
         source: io::Error,
     },
 
-    /// The store is no JSON object. It was left as it is.
+    /// The store is not a JSON object. It was not modified.
     #[error(
-        "{}:{line}:{column}: {reason}; the store was left as it is: mend it or restore a backup",
+        "{}:{line}:{column}: invalid JSON: {reason} (store not modified; repair it or restore a backup)",
         path.display()
     )]
     Json {
         /// The store.
         path: PathBuf,
-        /// Line of the first byte that does not fit, counted from 1.
+        /// The line of the first invalid byte, counted from 1.
         line: u64,
-        /// Column of that byte, in bytes, counted from 1.
+        /// Its column in bytes, counted from 1.
         column: u64,
-        /// What is wrong there.
+        /// What was expected and what was found.
         reason: String,
     },
 
-    /// Something other than a regular file stands where a file was expected. It was left alone.
-    #[error("{} is {found}, not a regular file; move it away", path.display())]
+    /// The store or its lock is not a regular file. It was not modified.
+    #[error("expected a regular file at {}, found {found}", path.display())]
     NotAFile {
-        /// Where it stands.
+        /// Where it was found.
         path: PathBuf,
-        /// What was found: `a folder`, `a symbolic link`, …
+        /// What was found: `a directory`, `a symbolic link`, ….
         found: &'static str,
     },
 
     /// Another process held the store's lock for longer than a sweep waits.
     ///
-    /// The text is the gateway's own, since people search for it.
+    /// The text is the gateway's own, because users search for it.
     #[error(
         "session file locked (timeout {timeout_ms}ms): {} {}",
         pid.map_or_else(|| "unknown".to_owned(), |pid| format!("pid={pid}")),
@@ -60,44 +64,52 @@ pub enum Error {
     Locked {
         /// How long the sweep waited, in milliseconds.
         timeout_ms: u64,
-        /// The holder, as far as the lock file tells.
+        /// The holder's process id, if the lock file contains it.
         pid: Option<u64>,
         /// The lock file.
         lock: PathBuf,
     },
 
-    /// The lock was taken from this sweep while it held it. Nothing was committed after that.
-    #[error("the lock {} was taken away during the sweep; it will be tried again at the next one", lock.display())]
+    /// Another process removed or replaced this sweep's lock. Nothing was committed after that.
+    #[error("lost the lock {} during the sweep; the next sweep will retry", lock.display())]
     LockLost {
         /// The lock file.
         lock: PathBuf,
     },
 
-    /// The store was written in place while it was read without its lock, again and again.
-    #[error("{} kept being written while it was read; try again when that is done", path.display())]
-    BeingWritten {
+    /// The store was written in place each time it was read.
+    #[error("{} was modified while being read ({attempts} attempts); try again later", path.display())]
+    ModifiedWhileRead {
         /// The store.
         path: PathBuf,
+        /// How often it was read.
+        attempts: u32,
     },
 
-    /// The store kept changing while the sweep held its lock: something writes it without the lock.
-    #[error("{} is being written by a program that ignores its lock; the sweep gave way", path.display())]
+    /// The store changed each time a sweep was about to replace it: another process writes it
+    /// without the lock.
+    #[error(
+        "{} is being replaced by a process that ignores its lock ({attempts} attempts); the next sweep will retry",
+        path.display()
+    )]
     Contended {
         /// The store.
         path: PathBuf,
+        /// How often the sweep tried to replace it.
+        attempts: u32,
     },
 
-    /// No store was named.
+    /// The store's path is empty or names no file.
     #[error("no session store path was given")]
     NoStorePath,
 
-    /// Whoever asked for the work asked for it to stop.
+    /// The caller aborted the work.
     #[error("the operation was aborted")]
     Aborted,
 }
 
-/// Is something not there? `ENOTDIR` counts: a file in the place of a folder leaves no room for
-/// anything in it.
+/// Returns whether the error means that a path does not exist. `ENOTDIR` counts: below a file there
+/// can be no other file.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -106,35 +118,37 @@ pub(crate) fn is_missing(error: &io::Error) -> bool {
 }
 
 impl Error {
-    /// A short name for programs, in Node.js's manner: the operating system's own (`ENOENT`,
-    /// `ENOSPC`, …), or one of `ELOCKED`, `ELOCKLOST`, `ECONTENDED`, `EJSON`, `ENOTFILE`,
-    /// `EINVAL`, `ABORT_ERR`.
+    /// Returns a code for programs: the operating system's own (`ENOENT`, `ENOSPC`, …), or one in
+    /// Node.js's scheme: `ERR_SESSION_STORE_INVALID`, `ERR_SESSION_STORE_NOT_A_FILE`,
+    /// `ERR_SESSION_STORE_LOCKED`, `ERR_SESSION_STORE_LOCK_LOST`, `ERR_SESSION_STORE_BUSY`,
+    /// `ERR_INVALID_ARG_VALUE`, `ABORT_ERR`.
     ///
     /// ```
     /// use cron_session_reaper::error::Error;
-    /// assert_eq!(Error::NoStorePath.code(), "EINVAL");
+    /// assert_eq!(Error::NoStorePath.code(), "ERR_INVALID_ARG_VALUE");
     /// ```
     #[must_use]
     pub fn code(&self) -> String {
         match self {
-            Self::Io { source, .. } => crate::system::errno_name(source),
-            Self::Json { .. } => "EJSON".to_owned(),
-            Self::NotAFile { .. } => "ENOTFILE".to_owned(),
-            Self::Locked { .. } => "ELOCKED".to_owned(),
-            Self::LockLost { .. } => "ELOCKLOST".to_owned(),
-            Self::BeingWritten { .. } | Self::Contended { .. } => "ECONTENDED".to_owned(),
-            Self::NoStorePath => "EINVAL".to_owned(),
-            Self::Aborted => "ABORT_ERR".to_owned(),
+            Self::Io { source, .. } => return system::errno_name(source),
+            Self::Json { .. } => "ERR_SESSION_STORE_INVALID",
+            Self::NotAFile { .. } => "ERR_SESSION_STORE_NOT_A_FILE",
+            Self::Locked { .. } => "ERR_SESSION_STORE_LOCKED",
+            Self::LockLost { .. } => "ERR_SESSION_STORE_LOCK_LOST",
+            Self::ModifiedWhileRead { .. } | Self::Contended { .. } => "ERR_SESSION_STORE_BUSY",
+            Self::NoStorePath => "ERR_INVALID_ARG_VALUE",
+            Self::Aborted => "ABORT_ERR",
         }
+        .to_owned()
     }
 
-    /// What it is about: the store, its lock, a folder, ….
+    /// Returns the store, lock file or folder that the error is about.
     ///
     /// ```
     /// use std::path::Path;
     /// use cron_session_reaper::error::Error;
     ///
-    /// let error = Error::Contended { path: "/s/sessions.json".into() };
+    /// let error = Error::Contended { path: "/s/sessions.json".into(), attempts: 8 };
     /// assert_eq!(error.path(), Some(Path::new("/s/sessions.json")));
     /// ```
     #[must_use]
@@ -143,15 +157,15 @@ impl Error {
             Self::Io { path, .. }
             | Self::Json { path, .. }
             | Self::NotAFile { path, .. }
-            | Self::BeingWritten { path }
-            | Self::Contended { path } => Some(path),
+            | Self::ModifiedWhileRead { path, .. }
+            | Self::Contended { path, .. } => Some(path),
             Self::Locked { lock, .. } | Self::LockLost { lock } => Some(lock),
             Self::NoStorePath | Self::Aborted => None,
         }
     }
 }
 
-/// Gives an [`io::Error`] the operation and the path that it lacks.
+/// Adds to an [`io::Error`] the operation and the path that it lacks.
 pub(crate) trait Context<T> {
     /// `operation` is a verb that reads well after "cannot": `read`, `replace`.
     fn context(self, operation: &'static str, path: &Path) -> Result<T>;
@@ -159,17 +173,10 @@ pub(crate) trait Context<T> {
 
 impl<T> Context<T> for io::Result<T> {
     fn context(self, operation: &'static str, path: &Path) -> Result<T> {
-        self.map_err(|source| io_error(operation, path, source))
-    }
-}
-
-/// Made in one place and not in each that may fail, of which there are many.
-#[cold]
-#[inline(never)]
-fn io_error(operation: &'static str, path: &Path, source: io::Error) -> Error {
-    Error::Io {
-        operation,
-        path: path.to_owned(),
-        source,
+        self.map_err(|source| Error::Io {
+            operation,
+            path: path.to_owned(),
+            source,
+        })
     }
 }

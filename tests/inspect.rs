@@ -241,12 +241,12 @@ fn a_store_that_is_missing_damaged_or_none_is_an_error_that_says_so() {
     let error = look(&tree.at("sessions.json")).unwrap_err();
     assert_eq!(error.code(), "ENOENT");
     let path = tree.at("sessions.json").display().to_string();
-    let text = format!("cannot find {path}: No such file or directory (os error 2)");
+    let text = format!("cannot find {path}: ENOENT: no such file or directory");
     assert_eq!(error.to_string(), text);
 
     let folder = tree.folder("folder.json");
     let error = look(&folder).unwrap_err();
-    assert_eq!(error.code(), "ENOTFILE");
+    assert_eq!(error.code(), "ERR_SESSION_STORE_NOT_A_FILE");
 
     let broken = tree.file_of("broken.json", b"{\n  \"a\": 1,\n  \"b\": tru}");
     let error = look(&broken).unwrap_err();

@@ -420,7 +420,10 @@ fn a_store_that_cannot_be_looked_at_is_an_error_and_nothing_is_removed() {
     let path = store.path();
     assert_eq!(
         error.to_string(),
-        format!("cannot look at {}: permission denied", path.display())
+        format!(
+            "cannot look at {}: EACCES: permission denied",
+            path.display()
+        )
     );
     assert_eq!(store.tree.all(), before);
 }

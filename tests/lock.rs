@@ -482,7 +482,7 @@ fn assert_foreign_holder_is_safe(wrapper: &mut Command, hold: &Command, path: &P
 fn odd_things_at_the_path_give_a_clear_error_and_stay() {
     type Make = fn(&Path);
     let cases: [(&str, Make); 4] = [
-        ("a folder", |path| fs::create_dir(path).unwrap()),
+        ("a directory", |path| fs::create_dir(path).unwrap()),
         ("a symbolic link", |path| {
             symlink("elsewhere", path).unwrap();
         }),
@@ -504,11 +504,11 @@ fn odd_things_at_the_path_give_a_clear_error_and_stay() {
         assert_eq!(
             error.to_string(),
             format!(
-                "{} is {found}, not a regular file; move it away",
+                "expected a regular file at {}, found {found}",
                 path.display()
             )
         );
-        assert_eq!(error.code(), "ENOTFILE");
+        assert_eq!(error.code(), "ERR_SESSION_STORE_NOT_A_FILE");
         assert_eq!(names_in(folder.path()), before);
         assert!(
             is_held_by_live_process(&Os, &path),

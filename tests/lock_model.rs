@@ -768,7 +768,7 @@ fn a_holder_that_outlasts_the_wait_is_reported_in_the_gateways_words() {
                 error.to_string(),
                 "session file locked (timeout 10000ms): pid=7 /s/sessions.json.lock"
             );
-            assert_eq!(error.code(), "ELOCKED");
+            assert_eq!(error.code(), "ERR_SESSION_STORE_LOCKED");
             let waited = machine.monotonic().checked_sub(began).unwrap();
             assert!((10_000..10_400).contains(&waited.as_millis()), "{waited:?}");
 

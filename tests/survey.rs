@@ -463,7 +463,7 @@ fn what_is_valid_but_odd_is_swept_like_any_other() {
 /// Broken stores, the byte at which that shows, and what is said about it.
 const BROKEN: &[(&[u8], usize, &str)] = &[
     (b"", 0, "the file is empty"),
-    (b" \n", 2, "the file holds nothing but white space"),
+    (b" \n", 2, "the file contains only white space"),
     (
         b"\xef\xbb\xbf{}",
         0,
@@ -482,28 +482,20 @@ const BROKEN: &[(&[u8], usize, &str)] = &[
     (b"// {}\n{}", 0, "expected an object, found `/`"),
     (b"\x0b{}", 0, "expected an object, found the byte 0x0b"),
     (b"\xc2\xa0{}", 0, "expected an object, found the byte 0xc2"),
-    (b"{", 1, "the file ends in the middle of the object"),
-    (b"{\"a", 3, "the file ends in the middle of a string"),
-    (b"{\"a\"", 4, "the file ends in the middle of the object"),
-    (b"{\"a\":", 5, "the file ends in the middle of the object"),
-    (b"{\"a\":1", 6, "the file ends in the middle of the object"),
-    (b"{\"a\":\"\\", 7, "the file ends in the middle of a string"),
+    (b"{", 1, "unexpected end of file inside an object"),
+    (b"{\"a", 3, "unexpected end of file inside a string"),
+    (b"{\"a\"", 4, "unexpected end of file inside an object"),
+    (b"{\"a\":", 5, "unexpected end of file inside an object"),
+    (b"{\"a\":1", 6, "unexpected end of file inside an object"),
+    (b"{\"a\":\"\\", 7, "unexpected end of file inside a string"),
     (
         b"{\"a\":\"\\u12",
         10,
-        "the file ends in the middle of a string",
+        "unexpected end of file inside a string",
     ),
-    (
-        b"{\"a\":tru",
-        8,
-        "the file ends in the middle of the object",
-    ),
-    (b"{\"a\":1,", 7, "the file ends in the middle of the object"),
-    (
-        b"{\"a\":[{}",
-        8,
-        "the file ends in the middle of the object",
-    ),
+    (b"{\"a\":tru", 8, "unexpected end of file inside an object"),
+    (b"{\"a\":1,", 7, "unexpected end of file inside an object"),
+    (b"{\"a\":[{}", 8, "unexpected end of file inside an object"),
     (b"{}{}", 2, "expected nothing after the object, found `{`"),
     (b"{} x", 3, "expected nothing after the object, found `x`"),
     (
@@ -668,8 +660,8 @@ fn the_place_is_counted_in_lines_and_bytes() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{}:4:3: expected a key in double quotes, found `x`; the store was left as it is: \
-             mend it or restore a backup",
+            "{}:4:3: invalid JSON: expected a key in double quotes, found `x` \
+             (store not modified; repair it or restore a backup)",
             store.path.display()
         )
     );

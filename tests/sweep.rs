@@ -795,7 +795,7 @@ mod when_something_goes_wrong {
                     sweep_on(&system, &gateway.store)
                 };
                 let code = report.failure.map(|failure| failure.code);
-                let expected = (cuts > 1).then(|| "ECONTENDED".to_owned());
+                let expected = (cuts > 1).then(|| "ERR_SESSION_STORE_BUSY".to_owned());
                 assert_eq!((code, report.pruned), (expected, u64::from(cuts == 1)));
             }
         }
@@ -877,7 +877,7 @@ mod when_something_goes_wrong {
         let report = sweep_on(&system, &gateway.store);
         let err = failure(&report);
         assert!(
-            err.contains("written by a program that ignores its lock"),
+            err.contains("replaced by a process that ignores its lock"),
             "{err}"
         );
         assert_eq!(gateway.text(), THIEFS);
@@ -1005,7 +1005,7 @@ mod when_something_goes_wrong {
         });
         let report = sweep_on(&system, &gateway.store);
         let err = failure(&report);
-        assert!(err.contains("was taken away during the sweep"), "{err}");
+        assert!(err.contains("lost the lock"), "{err}");
         assert_eq!(fs::read_to_string(&lock).unwrap(), "another's");
         assert_eq!(
             gateway.names(),

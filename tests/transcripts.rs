@@ -567,7 +567,7 @@ fn what_is_missing_is_skipped_and_what_fails_stops_no_other() {
     let path = paths[1].display();
     assert_eq!(
         archive.warnings(),
-        [format!("cannot archive {path}: permission denied")]
+        [format!("cannot archive {path}: EACCES: permission denied")]
     );
 }
 

@@ -69,7 +69,7 @@ impl<F> Store<F> {
     /// place; `None` if there is none, or no more.
     ///
     /// # Errors
-    /// Those of [`open`](Self::open) and of `read`; [`Error::BeingWritten`] if that takes too long.
+    /// Those of [`open`](Self::open) and of `read`; [`Error::ModifiedWhileRead`] if that takes too long.
     pub fn read<S: System<File = F>, T>(
         system: &S,
         path: &Path,
@@ -84,8 +84,9 @@ impl<F> Store<F> {
                 return Ok(Some((store, outcome?)));
             }
         }
-        Err(Error::BeingWritten {
+        Err(Error::ModifiedWhileRead {
             path: path.to_owned(),
+            attempts: READS,
         })
     }
 
@@ -413,7 +414,10 @@ impl<'s, S: System> Replacement<'s, S> {
             }
             put_in = going_in;
         }
-        Err(Error::Contended { path: path.clone() })
+        Err(Error::Contended {
+            path: path.clone(),
+            attempts: PUT_BACK_ATTEMPTS,
+        })
     }
 }
 

@@ -136,7 +136,7 @@ pub fn sweep_and_tell<S: System>(
 /// is remembered of the store's contents.
 ///
 /// ```
-/// use cron_session_reaper::{report::Reason, store::survey_cache::SurveyCache, sweep, system::Os};
+/// use cron_session_reaper::{sweep::outcome::Reason, store::survey_cache::SurveyCache, sweep, system::Os};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let store = folder.path().join("sessions.json");
@@ -362,6 +362,7 @@ impl<'a, S: System> Sweep<'a, S> {
         }
         Err(Error::Contended {
             path: self.request.store.to_owned(),
+            attempts: ATTEMPTS,
         })
     }
 

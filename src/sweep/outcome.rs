@@ -248,7 +248,7 @@ impl Report {
 
     /// Something odd that did no harm to this sweep.
     pub(crate) fn noticed(&mut self, error: &Error) {
-        self.warn(error, "cron-reaper: swept, but something else went wrong");
+        self.warn(error, "cron-reaper: sweep succeeded, but cleanup failed");
     }
 
     /// Transcripts that could not be renamed back after a commit that did not come about.

@@ -17,7 +17,32 @@ pub fn errno_name(error: &io::Error) -> String {
         .to_owned()
 }
 
-/// The exact name: kinds do not tell `EPERM` from `EACCES` and know nothing of `EMFILE`.
+/// Returns an error's name and text as Node.js prints them: `ENOENT: no such file or directory`.
+///
+/// ```
+/// use cron_session_reaper::system::describe;
+/// let missing = std::fs::read("/no/such/file").unwrap_err();
+/// assert_eq!(describe(&missing), "ENOENT: no such file or directory");
+/// ```
+#[must_use]
+pub fn describe(error: &io::Error) -> String {
+    let text = error.to_string();
+    // The standard library appends the number: ` (os error 2)`.
+    let text = text
+        .split_once(" (os error")
+        .map_or(&*text, |(text, _)| text);
+    let mut letters = text.chars();
+    let text = letters.next().map_or_else(String::new, |first| {
+        first.to_lowercase().collect::<String>() + letters.as_str()
+    });
+    format!(
+        "{}: {}",
+        errno_name(error),
+        text.trim_end_matches(['.', '\r', '\n'])
+    )
+}
+
+/// The exact name: kinds do not separate `EPERM` from `EACCES` and do not include `EMFILE`.
 #[cfg(unix)]
 fn by_number(error: &io::Error) -> Option<&'static str> {
     use rustix::io::Errno;
@@ -123,5 +148,6 @@ mod tests {
         assert_eq!(errno_name(&ErrorKind::Unsupported.into()), "ENOTSUP");
         assert_eq!(errno_name(&ErrorKind::WriteZero.into()), "EIO");
         assert_eq!(errno_name(&io::Error::other("odd")), "EIO");
+        assert_eq!(describe(&io::Error::other("Odd.")), "EIO: odd");
     }
 }

@@ -18,7 +18,7 @@ mod platform;
 #[cfg(unix)]
 mod unix;
 
-pub use errno::errno_name;
+pub use errno::{describe, errno_name};
 pub use heartbeat::{Beat, Heartbeat};
 pub use os::Os;
 
@@ -79,12 +79,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// In words, for error messages: `a folder`.
+    /// In words, for error messages: `a directory`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::File => "a regular file",
-            Self::Folder => "a folder",
+            Self::Folder => "a directory",
             Self::Link => "a symbolic link",
             Self::Other => "a special file",
         }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Result, is_missing};
 use crate::gateway::js;
-use crate::system::{System, rename_to_vacant};
+use crate::system::{System, describe, rename_to_vacant};
 use crate::transcripts::Tally;
 
 const INFIX: &str = ".deleted.";
@@ -92,7 +92,7 @@ impl<'s, S: System> Archive<'s, S> {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) if is_missing(&error) => return false,
                 Err(error) => {
-                    self.warn(transcript, &error.to_string());
+                    self.warn(transcript, &describe(&error));
                     return false;
                 }
             }
@@ -166,8 +166,9 @@ impl<'s, S: System> Archive<'s, S> {
             let (archive, transcript) = (archived.name(), &archived.transcript);
             if let Err(error) = rename_to_vacant(self.system, &archive, transcript) {
                 warnings.push(format!(
-                    "cannot undo the archiving of {}: {error}; its contents are in {}",
+                    "cannot undo the archiving of {}: {}; its contents are in {}",
                     transcript.display(),
+                    describe(&error),
                     archive.display()
                 ));
             }

@@ -77,7 +77,7 @@ impl Folder {
         let (Some(path), Some(name)) = (absolute.parent(), absolute.file_name()) else {
             return Err(Error::NotAFile {
                 path: absolute,
-                found: "a folder",
+                found: "a directory",
             });
         };
         let real = fs::canonicalize(path).context("resolve", path)?;

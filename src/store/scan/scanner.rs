@@ -187,9 +187,9 @@ impl Scanner {
         let reason = match self.expect {
             Expect::End => return Ok(()),
             Expect::Root if self.offset == 0 => "the file is empty",
-            Expect::Root => "the file holds nothing but white space",
-            Expect::InKey | Expect::InString => "the file ends in the middle of a string",
-            _ => "the file ends in the middle of the object",
+            Expect::Root => "the file contains only white space",
+            Expect::InKey | Expect::InString => "unexpected end of file inside a string",
+            _ => "unexpected end of file inside an object",
         };
         Err(Broken {
             offset: self.offset,
