@@ -27,8 +27,8 @@ async function sweepCronRunSessions(params) {
   const request = sweepRequest(params, name);
   const log = loggerOf(params.log, name);
 
-  const { report } = await sweepAndLog(request, log, newWatch());
-  return { swept: report.swept, pruned: report.pruned };
+  const { ok } = await sweepAndLog(request, log, newWatch());
+  return { swept: ok?.swept ?? false, pruned: ok?.pruned ?? 0 };
 }
 
 async function sweepSessionStore(options) {
@@ -46,14 +46,14 @@ async function sweepSessionStore(options) {
 
   const watch = newWatch();
   const swept = sweepAndLog(request, log, watch);
-  const { report, warnings, failure } = await abortable(swept, signal, watch);
-  if (failure?.code === "ABORT_ERR") {
-    throw new AbortError(signal.reason, { warnings });
+  const { ok, error } = await abortable(swept, signal, watch);
+  if (error?.code === "ABORT_ERR") {
+    throw new AbortError(signal.reason, { warnings: error.warnings });
   }
-  if (failure) {
-    throw new SweepError(failure, warnings);
+  if (error) {
+    throw new SweepError(error);
   }
-  return { dryRun: request.dryRun, retentionMs: request.retentionMs ?? null, ...report, warnings };
+  return ok;
 }
 
 /** Waits for the work that `watch` was handed to, and stops it if the signal asks for its end. */
@@ -86,8 +86,8 @@ async function inspectSessionStore(options) {
   const watch = newWatch();
   const reporting = onProgress ? report(watch, onProgress) : undefined;
   try {
-    const outcome = JSON.parse(await abortable(inspect(request, watch), signal, watch));
-    const { Ok: found, Err: failure } = outcome;
+    const answer = JSON.parse(await abortable(inspect(request, watch), signal, watch));
+    const { ok: found, error: failure } = answer;
     if (reporting?.thrown) {
       throw reporting.thrown.value;
     }
@@ -117,43 +117,14 @@ function report(watch, onProgress) {
   return Object.assign(reporting, { timer: setInterval(tell, PROGRESS_MS) });
 }
 
-/** Sweeps, replays the log lines, and gives those that warn as data too. */
+/** Sweeps and replays the log lines. */
 async function sweepAndLog(request, log, watch) {
-  const { report, reclaimed } = JSON.parse(await sweep(request, watch));
-  const warnings = [];
-  for (const { level, fields, message } of report.log) {
-    if (fields.err !== undefined) {
-      warnings.push({ message, error: fields.err });
-    }
-    // A method call, so that `this` is the logger; what it throws rejects the promise as it is.
+  const answer = JSON.parse(await sweep(request, watch));
+  for (const { level, fields, message } of answer.log) {
+    // A method call, so that `this` is the logger; an exception rejects the promise.
     log?.[level](fields, message);
   }
-  return { report: reportOf(report, reclaimed), warnings, failure: report.failure };
-}
-
-/** What Rust tells of a sweep, as the user sees it. */
-function reportOf(
-  { swept, reason, pruned, entries, transcripts, archives, temps, size, times },
-  reclaimed,
-) {
-  const { seen, kept, locked } = entries;
-  const inMs = ({ secs, nanos }) => secs * 1e3 + nanos / 1e6;
-  return {
-    swept,
-    reason,
-    pruned,
-    entries: { seen, kept, pruned, locked },
-    transcripts: { archived: transcripts.files, bytes: transcripts.bytes },
-    archives: { removed: archives.files, bytes: archives.bytes },
-    temps,
-    bytes: { ...size, reclaimed },
-    ms: {
-      surveying: inMs(times.surveying),
-      waiting: inMs(times.waiting),
-      holding: inMs(times.holding),
-      total: inMs(times.total),
-    },
-  };
+  return answer;
 }
 
 /** What Rust found in a store and its folder, as the user sees it. */
@@ -188,29 +159,17 @@ function inspectionOf({ bytes, stats, transcripts, archives, oldestArchiveMs, te
 }
 
 class SweepError extends Error {
-  constructor(failure, warnings) {
-    super(failure.message);
-    Object.assign(this, detailsOf(failure), { warnings });
+  constructor({ message, ...details }) {
+    super(message);
+    Object.assign(this, details);
   }
 }
 
 class InspectError extends Error {
-  constructor(failure) {
-    super(failure.message);
-    Object.assign(this, detailsOf(failure));
+  constructor({ message, ...details }) {
+    super(message);
+    Object.assign(this, details);
   }
-}
-
-/** What an error tells beside its message; what is not known is absent. */
-function detailsOf({ code, path, position }) {
-  const details = { code };
-  if (path !== null) {
-    details.path = path;
-  }
-  if (position !== null) {
-    [details.line, details.column] = position;
-  }
-  return details;
 }
 
 // What Node.js's own functions reject with: its class is not to be had.

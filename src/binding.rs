@@ -17,12 +17,12 @@ use napi_derive::napi;
 use serde::Serialize;
 
 use crate::abort::Abort;
-use crate::error;
+use crate::error::{self, Failure};
 use crate::gateway::js;
 use crate::gateway::retention::{self, Setting};
 use crate::inspect::{self, Inspection};
 use crate::store::survey_cache::SurveyCache;
-use crate::sweep::outcome::{Failure, Reason, Report};
+use crate::sweep::outcome::{LogLine, Mode, Outcome, Reason};
 use crate::sweep::{self, Ageing, Options, Request};
 use crate::system::Os;
 
@@ -76,12 +76,12 @@ impl Environment {
         retention_ms: f64,
         store: error::Result<PathBuf>,
         abort: Abort,
-        tell: impl FnOnce(Report),
+        tell: impl FnOnce(Outcome),
     ) {
         let now_ms = request.now_ms;
         let store = match store {
             Ok(store) => store,
-            Err(error) => return tell(Report::of_failure(&error)),
+            Err(error) => return tell(Outcome::failed_to_begin(&error)),
         };
         let sweep = Request {
             store: &store,
@@ -98,14 +98,14 @@ impl Environment {
             abort,
         };
         if request.dry_run {
-            return tell(sweep::dry_run(&Os, sweep, &options, &self.memory));
+            return tell(sweep::preview(&Os, sweep, &options, &self.memory));
         }
-        sweep::sweep_and_tell(&Os, sweep, &options, &self.memory, |report| {
-            if report.swept {
+        sweep::sweep_with(&Os, sweep, &options, &self.memory, |outcome| {
+            if outcome.result.is_ok() {
                 self.last_sweep_ms()
                     .insert(request.store_path.clone(), now_ms);
             }
-            tell(report);
+            tell(outcome);
         });
     }
 }
@@ -132,6 +132,16 @@ pub struct SweepRequest {
     pub archive_retention_ms: Option<f64>,
     /// Look for dead temp files also if no run is removed.
     pub remove_temps: bool,
+}
+
+impl SweepRequest {
+    fn mode(&self) -> Mode {
+        if self.dry_run {
+            Mode::DryRun
+        } else {
+            Mode::Apply
+        }
+    }
 }
 
 /// What JavaScript holds of work that is under way: how far it is, and the means to stop it.
@@ -201,29 +211,43 @@ pub fn sweep<'env>(
         Ok(retention_ms) => retention_ms,
         Err(reason) => {
             let (promised, promise) = env.create_deferred()?;
-            fulfil(promised, outcome(&Report::of_no_sweep(reason)));
+            let outcome = Outcome::not_swept(request.mode(), reason, request.retention_ms);
+            fulfil(promised, swept(&outcome));
             return Ok(promise);
         }
     };
     let abort = watch.abort.clone();
     let path = request.store_path.clone();
     let work: Work = Box::new(move |store, tell| {
-        let tell = |report| tell(outcome(&report));
+        let tell = |outcome| tell(swept(&outcome));
         environment.sweep(&request, retention_ms, store, abort, tell);
     });
     on_a_thread(env, "cron-session-reaper", path, work)
 }
 
-fn outcome(report: &Report) -> String {
-    #[derive(Serialize)]
-    struct Outcome<'a> {
-        report: &'a Report,
-        reclaimed: u64,
+/// An answer to JavaScript: `{"ok": …}` or `{"error": …}`, for a sweep with its log lines.
+#[derive(Serialize)]
+struct Answer<'a, T, E> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ok: Option<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<E>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<&'a [LogLine]>,
+}
+
+impl<'a, T, E> Answer<'a, T, E> {
+    fn of(result: std::result::Result<T, E>, log: Option<&'a [LogLine]>) -> Self {
+        let (ok, error) = match result {
+            Ok(ok) => (Some(ok), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self { ok, error, log }
     }
-    json(&Outcome {
-        report,
-        reclaimed: report.reclaimed(),
-    })
+}
+
+fn swept(outcome: &Outcome) -> String {
+    json(&Answer::of(outcome.result.as_ref(), Some(&outcome.log)))
 }
 
 fn json(outcome: &impl Serialize) -> String {
@@ -375,7 +399,10 @@ pub fn inspect<'env>(
     let path = request.store_path.clone();
     let work: Work = Box::new(move |store, tell| {
         let found = store.and_then(|store| look(&request, &store, &watch));
-        tell(json(&found.map_err(|error| Failure::from(&error))));
+        tell(json(&Answer::of(
+            found.map_err(|error| Failure::from(&error)),
+            None,
+        )));
     });
     on_a_thread(env, "cron-session-inspect", path, work)
 }

@@ -13,11 +13,11 @@ use serde::Serialize;
 
 use self::stats::Stats;
 use crate::abort::Abort;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::lock;
 use crate::store::leftovers;
-use crate::store::replace::Store;
 use crate::store::scan::{Buffer, READ_AT_ONCE};
+use crate::store::{Store, StorePaths};
 use crate::system::{Kind, System};
 use crate::transcripts::Tally;
 use crate::transcripts::archive;
@@ -94,7 +94,10 @@ pub fn inspect<S: System>(
         .retention_ms
         .map_or(f64::NAN, |retention| request.now_ms - retention);
     let mut buffer = Buffer::new(READ_AT_ONCE);
-    let read = Store::read(system, request.store, |store| {
+    let Some(paths) = StorePaths::resolve(system, request.store)? else {
+        return Err(missing(system, request.store));
+    };
+    let read = Store::read(system, &paths, |store| {
         stats::stats(
             store.source(system, abort),
             cutoff_ms,
@@ -104,12 +107,19 @@ pub fn inspect<S: System>(
         )
     })?;
     let Some((store, stats)) = read else {
-        // Asked once more, for the system's own words.
-        let error = system.canonicalize(request.store).err();
-        let error = error.unwrap_or_else(|| io::ErrorKind::NotFound.into());
-        return Err(error).context("find", request.store);
+        return Err(missing(system, request.store));
     };
     look_around(system, request.store, &store, stats, abort)
+}
+
+/// Returns the system's error for a store that does not exist.
+fn missing<S: System>(system: &S, path: &Path) -> Error {
+    let source = system.canonicalize(path).err();
+    Error::Io {
+        operation: "find",
+        path: path.to_owned(),
+        source: source.unwrap_or_else(|| io::ErrorKind::NotFound.into()),
+    }
 }
 
 fn look_around<S: System>(

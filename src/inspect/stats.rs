@@ -82,7 +82,7 @@ pub struct Stats {
 /// `buffer` is what one read may fill; it must not be empty. `progress` is told how many bytes were
 /// read.
 ///
-/// SurveyCache grows with the number of jobs, but not with the store.
+/// Memory grows with the number of jobs, but not with the store.
 ///
 /// # Errors
 /// As [`survey`](super::survey::survey).

@@ -13,6 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
+use cron_session_reaper::error::Failure;
+use cron_session_reaper::store::survey_cache::SurveyCache;
+use cron_session_reaper::sweep::outcome::{LogLine, Report};
+use cron_session_reaper::sweep::{self, Options, Outcome, Request};
 use cron_session_reaper::system::{Os, Process, Stat, System};
 use tempfile::TempDir;
 
@@ -311,4 +315,67 @@ impl System for Faulty {
             Ok(())
         });
     }
+}
+
+/// An outcome as tests read it: a failed sweep has the report of no sweep.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Swept {
+    pub report: Report,
+    pub failure: Option<Failure>,
+    pub log: Vec<LogLine>,
+}
+
+impl std::ops::Deref for Swept {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        &self.report
+    }
+}
+
+impl std::ops::DerefMut for Swept {
+    fn deref_mut(&mut self) -> &mut Report {
+        &mut self.report
+    }
+}
+
+impl From<Outcome> for Swept {
+    fn from(outcome: Outcome) -> Self {
+        let (report, failure) = match outcome.result {
+            Ok(report) => (report, None),
+            Err(failed) => (Report::default(), Some(failed.failure)),
+        };
+        Self {
+            report,
+            failure,
+            log: outcome.log,
+        }
+    }
+}
+
+/// Sweeps as the gateway does.
+pub fn swept(system: &impl System, request: Request<'_>, cache: &SurveyCache) -> Swept {
+    sweep::sweep(system, request, cache).into()
+}
+
+/// Sweeps with options.
+pub fn swept_with(
+    system: &impl System,
+    request: Request<'_>,
+    options: &Options,
+    cache: &SurveyCache,
+) -> Swept {
+    let mut outcome = None;
+    sweep::sweep_with(system, request, options, cache, |it| outcome = Some(it));
+    outcome.unwrap().into()
+}
+
+/// Previews a sweep.
+pub fn preview(
+    system: &impl System,
+    request: Request<'_>,
+    options: &Options,
+    cache: &SurveyCache,
+) -> Swept {
+    sweep::preview(system, request, options, cache).into()
 }
