@@ -159,10 +159,16 @@ impl<'a, S: System> Prepared<'a, S> {
 }
 
 impl<S: System> Committed<'_, S> {
-    /// Waits until the archives and the new store are on the disk, then removes the old store's name.
+    /// Waits until the archives and the new store are on the disk, then removes the old store.
     pub(super) fn finish(&mut self, log: &mut Log) -> Result<()> {
         log.not_archived(self.archive.warnings());
         self.archive.sync_outside(self.replaced.folder())?;
-        self.replaced.finish()
+        let kept = Temps {
+            kept: self.replaced.finish()?.into_iter().collect(),
+            ..Temps::default()
+        };
+        log.kept_leftovers(&kept);
+        self.cleared.kept.extend(kept.kept);
+        Ok(())
     }
 }
