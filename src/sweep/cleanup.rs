@@ -68,10 +68,10 @@ pub(super) fn remove_nothing<'a, S: System>(
         None
     };
     let mut listings = sweep.listings();
-    let cleared = clear_leftovers(sweep, paths.as_ref(), store, &mut listings, &mut lock)
+    let mut cleared = clear_leftovers(sweep, paths.as_ref(), store, &mut listings, &mut lock)
         // The next sweep searches again.
         .inspect_err(|_| sweep.cache.forget(sweep.request.store))?;
-    log.kept_leftovers(&cleared);
+    log.kept(cleared.kept.drain(..));
     let cleanup_since = sweep.system.monotonic();
     let old = match &paths {
         Some(paths) => old_archives(sweep, paths, [], &mut listings, log),

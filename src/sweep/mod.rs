@@ -168,7 +168,7 @@ fn complete<'a, S: System>(sweep: &Context<'a, S>) -> (Outcome, Option<Box<Commi
 fn run<'a, S: System>(sweep: &Context<'a, S>, log: &mut Log) -> Result<Completed<'a, S>> {
     let mut buffer = Buffer::new(READ_AT_ONCE);
     let paths = match survey(sweep, &mut buffer)? {
-        Surveyed::NoStore => return Ok(no_store(sweep, LockTimes::default())),
+        Surveyed::NoStore => return no_store(sweep, LockTimes::default()),
         Surveyed::NothingDue(store, figures) => {
             return remove_nothing(sweep, &store, &figures, LockTimes::default(), log);
         }
@@ -176,7 +176,7 @@ fn run<'a, S: System>(sweep: &Context<'a, S>, log: &mut Log) -> Result<Completed
     };
     let (pruned, lock) = commit_loop::prune(sweep, &paths, &mut buffer, log)?;
     match pruned {
-        Pruned::NoStore => Ok(no_store(sweep, lock)),
+        Pruned::NoStore => no_store(sweep, lock),
         Pruned::Nothing(store, figures) => remove_nothing(sweep, &store, &figures, lock, log),
         Pruned::Committed(committed) => finish(sweep, committed, lock, log),
     }
@@ -213,13 +213,14 @@ fn survey<S: System>(sweep: &Context<'_, S>, buffer: &mut Buffer) -> Result<Surv
     Ok(Surveyed::NothingDue(store.before, figures))
 }
 
-fn no_store<'a, S: System>(sweep: &Context<'a, S>, lock: LockTimes) -> Completed<'a, S> {
-    Completed {
+fn no_store<'a, S: System>(sweep: &Context<'a, S>, lock: LockTimes) -> Result<Completed<'a, S>> {
+    sweep.options.abort.check()?;
+    Ok(Completed {
         report: Report::of_no_store(Mode::Apply, sweep.request.retention_ms),
         lock,
         cleanup_since: sweep.system.monotonic(),
         committed: None,
-    }
+    })
 }
 
 /// Reads the store once, as the preparation of a sweep does, and counts what that would remove.
