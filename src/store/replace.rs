@@ -312,7 +312,7 @@ impl<'s, S: System> Replacement<'s, S> {
             .system
             .stat_open(&self.file)
             .context("examine the new content of", &self.store.path)?;
-        let name = leftovers::name(&self.store.path, &temp, &self.store.before);
+        let name = leftovers::exchange_name(&self.store.path, &temp, &self.store.before);
         match &self.name {
             None => self.system.link(&self.file, &name),
             Some(provisional) => self.system.rename(provisional, &name),

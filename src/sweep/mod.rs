@@ -10,7 +10,7 @@ use crate::abort::Abort;
 use crate::error::{Error, Result};
 use crate::gateway::js;
 use crate::lock::{self, Lock};
-use crate::store::leftovers::{self, Leftovers, Temps};
+use crate::store::leftovers::{self, Cleared, Leftovers, Mode};
 use crate::store::replace::{Commit, Committed, Replacement, Store};
 use crate::store::rewrite::{self, Judge, Rewrite, Run};
 use crate::store::scan::{Buffer, READ_AT_ONCE, SessionId};
@@ -20,8 +20,10 @@ use crate::sweep::outcome::{Entries, Reason, Report, Size};
 use crate::system::{Stat, System};
 use crate::transcripts::Tally;
 use crate::transcripts::archive::{self, Archive};
+use crate::transcripts::archive_name;
 use crate::transcripts::listing::Listings;
-use crate::transcripts::locate::{Folder, References, Transcript};
+use crate::transcripts::locate::{Folder, Transcript};
+use crate::transcripts::references::References;
 
 /// The store may change while it is rewritten, which takes no lock. The attempt after these begins
 /// with the lock in hand, so that the sweep gets done however busy the store is.
@@ -299,8 +301,8 @@ impl<'a, S: System> Sweep<'a, S> {
         // They are looked for when there is a commit, and in the first sweep.
         let is_first_look = !self.memory.knows(self.request.store);
         let looks = rewrite.removed > 0 || self.options.remove_temps;
-        if looks || is_first_look && suspects.any_native() {
-            self.report.temps = suspects.count_dead(self.system)?;
+        if looks || is_first_look && suspects.has_native() {
+            self.report.temps = suspects.clear(self.system, Mode::DryRun)?;
         }
         let mut archived_in = Vec::new();
         if rewrite.removed > 0 {
@@ -318,7 +320,7 @@ impl<'a, S: System> Sweep<'a, S> {
         }
         self.age_archives(archived_in, |archives| archive::count(archives));
         // With a moment to compare with that lies in the future, what was just archived is old.
-        if archive::is_expired(self.wall_clock_ms(), self.archive_cutoff_ms()) {
+        if archive_name::is_expired(self.wall_clock_ms(), self.archive_cutoff_ms()) {
             self.report.archives += self.report.transcripts;
         }
         Ok(())
@@ -407,10 +409,10 @@ impl<'a, S: System> Sweep<'a, S> {
             return Ok(()); // It disappeared this very moment.
         };
         let suspects = self.suspects(&store.path, &store.before)?;
-        if !self.options.remove_temps && !suspects.any_native() {
+        if !self.options.remove_temps && !suspects.has_native() {
             return Ok(());
         }
-        if suspects.count_dead(self.system)? == Temps::default() {
+        if suspects.clear(self.system, Mode::DryRun)? == Cleared::default() {
             return Ok(());
         }
         self.remove_dead(&suspects)
@@ -418,8 +420,16 @@ impl<'a, S: System> Sweep<'a, S> {
 
     /// The temp files of a store, judged beside what was last written by anyone but a sweep.
     fn suspects(&mut self, store: &Path, before: &Stat) -> Result<Leftovers> {
-        let suspects = leftovers::find(store, &self.lock_path()?, &mut self.listings)?;
-        Ok(suspects.judged_beside(self.written_at(before)))
+        let lock = self.lock_path()?;
+        let beside_store = self.listings.beside(store)?;
+        let beside_lock = self.listings.beside(&lock)?;
+        let suspects = leftovers::find(
+            store,
+            &lock,
+            &beside_store.temp_files,
+            &beside_lock.temp_files,
+        );
+        Ok(suspects.superseded_before(self.written_at(before)))
     }
 
     /// When the contents of the store were last written by anyone but a sweep.
@@ -430,7 +440,8 @@ impl<'a, S: System> Sweep<'a, S> {
 
     fn remove_dead(&mut self, suspects: &Leftovers) -> Result<()> {
         let held = self.acquire()?;
-        self.report.cleared(suspects.remove_dead(self.system)?);
+        self.report
+            .cleared(suspects.clear(self.system, Mode::Apply)?);
         let released = held.release();
         self.enter(Phase::Surveying);
         released
@@ -513,9 +524,9 @@ impl<'a, S: System> Sweep<'a, S> {
             Ok(Commit::Done(committed)) => committed,
             Ok(Commit::Changed { kept }) => {
                 self.report.undone(archive.undo());
-                self.report.cleared(Temps {
+                self.report.cleared(Cleared {
                     kept: kept.into_iter().collect(),
-                    ..Temps::default()
+                    ..Cleared::default()
                 });
                 return Ok(None);
             }
@@ -531,7 +542,7 @@ impl<'a, S: System> Sweep<'a, S> {
                 .remember(path, after, kept, earliest, after.mtime, now);
             self.memory.is_derived(path, after, prepared.written_at);
         }
-        match prepared.suspects.remove_dead(system) {
+        match prepared.suspects.clear(system, Mode::Apply) {
             Ok(temps) => self.report.cleared(temps),
             Err(error) => self.report.noticed(&error),
         }
@@ -572,7 +583,10 @@ impl<'a, S: System> Sweep<'a, S> {
         for folder in folders.iter().filter(|it| seen.insert(it.as_path())) {
             match self.listings.of(folder) {
                 Ok(listing) => {
-                    let mut archives = listing.old_archives.iter().map(|name| folder.join(name));
+                    let mut archives = listing
+                        .expired_archives
+                        .iter()
+                        .map(|name| folder.join(name));
                     self.report.archives += age(&mut archives);
                 }
                 Err(error) => self.report.cleanup_failed(&error),
@@ -725,22 +739,14 @@ impl<'a, S: System> Bystanders<'a, S> {
 
     /// The transcripts of the removed runs that no entry which stays points at.
     fn transcripts_that_go(self, listings: &mut Listings) -> Result<Vec<Transcript>> {
-        let referenced = self.references.settle(listings)?;
-        let mut going = Vec::new();
-        for Leaving { id, transcripts } in self.leaving {
-            let stays = match id.text() {
-                Some(id) => referenced.has_session(id),
-                None => referenced.has_odd_id(&id),
-            };
-            if stays {
-                continue;
-            }
-            let unreferenced = transcripts
-                .into_iter()
-                .filter(|it| !referenced.has_path(&it.path));
-            going.extend(unreferenced);
-        }
-        Ok(going)
+        let references = self.references;
+        let stays = |id: &SessionId<'_>| match id.text() {
+            Some(id) => references.has_session(id),
+            None => references.has_non_string_id(id),
+        };
+        let going = self.leaving.into_iter().filter(|it| !stays(&it.id));
+        let transcripts = going.flat_map(|it| it.transcripts).collect();
+        references.unreferenced(transcripts, listings)
     }
 }
 
@@ -771,7 +777,7 @@ impl<S: System> Judge for Bystanders<'_, S> {
             _ => false,
         };
         if protects {
-            self.references.add_odd_id(session_id);
+            self.references.add_non_string_id(session_id);
         }
     }
 

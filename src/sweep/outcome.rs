@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::error::Error;
-use crate::store::leftovers::Temps;
+use crate::store::leftovers::Cleared;
 use crate::transcripts::Tally;
 
 /// The outcome of one sweep.
@@ -31,7 +31,7 @@ pub struct Report {
     /// Archives that were deleted because of their age.
     pub archives: Tally,
     /// Left-over temp files.
-    pub temps: Temps,
+    pub temps: Cleared,
     /// The store's size in bytes.
     pub size: Size,
     /// Where the time went.
@@ -260,7 +260,7 @@ impl Report {
 
     /// Left-over temp files that were removed are no news; those that may be the only copy of
     /// something were kept, and their owner must know.
-    pub(crate) fn cleared(&mut self, temps: Temps) {
+    pub(crate) fn cleared(&mut self, temps: Cleared) {
         for warning in temps.warnings() {
             self.warn(&warning, "cron-reaper: kept a left-over temp file");
         }

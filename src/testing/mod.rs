@@ -1,5 +1,6 @@
 //! Fixtures for tests: a folder tree that can be compared with an earlier state, and the real system
 //! with injected faults.
+#![cfg(unix)]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -145,7 +146,9 @@ pub(crate) struct Faulty {
 }
 
 impl Faulty {
-    pub(crate) fn new(fault: impl Fn(&str, &Path) -> Option<ErrorKind> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        fault: impl Fn(&str, &Path) -> Option<ErrorKind> + Send + Sync + 'static,
+    ) -> Self {
         Self {
             fault: Box::new(fault),
             process: None,
