@@ -691,7 +691,7 @@ impl<'a, S: System> Sweep<'a, S> {
 struct Bystanders<'a, S: System> {
     system: &'a S,
     folder: Folder,
-    references: References,
+    references: References<'a, S>,
     leaving: Vec<Leaving>,
     /// Where in `leaving` an id is.
     seen: HashMap<SessionId<'static>, usize>,
@@ -709,7 +709,7 @@ impl<'a, S: System> Bystanders<'a, S> {
     fn new(system: &'a S, folder: Folder) -> Self {
         Self {
             system,
-            references: References::new(&folder),
+            references: References::new(system, &folder),
             folder,
             leaving: Vec::new(),
             seen: HashMap::new(),
@@ -755,7 +755,9 @@ impl<S: System> Judge for Bystanders<'_, S> {
     /// entry looks.
     fn goes(&mut self, run: &Run) -> bool {
         let file = run.session_file.as_deref();
-        let transcripts = self.folder.transcripts(run.session_id.text(), file);
+        let transcripts = self
+            .folder
+            .transcripts(self.system, run.session_id.text(), file);
         if transcripts
             .iter()
             .any(|it| is_locked(self.system, &it.path))

@@ -3,24 +3,29 @@
 //! A session names its files itself, in a store that anyone can have edited. Therefore a path counts
 //! only if it leads, with all links resolved, to a regular `*.jsonl` file inside the store's folder.
 
+use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use crate::error::{Context, Error, Result};
 use crate::gateway::js;
+use crate::system::{Kind, Stat, System};
 
 /// The file name extension of transcripts.
 pub(super) const EXTENSION: &str = ".jsonl";
 
-/// Whether file names that differ in case can name the same file. Then every path is resolved by the
-/// system, which returns the spelling on the disk. On Windows and macOS this is the default; single
+/// Whether file names that differ in case can name the same file. Then the system is asked about every
+/// path, because only it knows the spelling on the disk. On Windows and macOS this is the default; single
 /// folders and volumes can differ. On Linux it is an exception that is not supported.
 pub(super) const CASE_FOLDS: bool = cfg!(any(target_os = "macos", target_os = "ios", windows));
 
 /// The folder of a store, which also contains the transcripts of its sessions.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
-    named: PathBuf,
+    /// As the store's path names it: absolute and normalised.
+    pub(super) named: PathBuf,
+    /// With all links resolved.
     real: PathBuf,
     /// The store, and the file that it is a link to. Neither is a transcript, even if its name is one.
     store: [PathBuf; 2],
@@ -33,6 +38,17 @@ pub(crate) struct Transcript {
     pub(crate) path: PathBuf,
     /// Its size in bytes.
     pub(crate) bytes: u64,
+    /// Which file it is, whatever its path.
+    pub(super) id: FileId,
+}
+
+/// The device and inode of a file: equal if two paths lead to the same file, for example through a
+/// bind mount, a firmlink or a different case.
+pub(super) type FileId = (u64, u64);
+
+/// Returns the identity of a regular file, and `None` for anything else.
+pub(super) fn file_id(stat: &Stat) -> Option<FileId> {
+    (stat.kind == Kind::File).then_some((stat.dev, stat.ino))
 }
 
 impl Folder {
@@ -75,11 +91,6 @@ impl Folder {
         Ok(Self::new(named.to_owned(), real, [store, target]))
     }
 
-    /// Returns the folder as the store's path names it: absolute and normalised, links not resolved.
-    pub(super) fn named(&self) -> &Path {
-        &self.named
-    }
-
     /// Returns the folder's path with all links resolved.
     pub(crate) fn real(&self) -> &Path {
         &self.real
@@ -90,8 +101,9 @@ impl Folder {
     ///
     /// Leaves out files that are missing, unreadable, outside the folder, not regular files, without
     /// the extension `.jsonl`, or the store itself.
-    pub(crate) fn transcripts(
+    pub(crate) fn transcripts<S: System>(
         &self,
+        system: &S,
         session_id: Option<&str>,
         session_file: Option<&str>,
     ) -> Vec<Transcript> {
@@ -103,7 +115,7 @@ impl Folder {
             .filter(|by_id| by_file.as_ref() != Some(by_id));
         let mut found: Vec<Transcript> = Vec::new();
         for candidate in [by_file, by_id].into_iter().flatten() {
-            if let Some(transcript) = self.transcript(&candidate)
+            if let Some(transcript) = self.transcript(system, &candidate)
                 && !found.iter().any(|it| it.path == transcript.path)
             {
                 found.push(transcript);
@@ -122,8 +134,8 @@ impl Folder {
     }
 
     /// Returns the file at `candidate`, with all links resolved, if it is a transcript.
-    fn transcript(&self, candidate: &Path) -> Option<Transcript> {
-        let found = self.resolve_file(candidate)?;
+    fn transcript<S: System>(&self, system: &S, candidate: &Path) -> Option<Transcript> {
+        let found = self.resolve_file(system, candidate)?;
         let real = &found.path;
         let is_transcript = lies_inside(&self.real, real)
             && real
@@ -134,25 +146,45 @@ impl Folder {
         is_transcript.then_some(found)
     }
 
-    /// Resolves all links of a path to a regular file, like `fs::canonicalize`. Directly in the folder,
+    /// Resolves all links of a path to a regular file, like `canonicalize`. Directly in the folder,
     /// where nearly all transcripts are, this costs one `lstat` instead of one for each parent folder.
-    fn resolve_file(&self, path: &Path) -> Option<Transcript> {
+    fn resolve_file<S: System>(&self, system: &S, path: &Path) -> Option<Transcript> {
         let name = path.file_name()?;
         let parent = path.parent()?;
         if !CASE_FOLDS && (parent == self.named || parent == self.real) {
-            let metadata = fs::symlink_metadata(path).ok()?;
-            if !metadata.is_symlink() {
-                return regular(self.real.join(name), &metadata);
+            let stat = system.stat(path).ok()?;
+            if stat.kind != Kind::Link {
+                return regular(self.real.join(name), &stat);
             }
         }
-        let real = fs::canonicalize(path).ok()?;
-        let metadata = fs::symlink_metadata(&real).ok()?;
-        regular(real, &metadata)
+        let real = system.canonicalize(path).ok()?;
+        let stat = system.stat(&real).ok()?;
+        regular(real, &stat)
     }
 
-    /// Returns the file name of a `sessionFile` whose spelling shows that it is directly in the folder.
-    /// Makes no system call and does not allocate.
-    pub(super) fn plain_name<'f>(&self, file: &'f str) -> Option<&'f str> {
+    /// Returns where a `sessionFile` is by its spelling, without a system call. For a file directly in
+    /// the folder, which nearly all are, it does not allocate.
+    pub(super) fn place<'f>(&self, session_file: &'f str) -> Place<'f> {
+        if let Some(name) = self.plain_name(session_file) {
+            return Place::Directly(Cow::Borrowed(name.as_ref()));
+        }
+        let path = js::resolve(&self.real, Path::new(session_file));
+        let below = path
+            .strip_prefix(&self.real)
+            .or_else(|_| path.strip_prefix(&self.named));
+        let Ok(below) = below else {
+            return Place::Outside(path);
+        };
+        match (below.parent(), below.file_name()) {
+            (Some(parent), Some(name)) if parent.as_os_str().is_empty() => {
+                Place::Directly(Cow::Owned(name.to_owned()))
+            }
+            _ => Place::Below(self.real.join(below)),
+        }
+    }
+
+    /// Returns the file name of a `sessionFile` that is obviously directly in the folder.
+    fn plain_name<'f>(&self, file: &'f str) -> Option<&'f str> {
         let name = self
             .named
             .to_str()
@@ -163,9 +195,20 @@ impl Folder {
     }
 }
 
-fn regular(path: PathBuf, metadata: &fs::Metadata) -> Option<Transcript> {
-    let bytes = metadata.len();
-    metadata.is_file().then_some(Transcript { path, bytes })
+/// Where a path is by its spelling.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place<'f> {
+    /// Directly in the folder, under this name.
+    Directly(Cow<'f, OsStr>),
+    /// In a subfolder, or the folder itself. Absolute, below [`Folder::real`].
+    Below(PathBuf),
+    /// Elsewhere. Absolute.
+    Outside(PathBuf),
+}
+
+fn regular(path: PathBuf, stat: &Stat) -> Option<Transcript> {
+    let bytes = stat.size;
+    file_id(stat).map(|id| Transcript { path, bytes, id })
 }
 
 /// Returns the name of a session id's transcript, `<id>.jsonl`, if the id is one that can name a file.

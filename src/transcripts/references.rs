@@ -1,60 +1,47 @@
 //! Collects the files that kept entries reference, which must not be archived.
 
+use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fs;
 use std::hash::{BuildHasher, Hash};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::error::{Result, is_missing};
+use crate::error::Result;
 use crate::gateway::js;
+use crate::system::System;
 use crate::transcripts::listing::Listings;
 use crate::transcripts::locate::{
-    CASE_FOLDS, EXTENSION, Folder, Transcript, file_name, is_file_stem,
+    CASE_FOLDS, EXTENSION, FileId, Folder, Place, Transcript, file_id, file_name, is_file_stem,
 };
-
-/// How many folders [`References`] remembers. Real stores reference one. The limit bounds the memory
-/// that a store can make a sweep use.
-const MAX_FOLDERS: usize = 1024;
 
 /// The session ids and files that the kept entries of a store reference.
 ///
-/// Every kept entry of a store of any size is added, so an entry costs one 64-bit hash for its
-/// session id, and a second one only if its `sessionFile` is not `<sessionId>.jsonl`. In a hash table
-/// that is 10 to 21 bytes per hash, and half as much again while the table grows. Entries whose files
-/// are directly in the store's folder cost no system call.
+/// Every kept entry of a store of any size is added, so an entry costs one 64-bit hash, of its session
+/// id. It costs up to two more if its `sessionFile` is not `<sessionId>.jsonl`, or where case folds: of
+/// the file's path, and of its device and inode. In a hash table that is 10 to 21 bytes per hash, and
+/// half as much again while the table grows. An entry whose file is directly in the store's folder costs
+/// no system call, another one one `stat`.
 ///
 /// The hashes are seeded anew for each collection. If two values have the same hash, a transcript is
 /// kept that could have been archived, never the reverse.
 #[derive(Debug)]
-pub(crate) struct References {
+pub(crate) struct References<'s, S> {
+    system: &'s S,
     folder: Folder,
     seed: RandomState,
     sessions: HashSet<u64>,
     files: HashSet<u64>,
-    folders: HashMap<PathBuf, RealFolder>,
 }
 
-/// What the path of a folder resolves to.
-#[derive(Debug)]
-enum RealFolder {
-    At(PathBuf),
-    /// The folder does not exist, so no file in it does.
-    Missing,
-    /// The folder cannot be listed, so each file in it must be resolved separately.
-    Unlistable,
-}
-
-impl References {
+impl<'s, S: System> References<'s, S> {
     /// Creates an empty collection for the store in `folder`.
-    pub(crate) fn new(folder: &Folder) -> Self {
+    pub(crate) fn new(system: &'s S, folder: &Folder) -> Self {
         Self {
+            system,
             folder: folder.clone(),
             seed: RandomState::new(),
             sessions: HashSet::new(),
             files: HashSet::new(),
-            folders: HashMap::new(),
         }
     }
 
@@ -71,22 +58,18 @@ impl References {
             if (CASE_FOLDS || js::trim(id) != id)
                 && let Some(name) = file_name(id)
             {
-                self.add_path(&self.folder.named().join(name));
+                self.add_name(name.as_ref());
             }
         }
         let file = js::trim(session_file.unwrap_or_default());
         if file.is_empty() {
             return;
         }
-        let Some(name) = self.folder.plain_name(file) else {
-            self.add_path(&js::resolve(self.folder.real(), Path::new(file)));
-            return;
-        };
-        let stem = name.strip_suffix(EXTENSION);
-        let is_implied_by_id = stem.is_some_and(is_file_stem) && stem == session_id.map(js::trim);
-        if !is_implied_by_id {
-            let hash = self.hash_file(self.folder.real(), name.as_ref());
-            self.files.insert(hash);
+        match self.folder.place(file) {
+            Place::Directly(name) if is_implied(&name, session_id) => {}
+            Place::Directly(name) => self.add_name(&name),
+            Place::Below(path) => self.add_path(&path),
+            Place::Outside(path) => self.add_target(&path),
         }
     }
 
@@ -95,45 +78,35 @@ impl References {
         self.sessions.insert(self.seed.hash_one(id));
     }
 
+    /// Adds a file directly in the folder. If it is a link, its target is added at the end.
+    fn add_name(&mut self, name: &OsStr) {
+        self.files.insert(self.hash_path(self.folder.real(), name));
+        if CASE_FOLDS {
+            self.add_target(&self.folder.real().join(name));
+        }
+    }
+
+    /// Adds a path below the folder, and the file to which it leads now.
     fn add_path(&mut self, path: &Path) {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return;
-        };
-        if !CASE_FOLDS {
-            self.remember_folder(parent);
-            match self.folders.get(parent) {
-                Some(RealFolder::At(real)) => {
-                    let hash = self.hash_file(real, name);
-                    self.files.insert(hash);
-                    return;
-                }
-                Some(RealFolder::Missing) => return,
-                Some(RealFolder::Unlistable) | None => {}
-            }
+        if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
+            self.files.insert(self.hash_path(parent, name));
         }
-        if let Ok(real) = fs::canonicalize(path) {
-            self.files.extend(self.hash_real(&real));
+        self.add_target(path);
+    }
+
+    /// Adds the file to which a path leads now.
+    fn add_target(&mut self, path: &Path) {
+        // One call that follows all links. Resolving the path to another one would read each folder on
+        // the way from the root, which is quadratic in the depth.
+        if let Ok(stat) = self.system.stat_following(path)
+            && let Some(id) = file_id(&stat)
+        {
+            self.files.insert(self.seed.hash_one(id));
         }
     }
 
-    fn remember_folder(&mut self, folder: &Path) {
-        if self.folders.contains_key(folder) || self.folders.len() >= MAX_FOLDERS {
-            return;
-        }
-        let real = match fs::canonicalize(folder) {
-            Ok(real) if fs::read_dir(&real).is_ok() => RealFolder::At(real),
-            Err(error) if is_missing(&error) => RealFolder::Missing,
-            _ => RealFolder::Unlistable,
-        };
-        self.folders.insert(folder.to_owned(), real);
-    }
-
-    fn hash_file(&self, parent: &Path, name: &OsStr) -> u64 {
+    fn hash_path(&self, parent: &Path, name: &OsStr) -> u64 {
         self.seed.hash_one((parent.as_os_str(), name))
-    }
-
-    fn hash_real(&self, path: &Path) -> Option<u64> {
-        Some(self.hash_file(path.parent()?, path.file_name()?))
     }
 
     /// Returns whether a kept entry has exactly this `sessionId`, not trimmed.
@@ -149,100 +122,92 @@ impl References {
     /// Returns those of `transcripts` that no kept entry references by its id or its `sessionFile`.
     /// Call it after the last entry was added.
     ///
-    /// Resolves the symbolic links that entries reference. For that it lists folders, unless
-    /// `transcripts` is empty.
+    /// Lists the folder for the symbolic links in it that entries reference, unless `transcripts` is
+    /// empty.
     ///
     /// # Errors
-    /// If a folder cannot be listed: as long as its links are unknown, no transcript can be archived
+    /// If the folder cannot be listed: as long as its links are unknown, no transcript can be archived
     /// safely.
     pub(crate) fn unreferenced(
         mut self,
         mut transcripts: Vec<Transcript>,
         listings: &mut Listings,
     ) -> Result<Vec<Transcript>> {
-        if !CASE_FOLDS && !transcripts.is_empty() {
-            let targets = self.link_targets(listings)?;
-            self.files.extend(targets);
+        if !transcripts.is_empty() {
+            self.add_link_targets(listings)?;
         }
-        transcripts.retain(|transcript| !self.has_file(&transcript.path));
+        transcripts.retain(|transcript| !self.has(transcript));
         Ok(transcripts)
     }
 
-    /// Returns whether a kept entry references this file. All links in the path must be resolved.
-    fn has_file(&self, path: &Path) -> bool {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+    /// Adds the files to which referenced links in the folder lead.
+    fn add_link_targets(&mut self, listings: &mut Listings) -> Result<()> {
+        let listing = listings.of(self.folder.real())?;
+        let links = listing.links.iter().filter(|name| self.has_name(name));
+        let links: Vec<_> = links.map(|name| self.folder.real().join(name)).collect();
+        for link in links {
+            self.add_target(&link);
+        }
+        Ok(())
+    }
+
+    /// Returns whether a kept entry references this file.
+    fn has(&self, transcript: &Transcript) -> bool {
+        let (Some(parent), Some(name)) = (transcript.path.parent(), transcript.path.file_name())
+        else {
             return false;
         };
-        self.files.contains(&self.hash_file(parent, name)) || self.has_file_of_id(parent, name)
+        self.files.contains(&self.seed.hash_one(transcript.id))
+            || self.files.contains(&self.hash_path(parent, name))
+            || self.has_name(name) && self.is_in_folder(parent, name, transcript.id)
     }
 
-    /// Returns whether the file is `<sessionId>.jsonl` of a kept entry.
-    fn has_file_of_id(&self, parent: &Path, name: &OsStr) -> bool {
+    /// Returns whether a kept entry references the file of this name directly in the folder.
+    fn has_name(&self, name: &OsStr) -> bool {
         let id = name.to_str().and_then(|name| name.strip_suffix(EXTENSION));
-        parent == self.folder.real()
-            && id.is_some_and(|id| is_file_stem(id) && self.has_session(id))
+        let is_id = id.is_some_and(|id| is_file_stem(id) && self.has_session(id));
+        is_id
+            || self
+                .files
+                .contains(&self.hash_path(self.folder.real(), name))
     }
 
-    /// Returns the hashes of the files to which referenced links lead.
-    fn link_targets(&self, listings: &mut Listings) -> Result<Vec<u64>> {
-        let mut folders: HashSet<&Path> = HashSet::from([self.folder.real()]);
-        for folder in self.folders.values() {
-            if let RealFolder::At(real) = folder {
-                folders.insert(real);
-            }
-        }
-
-        let mut targets = Vec::new();
-        for folder in folders {
-            for name in &listings.of(folder)?.links {
-                let link = folder.join(name);
-                // A dangling or circular link does not reference a file.
-                if self.has_file(&link)
-                    && let Ok(real) = fs::canonicalize(&link)
-                {
-                    targets.extend(self.hash_real(&real));
-                }
-            }
-        }
-        Ok(targets)
+    /// Returns whether a file is the one of its name directly in the folder, even if its path is that
+    /// of a bind mount below the folder.
+    fn is_in_folder(&self, parent: &Path, name: &OsStr, id: FileId) -> bool {
+        let folder = self.folder.real();
+        let is_same = || {
+            let stat = self.system.stat(&folder.join(name));
+            stat.is_ok_and(|stat| file_id(&stat) == Some(id))
+        };
+        parent == folder || is_same()
     }
+}
+
+/// Returns whether the name is `<sessionId>.jsonl`.
+fn is_implied(name: &OsStr, session_id: Option<&str>) -> bool {
+    let stem = name.to_str().and_then(|name| name.strip_suffix(EXTENSION));
+    stem.is_some_and(is_file_stem) && stem == session_id.map(js::trim)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system::Os;
 
     #[test]
     fn an_entry_with_the_usual_session_file_costs_one_hash() {
         let sessions = tempfile::tempdir().unwrap();
         let folder = Folder::of(&sessions.path().join("sessions.json")).unwrap();
-        let mut references = References::new(&folder);
+        let mut references = References::new(&Os, &folder);
         for n in 0..10_000 {
             let id = format!("00000000-0000-4000-8000-{n:012}");
-            let file = folder.named().join(format!("{id}.jsonl"));
+            let file = folder.named.join(format!("{id}.jsonl"));
             references.add(Some(&id), file.to_str());
         }
         assert_eq!(references.sessions.len(), 10_000);
-        assert!(references.files.is_empty() && references.folders.is_empty());
-    }
-
-    #[test]
-    fn the_number_of_remembered_folders_is_bounded() {
-        let sessions = tempfile::tempdir().unwrap();
-        let folder = Folder::of(&sessions.path().join("sessions.json")).unwrap();
-        let path = folder.real().join("last").join("x.jsonl");
-        fs::create_dir(path.parent().unwrap()).unwrap();
-        fs::write(&path, "").unwrap();
-        let mut references = References::new(&folder);
-        for n in 0..2_000 {
-            references.add(None, Some(&format!("{n}/x.jsonl")));
-        }
-        references.add(None, Some("last/x.jsonl"));
-        // No folder is remembered where case folds: each file is resolved separately.
-        let remembered = if CASE_FOLDS { 0 } else { MAX_FOLDERS };
-        assert_eq!(references.folders.len(), remembered);
-        let transcripts = vec![Transcript { path, bytes: 0 }];
-        let unreferenced = references.unreferenced(transcripts, &mut Listings::new(0.0));
-        assert_eq!(unreferenced.unwrap(), []);
+        // Where case folds, a name is added for each id.
+        let names = if CASE_FOLDS { 10_000 } else { 0 };
+        assert_eq!(references.files.len(), names);
     }
 }

@@ -24,7 +24,7 @@ fn assert_moves(cases: &[Case<'_>]) {
         let folder = Folder::of(&tree.at("store/sessions.json")).unwrap();
         let session_file = rooted(&tree, *session_file);
         let mut archive = Archive::new(&Os);
-        for transcript in folder.transcripts(*session_id, session_file.as_deref()) {
+        for transcript in folder.transcripts(&Os, *session_id, session_file.as_deref()) {
             archive.add(&transcript.path, NOON);
         }
         for path in *moved {
@@ -235,7 +235,7 @@ fn the_session_file_is_returned_before_the_file_of_the_id() {
     let tree = odd_tree();
     let folder = Folder::of(&tree.at("store/sessions.json")).unwrap();
     assert_eq!(
-        paths(&folder.transcripts(Some("a"), Some("b.jsonl"))),
+        paths(&folder.transcripts(&Os, Some("a"), Some("b.jsonl"))),
         [tree.at("store/b.jsonl"), tree.at("store/a.jsonl")]
     );
 }
@@ -245,9 +245,9 @@ fn a_folder_that_is_a_link_is_recognised_by_both_paths() {
     let tree = odd_tree();
     tree.link("alias", "store");
     let folder = Folder::of(&tree.at("alias/sub/../sessions.json")).unwrap();
-    assert_eq!(folder.named(), tree.at("alias"));
+    assert_eq!(folder.named, tree.at("alias"));
     assert_eq!(folder.real(), tree.at("store"));
-    let file = |path: &str| paths(&folder.transcripts(None, tree.at(path).to_str()));
+    let file = |path: &str| paths(&folder.transcripts(&Os, None, tree.at(path).to_str()));
     assert_eq!(file("alias/a.jsonl"), [tree.at("store/a.jsonl")]);
     assert_eq!(file("store/a.jsonl"), [tree.at("store/a.jsonl")]);
     assert_eq!(file("outside/store/a.jsonl"), [tree.at("store/a.jsonl")]);
@@ -261,7 +261,7 @@ fn a_store_named_like_a_transcript_is_not_moved() {
     for store in ["store/a.jsonl", "store/store.jsonl"] {
         let folder = Folder::of(&tree.at(store)).unwrap();
         for file in ["a.jsonl", "store.jsonl", "in.jsonl", "chain.jsonl"] {
-            let found = folder.transcripts(Some("a"), Some(file));
+            let found = folder.transcripts(&Os, Some("a"), Some(file));
             assert_eq!(found, [], "{store} {file}");
         }
     }
@@ -293,7 +293,7 @@ fn a_file_in_a_subfolder_without_permissions_is_not_found() {
     let sub = tree.at("store/sub");
     fs::set_permissions(&sub, fs::Permissions::from_mode(0o000)).unwrap();
     let folder = Folder::of(&tree.at("store/sessions.json")).unwrap();
-    let found = folder.transcripts(Some("a"), Some("sub/c.jsonl"));
+    let found = folder.transcripts(&Os, Some("a"), Some("sub/c.jsonl"));
     fs::set_permissions(&sub, fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(paths(&found), [tree.at("store/a.jsonl")]);
 }
