@@ -40,4 +40,6 @@ pub mod lock;
 pub mod store;
 pub mod sweep;
 pub mod system;
+#[cfg(test)]
+mod testing;
 pub mod transcripts;

@@ -20,7 +20,7 @@ use crate::store::scan::{Buffer, READ_AT_ONCE};
 use crate::store::{Store, StorePaths};
 use crate::system::{Kind, System};
 use crate::transcripts::Tally;
-use crate::transcripts::archive;
+use crate::transcripts::archive_name;
 use crate::transcripts::listing::Listings;
 use crate::transcripts::locate::Folder;
 
@@ -141,7 +141,15 @@ fn look_around<S: System>(
     let folder = Folder::of(path)?;
     let folder = folder.real();
     let mut listings = Listings::new(f64::NEG_INFINITY);
-    let suspects = leftovers::find(&store.path, &lock::lock_path(path)?, &mut listings)?;
+    let lock = lock::lock_path(path)?;
+    let beside_store = listings.beside(&store.path)?;
+    let beside_lock = listings.beside(&lock)?;
+    let suspects = leftovers::find(
+        &store.path,
+        &lock,
+        &beside_store.temp_files,
+        &beside_lock.temp_files,
+    );
     let temps: HashSet<&Path> = suspects.paths().collect();
     for temp in &temps {
         if let Some(bytes) = file_size(system, temp) {
@@ -158,7 +166,7 @@ fn look_around<S: System>(
             continue;
         };
         let name = path.file_name().unwrap_or_default();
-        if let Some(stamp_ms) = archive::stamp_of(name) {
+        if let Some(stamp_ms) = archive_name::stamp_of(name) {
             found.archives.add(bytes);
             let oldest_ms = found.oldest_archive_ms.unwrap_or(stamp_ms);
             found.oldest_archive_ms = Some(oldest_ms.min(stamp_ms));

@@ -1,9 +1,8 @@
 //! Sweeps that meet trouble: crashes of others, aborts, and stores that disappear.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![cfg(unix)]
 
-mod support;
-use support::Swept;
+use crate::testing::Swept;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,12 +11,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cron_session_reaper::store::leftovers;
-use cron_session_reaper::store::survey_cache::SurveyCache;
-use cron_session_reaper::sweep::outcome::{Entries, Reason, Removed, Sizes};
-use cron_session_reaper::sweep::{Ageing, Options, Request};
-use cron_session_reaper::system::{Os, System};
-use support::{Faulty, touch};
+use crate::store::leftovers;
+use crate::store::survey_cache::SurveyCache;
+use crate::sweep::outcome::{Entries, Reason, Removed, Sizes};
+use crate::sweep::{Ageing, Options, Request};
+use crate::system::{Os, System};
+use crate::testing::{Faulty, touch};
 
 const UUID: &str = "3ab3ddeb-5fc7-4d35-adf6-d83c0627287f";
 const DUE: &str =
@@ -68,7 +67,7 @@ fn sweep_at(
         now_ms,
         retention_ms: 1000.0,
     };
-    support::swept_with(system, request, options, memory)
+    crate::testing::swept_with(system, request, options, memory)
 }
 
 fn now_ms() -> f64 {
@@ -116,6 +115,12 @@ fn a_temp_file_that_the_swept_store_lacks_is_kept_although_a_sweep_wrote_since()
     let kept = &report.temps.kept[0];
     assert!(!temp.exists());
     assert_eq!(fs::read_to_string(kept).unwrap(), "only copy");
+    let warning = format!(
+        "Error: {} may contain sessions that the store lacks; it was kept as {}",
+        temp.display(),
+        kept.display()
+    );
+    assert_eq!(report.warnings[0].error, warning);
 }
 
 #[test]

@@ -1,28 +1,21 @@
 //! Whole sweeps, without Node.js: the recordings of the real gateway, and what the contract adds.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![cfg(unix)]
 
-#[cfg(unix)]
-mod support;
-
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-#[cfg(unix)]
 use std::time::Duration;
 use std::time::SystemTime;
 
-use cron_session_reaper::abort::Abort;
-use cron_session_reaper::gateway::retention::{self, Setting};
-use cron_session_reaper::store::survey_cache::SurveyCache;
-use cron_session_reaper::sweep::outcome::{
-    Archived, Entries, Fields, Level, Mode, Reason, Removed, Sizes,
-};
-use cron_session_reaper::sweep::{Ageing, Options, Outcome, Request};
-use cron_session_reaper::system::{Os, System};
-use cron_session_reaper::transcripts::Tally;
-use serde_json::Value;
-#[cfg(unix)]
-use support::{Faulty, Swept, preview, swept};
+use crate::abort::Abort;
+use crate::gateway::retention::{self, Setting};
+use crate::store::survey_cache::SurveyCache;
+use crate::sweep::outcome::{Archived, Entries, Fields, Level, Mode, Reason, Removed, Sizes};
+use crate::sweep::{Ageing, Options, Outcome, Request};
+use crate::system::{Os, System};
+use crate::testing::{Faulty, Swept, preview, swept};
+use crate::transcripts::Tally;
 
 const HOUR: f64 = 3_600_000.0;
 const NOW: f64 = 1_772_366_400_000.0;
@@ -73,10 +66,9 @@ fn with_stamp_hidden(name: &str, laid_out: &BTreeMap<String, Vec<u8>>) -> String
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn every_recorded_sweep_of_the_gateway_comes_out_the_same() {
-    let recordings = include_str!("../__test__/gateway-vectors/sweeps.json");
+    let recordings = include_str!("../../__test__/gateway-vectors/sweeps.json");
     let recordings: Value = serde_json::from_str(recordings).unwrap();
     let cases = recordings["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 150);
@@ -85,7 +77,6 @@ fn every_recorded_sweep_of_the_gateway_comes_out_the_same() {
     }
 }
 
-#[cfg(unix)]
 fn replay(case: &Value) {
     let name = case["name"].as_str().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -155,7 +146,7 @@ fn replay(case: &Value) {
     }
 }
 
-fn log_as_json(line: &cron_session_reaper::sweep::outcome::LogLine) -> Value {
+fn log_as_json(line: &crate::sweep::outcome::LogLine) -> Value {
     let level = match line.level {
         Level::Info => "info",
         Level::Warn => "warn",
@@ -233,7 +224,6 @@ fn an_expired_run_goes_with_its_transcript_and_nothing_is_left_behind() {
     );
 }
 
-#[cfg(unix)]
 #[test]
 fn the_new_store_is_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
@@ -243,7 +233,6 @@ fn the_new_store_is_readable_by_its_owner_only() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-#[cfg(unix)]
 #[test]
 fn the_new_store_has_the_owner_of_the_old_one() {
     use std::os::unix::fs::{MetadataExt, chown};
@@ -298,7 +287,6 @@ fn a_sweep_that_finds_nothing_expired_takes_no_lock_and_writes_nothing() {
     assert_eq!(tree(&gateway.root), before);
 }
 
-#[cfg(unix)]
 #[test]
 fn a_linked_store_is_written_through() {
     let gateway = Gateway::new();
@@ -335,12 +323,10 @@ fn a_run_whose_transcript_a_live_process_holds_stays_until_it_is_free() {
 }
 
 /// A system by whose clock every change was long ago.
-#[cfg(unix)]
 fn an_hour_ahead() -> Faulty {
     Faulty::new(|_, _| None).with_now(SystemTime::now() + Duration::from_secs(3600))
 }
 
-#[cfg(unix)]
 #[test]
 fn an_unchanged_store_is_not_read_again_and_a_changed_one_is() {
     let gateway = Gateway::new();
@@ -363,7 +349,6 @@ fn an_unchanged_store_is_not_read_again_and_a_changed_one_is() {
     assert_eq!(swept_at(24.0 * HOUR + 1.0).pruned, 1);
 }
 
-#[cfg(unix)]
 #[test]
 fn what_a_sweep_left_is_not_read_again_until_it_is_due() {
     let gateway = Gateway::new();
@@ -391,7 +376,6 @@ fn what_a_sweep_left_is_not_read_again_until_it_is_due() {
 }
 
 /// A later change could bear the same time stamp.
-#[cfg(unix)]
 #[test]
 fn what_was_written_this_very_moment_is_read_again() {
     let gateway = Gateway::new();
@@ -605,7 +589,7 @@ fn sweep_on(system: &impl System, store: &Path) -> Swept {
 }
 
 fn sweep_with(system: &impl System, store: &Path, options: &Options) -> Swept {
-    support::swept_with(system, request(store), options, &SurveyCache::new())
+    crate::testing::swept_with(system, request(store), options, &SurveyCache::new())
 }
 
 #[cfg(target_os = "linux")]
