@@ -292,7 +292,7 @@ fn progress_is_told_to_the_end_and_an_abort_is_heard_anywhere() {
 }
 
 #[test]
-fn a_store_that_is_being_written_in_place_is_read_again() {
+fn reads_a_store_again_that_is_being_written_in_place() {
     let tree = Tree::new();
     let store = tree.file_of("sessions.json", b"");
     let written = store.clone();
