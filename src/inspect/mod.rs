@@ -14,7 +14,6 @@ use serde::Serialize;
 use self::stats::Stats;
 use crate::abort::Abort;
 use crate::error::{Context, Error, Result};
-use crate::lock;
 use crate::store::leftovers;
 use crate::store::scan::{Buffer, READ_AT_ONCE};
 use crate::store::{Store, StorePaths};
@@ -109,7 +108,7 @@ pub fn inspect<S: System>(
     let Some((store, stats)) = read else {
         return Err(missing(system, request.store));
     };
-    look_around(system, request.store, &store, stats, abort)
+    look_around(system, &paths, &store, stats, abort)
 }
 
 /// Returns the system's error for a store that does not exist.
@@ -124,7 +123,7 @@ fn missing<S: System>(system: &S, path: &Path) -> Error {
 
 fn look_around<S: System>(
     system: &S,
-    path: &Path,
+    paths: &StorePaths,
     store: &Store<S::File>,
     stats: Stats,
     abort: &Abort,
@@ -138,15 +137,14 @@ fn look_around<S: System>(
         temps: Tally::default(),
         others: Tally::default(),
     };
-    let folder = Folder::of(path)?;
+    let folder = Folder::of(&paths.named)?;
     let folder = folder.real();
     let mut listings = Listings::new(f64::NEG_INFINITY);
-    let lock = lock::lock_path(path)?;
     let beside_store = listings.beside(&store.path)?;
-    let beside_lock = listings.beside(&lock)?;
+    let beside_lock = listings.beside(&paths.lock)?;
     let suspects = leftovers::find(
         &store.path,
-        &lock,
+        &paths.lock,
         &beside_store.temp_files,
         &beside_lock.temp_files,
     );

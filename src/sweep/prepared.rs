@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::gateway::js;
 use crate::lock::Lock;
-use crate::store::leftovers::Cleared;
+use crate::store::leftovers::{Cleared, Leftovers};
 use crate::store::replace::{Replaced, Replacement, Swap};
 use crate::store::scan::Buffer;
 use crate::store::{Store, StorePaths};
@@ -84,6 +84,13 @@ impl<'a, S: System> Prepared<'a, S> {
     /// Returns whether the store is still the one for which this was prepared.
     pub(super) fn is_current(&self, sweep: &Context<'a, S>) -> Result<bool> {
         self.replacement.store().is_current(sweep.system)
+    }
+
+    /// Returns whether the commit also moves or removes other files than the store. There may be
+    /// thousands of them.
+    pub(super) fn moves_files(&self) -> bool {
+        let mut leftovers = self.plan.leftovers.iter().flat_map(Leftovers::paths);
+        !self.plan.transcripts.is_empty() || leftovers.next().is_some()
     }
 
     /// Returns whether the plan still holds: `lock` is ours, the store is unchanged, and no process

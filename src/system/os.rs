@@ -136,9 +136,8 @@ impl System for Os {
         let Ok(file) = file.try_clone() else {
             return Heartbeat::none();
         };
-        // A failed beat changes nothing for the holder: it finds out whether the lock is still its
-        // own before it commits.
-        Heartbeat::start(beat, move |offset, bytes| {
+        // A failed beat is ignored: the holder verifies its lock before it commits.
+        Heartbeat::start(beat, move |bytes, offset| {
             let _ = platform::write_all_at(&file, bytes, offset);
         })
     }
