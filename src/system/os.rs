@@ -1,5 +1,4 @@
-//! The operating system's own calls. What differs between platforms is in `linux.rs`, `macos.rs`
-//! and `windows.rs`.
+//! The real system. The differences between platforms are in `linux.rs`, `macos.rs` and `windows.rs`.
 
 use std::fs::{self, File};
 use std::io;
