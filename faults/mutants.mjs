@@ -41,7 +41,7 @@ export const MUTANTS = [
     tests: ["--lib", "never_steals_the_lock_of_a_live_javascript_holder"],
   },
   {
-    corpus: "other kinds of files at the lock's path",
+    corpus: "other kinds of files",
     mistake: "accepts all but folders",
     file: "src/lock/found.rs",
     right: "if kind == Kind::File {\n        return Ok(());",
