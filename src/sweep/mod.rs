@@ -23,6 +23,7 @@ use crate::transcripts::archive::{self, Archive};
 use crate::transcripts::archive_name;
 use crate::transcripts::listing::Listings;
 use crate::transcripts::locate::{Folder, Transcript};
+use crate::transcripts::outside::OutsideLookups;
 use crate::transcripts::references::References;
 
 /// The store may change while it is rewritten, which takes no lock. The attempt after these begins
@@ -122,7 +123,8 @@ pub fn sweep_and_tell<S: System>(
     memory: &SurveyCache,
     tell: impl FnOnce(Report),
 ) {
-    let mut sweep = Sweep::new(system, request, options, memory);
+    let lookups = OutsideLookups::new();
+    let mut sweep = Sweep::new(system, request, options, memory, &lookups);
     let old_store = sweep.run();
     sweep.enter(Phase::Finishing);
     let mut report = sweep.report;
@@ -157,7 +159,8 @@ pub fn dry_run<S: System>(
     options: &Options,
     memory: &SurveyCache,
 ) -> Report {
-    let mut sweep = Sweep::new(system, request, options, memory);
+    let lookups = OutsideLookups::new();
+    let mut sweep = Sweep::new(system, request, options, memory, &lookups);
     let outcome = sweep.rehearse();
     sweep.enter(Phase::Finishing);
     let mut report = sweep.report;
@@ -176,6 +179,7 @@ struct Sweep<'a, S: System> {
     report: Report,
     buffer: Buffer,
     listings: Listings,
+    lookups: &'a OutsideLookups,
     phase: Phase,
     /// Since when, on the system's steady clock. That is also the one that the lock waits by, so a
     /// system made for tests decides what is measured too.
@@ -230,6 +234,7 @@ impl<'a, S: System> Sweep<'a, S> {
         request: Request<'a>,
         options: &'a Options,
         memory: &'a SurveyCache,
+        lookups: &'a OutsideLookups,
     ) -> Self {
         Self {
             system,
@@ -239,6 +244,7 @@ impl<'a, S: System> Sweep<'a, S> {
             report: Report::default(),
             buffer: Buffer::new(READ_AT_ONCE),
             listings: Listings::new(options.ageing.cutoff_ms(request)),
+            lookups,
             phase: Phase::Surveying,
             since: system.monotonic(),
         }
@@ -281,7 +287,7 @@ impl<'a, S: System> Sweep<'a, S> {
     fn rehearse(&mut self) -> Result<()> {
         let read = Store::read(self.system, self.request.store, |store| {
             let folder = Folder::of(self.request.store)?;
-            let mut bystanders = Bystanders::new(self.system, folder);
+            let mut bystanders = Bystanders::new(self.system, folder, self.lookups);
             let rewrite = rewrite::rewrite(
                 store.source(self.system, &self.options.abort),
                 self.request.cutoff_ms(),
@@ -334,8 +340,11 @@ impl<'a, S: System> Sweep<'a, S> {
         }
         let mut lock: Option<Lock<'a, S>> = None;
         for attempt in 1..=ATTEMPTS {
-            if attempt > ATTEMPTS_WITHOUT_LOCK && lock.is_none() {
-                lock = Some(self.acquire()?);
+            if attempt > ATTEMPTS_WITHOUT_LOCK {
+                self.lookups.end();
+                if lock.is_none() {
+                    lock = Some(self.acquire()?);
+                }
             }
             let prepared = match self.prepare()? {
                 Preparation::Ready(prepared) => prepared,
@@ -458,7 +467,7 @@ impl<'a, S: System> Sweep<'a, S> {
         let folder = Folder::of(self.request.store)?;
         let replacement = Replacement::create(self.system, store)?;
         let store = replacement.store();
-        let mut bystanders = Bystanders::new(self.system, folder);
+        let mut bystanders = Bystanders::new(self.system, folder, self.lookups);
         let rewrite = rewrite::rewrite(
             store.source(self.system, &self.options.abort),
             self.request.cutoff_ms(),
@@ -690,6 +699,7 @@ impl<'a, S: System> Sweep<'a, S> {
 /// at, and transcripts that somebody is writing.
 struct Bystanders<'a, S: System> {
     system: &'a S,
+    lookups: &'a OutsideLookups,
     folder: Folder,
     references: References<'a, S>,
     leaving: Vec<Leaving>,
@@ -706,9 +716,10 @@ struct Leaving {
 }
 
 impl<'a, S: System> Bystanders<'a, S> {
-    fn new(system: &'a S, folder: Folder) -> Self {
+    fn new(system: &'a S, folder: Folder, lookups: &'a OutsideLookups) -> Self {
         Self {
             system,
+            lookups,
             references: References::new(system, &folder),
             folder,
             leaving: Vec::new(),
@@ -746,7 +757,7 @@ impl<'a, S: System> Bystanders<'a, S> {
         };
         let going = self.leaving.into_iter().filter(|it| !stays(&it.id));
         let transcripts = going.flat_map(|it| it.transcripts).collect();
-        references.unreferenced(transcripts, listings)
+        references.unreferenced(transcripts, listings, self.lookups)
     }
 }
 
@@ -755,9 +766,9 @@ impl<S: System> Judge for Bystanders<'_, S> {
     /// entry looks.
     fn goes(&mut self, run: &Run) -> bool {
         let file = run.session_file.as_deref();
-        let transcripts = self
-            .folder
-            .transcripts(self.system, run.session_id.text(), file);
+        let transcripts =
+            self.folder
+                .transcripts(self.system, self.lookups, run.session_id.text(), file);
         if transcripts
             .iter()
             .any(|it| is_locked(self.system, &it.path))
@@ -784,7 +795,7 @@ impl<S: System> Judge for Bystanders<'_, S> {
     }
 
     fn restart(&mut self) {
-        *self = Self::new(self.system, self.folder.clone());
+        *self = Self::new(self.system, self.folder.clone(), self.lookups);
     }
 }
 
