@@ -43,7 +43,7 @@ pub(crate) struct Transcript {
     pub(crate) path: PathBuf,
     /// Its size in bytes.
     pub(crate) bytes: u64,
-    /// Which file it is, whatever its path.
+    /// Which file it is, independent of its path.
     pub(super) id: FileId,
 }
 

@@ -41,8 +41,8 @@ pub(crate) struct References<'s, S> {
     files: HashSet<u64>,
     outside: HashSet<PathBuf>,
     outside_bytes: usize,
-    /// The names of files outside the folder that are not accessed. Each can be an alias of the folder's
-    /// file of that name.
+    /// Hashes of the names of files outside the folder that are not accessed. Each can be an alias of the
+    /// transcript of that name.
     possible_aliases: HashSet<u64>,
 }
 
@@ -62,7 +62,6 @@ impl<'s, S: System> References<'s, S> {
     }
 
     /// Adds the `sessionId` and the `sessionFile` of a kept entry, as they are in the store.
-    ///
     pub(crate) fn add(&mut self, session_id: Option<&str>, session_file: Option<&str>) {
         // As in the gateway, an empty id is not an id.
         let session_id = session_id.filter(|id| !id.is_empty());
