@@ -7,6 +7,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod archive_name;
+mod hashes;
 pub(crate) mod listing;
 pub(crate) mod locate;
 pub(crate) mod outside;

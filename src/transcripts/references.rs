@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Result, is_missing};
 use crate::gateway::js;
-use crate::system::System;
+use crate::system::{Stat, System};
+use crate::transcripts::hashes::Hashes;
 use crate::transcripts::listing::Listings;
 use crate::transcripts::locate::{
     CASE_FOLDS, EXTENSION, FileId, Folder, Place, Transcript, file_id, file_name, is_file_stem,
@@ -21,29 +22,29 @@ const MAX_OUTSIDE_BYTES: usize = 1 << 20;
 
 /// The session ids and files that the kept entries of a store reference.
 ///
-/// Every kept entry of a store of any size is added, so an entry costs one 64-bit hash, of its session
-/// id. It costs up to two more if its `sessionFile` is not `<sessionId>.jsonl`, or where case folds: of
-/// the file's path, and of its device and inode. In a hash table that is 10 to 21 bytes per hash, and
-/// half as much again while the table grows. An entry whose file is directly in the store's folder costs
-/// no system call, one whose file is in a subfolder one `stat`.
+/// Every kept entry of a store of any size is added, so an entry costs one hash in a set of bounded size,
+/// of its session id. It costs up to two more if its `sessionFile` is not `<sessionId>.jsonl`, or where
+/// case folds: of the file's path, and of its device and inode. An entry whose file is directly in the
+/// store's folder costs no system call, one whose file is in a subfolder one `stat`.
 ///
 /// A path outside the folder is only remembered, because a system call on it can block for ever: the
 /// first mebibyte of such paths as they are, all further ones as a hash of their names.
 ///
-/// The hashes are seeded anew for each collection. If two values have the same hash, a transcript is
-/// kept that could have been archived, never the reverse.
+/// The hashes are seeded anew for each collection. If two values have the same hash, or if a set of many
+/// hashes seems to contain one more, a transcript is kept that could have been archived, never the
+/// reverse.
 #[derive(Debug)]
 pub(crate) struct References<'s, S> {
     system: &'s S,
     folder: Folder,
     seed: RandomState,
-    sessions: HashSet<u64>,
-    files: HashSet<u64>,
+    sessions: Hashes,
+    files: Hashes,
     outside: HashSet<PathBuf>,
     outside_bytes: usize,
     /// Hashes of the names of files outside the folder that are not accessed. Each can be an alias of the
     /// transcript of that name.
-    possible_aliases: HashSet<u64>,
+    possible_aliases: Hashes,
 }
 
 impl<'s, S: System> References<'s, S> {
@@ -53,11 +54,11 @@ impl<'s, S: System> References<'s, S> {
             system,
             folder: folder.clone(),
             seed: RandomState::new(),
-            sessions: HashSet::new(),
-            files: HashSet::new(),
+            sessions: Hashes::default(),
+            files: Hashes::default(),
             outside: HashSet::new(),
             outside_bytes: 0,
-            possible_aliases: HashSet::new(),
+            possible_aliases: Hashes::default(),
         }
     }
 
@@ -66,7 +67,7 @@ impl<'s, S: System> References<'s, S> {
         // As in the gateway, an empty id is not an id.
         let session_id = session_id.filter(|id| !id.is_empty());
         if let Some(id) = session_id {
-            self.sessions.insert(self.seed.hash_one(id));
+            self.sessions.insert(self.hash_id(id));
             // Otherwise the id's hash implies `<id>.jsonl`.
             if (CASE_FOLDS || js::trim(id) != id)
                 && let Some(name) = file_name(id)
@@ -88,7 +89,7 @@ impl<'s, S: System> References<'s, S> {
 
     /// Adds the `sessionId` of a kept entry that is not a string, and so does not name a file.
     pub(crate) fn add_non_string_id(&mut self, id: &impl Hash) {
-        self.sessions.insert(self.seed.hash_one(id));
+        self.sessions.insert(self.hash_id(id));
     }
 
     /// Adds a file directly in the folder. If it is a link, its target is added at the end.
@@ -127,9 +128,13 @@ impl<'s, S: System> References<'s, S> {
     fn add_target(&mut self, path: &Path) {
         // One call that follows all links. Resolving the path to another one would read each folder on
         // the way from the root, which is quadratic in the depth.
-        if let Ok(stat) = self.system.stat_following(path)
-            && let Some(id) = file_id(&stat)
-        {
+        if let Ok(stat) = self.system.stat_following(path) {
+            self.add_file(&stat);
+        }
+    }
+
+    fn add_file(&mut self, stat: &Stat) {
+        if let Some(id) = file_id(stat) {
             self.files.insert(self.seed.hash_one(id));
         }
     }
@@ -146,14 +151,15 @@ impl<'s, S: System> References<'s, S> {
         self.seed.hash_one(name)
     }
 
-    /// Returns whether a kept entry has exactly this `sessionId`, not trimmed.
-    pub(crate) fn has_session(&self, session_id: &str) -> bool {
-        self.sessions.contains(&self.seed.hash_one(session_id))
+    /// Returns the hash of a session id: of the text itself, not trimmed, or of any other value. Its
+    /// lowest bit is 0 and free for the caller.
+    pub(crate) fn hash_id(&self, id: &(impl Hash + ?Sized)) -> u64 {
+        self.seed.hash_one(id) & !1
     }
 
-    /// Returns whether this id was added by [`add_non_string_id`](Self::add_non_string_id).
-    pub(crate) fn has_non_string_id(&self, id: &impl Hash) -> bool {
-        self.sessions.contains(&self.seed.hash_one(id))
+    /// Returns whether a kept entry has the session id with this [hash](Self::hash_id).
+    pub(crate) fn has_id(&self, hash: u64) -> bool {
+        self.sessions.contains(hash)
     }
 
     /// Returns those of `transcripts` that no kept entry references by its id or its `sessionFile`.
@@ -205,9 +211,7 @@ impl<'s, S: System> References<'s, S> {
                 continue;
             }
             match self.system.stat_following(&path) {
-                Ok(stat) => self
-                    .files
-                    .extend(file_id(&stat).map(|id| self.seed.hash_one(id))),
+                Ok(stat) => self.add_file(&stat),
                 Err(error) if is_missing(&error) => {}
                 Err(_) => self.add_possible_alias(&path),
             }
@@ -220,16 +224,16 @@ impl<'s, S: System> References<'s, S> {
         else {
             return false;
         };
-        self.files.contains(&self.seed.hash_one(transcript.id))
-            || self.files.contains(&self.hash_path(parent, name))
-            || self.possible_aliases.contains(&self.hash_name(name))
+        self.files.contains(self.seed.hash_one(transcript.id))
+            || self.files.contains(self.hash_path(parent, name))
+            || self.possible_aliases.contains(self.hash_name(name))
             || self.has_name(name) && self.is_in_folder(parent, name, transcript.id)
     }
 
     /// Returns whether a kept entry references the file of this name directly in the folder.
     fn has_name(&self, name: &OsStr) -> bool {
         let hash = self.hash_path(self.folder.real(), name);
-        self.files.contains(&hash) || id_of(name).is_some_and(|id| self.has_session(id))
+        self.files.contains(hash) || id_of(name).is_some_and(|id| self.has_id(self.hash_id(id)))
     }
 
     /// Returns whether a file is the one of its name directly in the folder, even if its path is that
@@ -272,10 +276,10 @@ mod tests {
             let file = folder.named.join(format!("{id}.jsonl"));
             references.add(Some(&id), file.to_str());
         }
-        assert_eq!(references.sessions.len(), 10_000);
+        assert_eq!(references.sessions.exact_len(), 10_000);
         // Where case folds, a name is added for each id.
         let names = if CASE_FOLDS { 10_000 } else { 0 };
-        assert_eq!(references.files.len(), names);
+        assert_eq!(references.files.exact_len(), names);
     }
 
     #[test]
@@ -288,7 +292,7 @@ mod tests {
         }
         assert!(references.outside_bytes <= MAX_OUTSIDE_BYTES);
         assert_eq!(
-            references.outside.len() + references.possible_aliases.len(),
+            references.outside.len() + references.possible_aliases.exact_len(),
             100_000
         );
         // Only the first path is remembered, and so is known to be missing.
