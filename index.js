@@ -86,18 +86,17 @@ async function inspectSessionStore(options) {
   const watch = newWatch();
   const reporting = onProgress ? report(watch, onProgress) : undefined;
   try {
-    const outcome = JSON.parse(await abortable(inspect(request, watch), signal, watch));
-    const { Ok: found, Err: failure } = outcome;
+    const { ok, error } = JSON.parse(await abortable(inspect(request, watch), signal, watch));
     if (reporting?.thrown) {
       throw reporting.thrown.value;
     }
-    if (failure?.code === "ABORT_ERR") {
+    if (error?.code === "ABORT_ERR") {
       throw new AbortError(signal.reason);
     }
-    if (failure) {
-      throw new InspectError(failure);
+    if (error) {
+      throw new InspectError(error);
     }
-    return inspectionOf(found);
+    return ok;
   } finally {
     clearInterval(reporting?.timer);
   }
@@ -108,7 +107,7 @@ function report(watch, onProgress) {
   const reporting = { thrown: undefined };
   const tell = () => {
     try {
-      onProgress(JSON.parse(progressOf(watch)));
+      onProgress(JSON.parse(progressOf(watch)).ok);
     } catch (value) {
       reporting.thrown ??= { value };
       abort(watch);
@@ -156,37 +155,6 @@ function reportOf(
   };
 }
 
-/** What Rust found in a store and its folder, as the user sees it. */
-function inspectionOf({ bytes, stats, transcripts, archives, oldestArchiveMs, temps, others }) {
-  const { all, kinds } = stats;
-  const { runs, expired } = stats.runs;
-  const [oldestMs, newestMs] = stats.updatedAtMs ?? [null, null];
-  return {
-    bytes,
-    entries: all.entries,
-    kinds: kinds.map(([kind, sum]) => ({ kind, ...sum })),
-    runs: {
-      total: runs.entries,
-      expired: expired.entries,
-      bytes: runs.bytes,
-      expiredBytes: expired.bytes,
-      oldestMs,
-      newestMs,
-    },
-    biggestEntries: stats.biggestEntries.map(([key, bytes]) => ({ key, bytes })),
-    biggestJobs: stats.biggestJobs.map(([job, { runs, expired }]) => ({
-      job,
-      runs: runs.entries,
-      expired: expired.entries,
-      bytes: runs.bytes,
-    })),
-    transcripts,
-    archives: { ...archives, oldestMs: oldestArchiveMs },
-    temps,
-    others,
-  };
-}
-
 class SweepError extends Error {
   constructor(failure, warnings) {
     super(failure.message);
@@ -195,9 +163,9 @@ class SweepError extends Error {
 }
 
 class InspectError extends Error {
-  constructor(failure) {
-    super(failure.message);
-    Object.assign(this, detailsOf(failure));
+  constructor({ message, ...details }) {
+    super(message);
+    Object.assign(this, details);
   }
 }
 
@@ -285,14 +253,14 @@ function checkSignal(signal, name) {
   }
 }
 
-/** How many to name. No inspection names more than 1000, so the binding need not count further. */
+/** How many entries and jobs to list. Rust limits the number. */
 function topOf(top, name) {
   const wanted = top ?? 5;
   if (!Number.isSafeInteger(wanted) || wanted < 0) {
     const got = typeof wanted === "number" ? wanted : typeof wanted;
     throw new TypeError(`${name}.top must be a whole number from 0, got ${got}`);
   }
-  return Math.min(wanted, 1000);
+  return wanted;
 }
 
 function wrongType(name, expected, value) {

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::system;
 
 /// The result of every function of this crate that can fail.
@@ -161,6 +163,40 @@ impl Error {
             | Self::Contended { path, .. } => Some(path),
             Self::Locked { lock, .. } | Self::LockLost { lock } => Some(lock),
             Self::NoStorePath | Self::Aborted => None,
+        }
+    }
+}
+
+/// An [`Error`] as plain data, with the fields of the errors in `index.d.ts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The error's text.
+    pub message: String,
+    /// See [`Error::code`].
+    pub code: String,
+    /// See [`Error::path`]. U+FFFD replaces what is not Unicode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// For invalid JSON, the line of the first invalid byte, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// For invalid JSON, the column of that byte, in bytes, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<u64>,
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        let (line, column) = match error {
+            Error::Json { line, column, .. } => (Some(*line), Some(*column)),
+            _ => (None, None),
+        };
+        Self {
+            message: error.to_string(),
+            code: error.code(),
+            path: error.path().map(|path| path.to_string_lossy().into_owned()),
+            line,
+            column,
         }
     }
 }

@@ -41,9 +41,11 @@ pub mod abort;
 mod binding;
 pub mod error;
 pub mod gateway;
-pub mod inspect;
+pub(crate) mod inspect;
 pub mod lock;
 pub mod store;
 pub mod sweep;
 pub mod system;
+#[cfg(all(test, unix))]
+mod testing;
 pub mod transcripts;

@@ -170,12 +170,6 @@ impl Leftovers {
         }
     }
 
-    /// Where they are, dead or not.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        let temps = self.temps.iter().map(|(path, _)| path);
-        temps.chain(&self.lock_temps).map(PathBuf::as_path)
-    }
-
     /// Removes those that are dead. Call it with the store's lock held.
     ///
     /// What a live process may still be writing is left alone; one that cannot be removed stops no
@@ -233,8 +227,8 @@ fn strip_tmp(name: &str) -> Option<&str> {
     name.strip_suffix(".tmp")
 }
 
-/// How the temp files of one store and its lock are called.
-struct Names<'p> {
+/// The names of the temp files of one store and its lock.
+pub(crate) struct Names<'p> {
     store: &'p str,
     lock: &'p str,
 }
@@ -249,11 +243,17 @@ enum Temp {
 }
 
 impl<'p> Names<'p> {
-    fn of(store: &'p Path, lock: &'p Path) -> Option<Self> {
+    /// Returns `None` if a name is not valid Unicode: then no file counts as a temp file of it.
+    pub(crate) fn of(store: &'p Path, lock: &'p Path) -> Option<Self> {
         Some(Self {
             store: store.file_name()?.to_str()?,
             lock: lock.file_name()?.to_str()?,
         })
+    }
+
+    /// Returns whether a file of this name is a temp file of the store.
+    pub(crate) fn is_temp(&self, name: &str) -> bool {
+        self.temp(name).is_some()
     }
 
     fn temp(&self, name: &str) -> Option<Temp> {
@@ -283,7 +283,8 @@ impl<'p> Names<'p> {
         }
     }
 
-    fn is_lock_temp(&self, name: &str) -> bool {
+    /// Returns whether a file of this name is a temp file of the lock.
+    pub(crate) fn is_lock_temp(&self, name: &str) -> bool {
         strip_tmp(name)
             .and_then(|name| name.strip_prefix(self.lock)?.strip_prefix('.'))
             .is_some_and(|middle| !middle.is_empty())
