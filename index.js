@@ -1,7 +1,7 @@
-// The designed surface over the generated binding: it reads the arguments, it logs, and it gives
-// what Rust tells the form that the user sees. The first two happen in JavaScript because the
-// logger's `this`, what it throws and a replaced Date.now must behave as they do with the gateway's
-// own reaper. Everything else happens in Rust, off this thread.
+// The interface of index.d.ts over the generated binding: checks the arguments, reads the clock,
+// calls the logger, and turns what Rust reports into promises. These parts are in JavaScript so that
+// the logger's `this`, its exceptions and a replaced Date.now behave as with the gateway's own reaper.
+// Everything else happens in Rust, on other threads.
 
 const {
   abort,
@@ -19,16 +19,15 @@ function resolveRetentionMs(cronConfig) {
   return retentionOf(typeof setting === "string" || setting === false ? setting : undefined);
 }
 
-// async, as the next one: whatever goes wrong, a bad argument too, is a rejection and never thrown
-// at the caller.
+// Async functions, so that every failure rejects the promise, even a wrong argument.
 async function sweepCronRunSessions(params) {
-  // All of params is read here, before the first await: the caller may reuse the object meanwhile.
+  // All of params is read before the first await: the caller may modify the object afterwards.
   const name = "sweepCronRunSessions: params";
   const request = sweepRequest(params, name);
   const log = loggerOf(params.log, name);
 
-  const { report } = await sweepAndLog(request, log, newWatch());
-  return { swept: report.swept, pruned: report.pruned };
+  const { ok } = await sweepAndLog(request, log, newWatch());
+  return { swept: ok?.swept ?? false, pruned: ok?.pruned ?? 0 };
 }
 
 async function sweepSessionStore(options) {
@@ -45,18 +44,17 @@ async function sweepSessionStore(options) {
   }
 
   const watch = newWatch();
-  const swept = sweepAndLog(request, log, watch);
-  const { report, warnings, failure } = await abortable(swept, signal, watch);
-  if (failure?.code === "ABORT_ERR") {
-    throw new AbortError(signal.reason, { warnings });
+  const { ok, error } = await abortable(sweepAndLog(request, log, watch), signal, watch);
+  if (error?.code === "ABORT_ERR") {
+    throw new AbortError(signal.reason, { warnings: error.warnings });
   }
-  if (failure) {
-    throw new SweepError(failure, warnings);
+  if (error) {
+    throw new SweepError(error);
   }
-  return { dryRun: request.dryRun, retentionMs: request.retentionMs ?? null, ...report, warnings };
+  return ok;
 }
 
-/** Waits for the work that `watch` was handed to, and stops it if the signal asks for its end. */
+/** Waits for the work that `watch` belongs to, and aborts it when the signal fires. */
 async function abortable(work, signal, watch) {
   const stop = () => abort(watch);
   signal?.addEventListener("abort", stop, { once: true });
@@ -67,7 +65,17 @@ async function abortable(work, signal, watch) {
   }
 }
 
-/** How often an inspection says how far it is, in milliseconds. */
+/** Sweeps and replays the log lines. */
+async function sweepAndLog(request, log, watch) {
+  const answer = JSON.parse(await sweep(request, watch));
+  for (const { level, fields, message } of answer.log) {
+    // A method call, so that `this` is the logger. An exception rejects the promise.
+    log?.[level](fields, message);
+  }
+  return answer;
+}
+
+/** The interval between two calls of `onProgress`, in milliseconds. */
 const PROGRESS_MS = 100;
 
 async function inspectSessionStore(options) {
@@ -84,7 +92,7 @@ async function inspectSessionStore(options) {
   }
 
   const watch = newWatch();
-  const reporting = onProgress ? report(watch, onProgress) : undefined;
+  const reporting = onProgress ? reportProgress(watch, onProgress) : undefined;
   try {
     const { ok, error } = JSON.parse(await abortable(inspect(request, watch), signal, watch));
     if (reporting?.thrown) {
@@ -102,10 +110,10 @@ async function inspectSessionStore(options) {
   }
 }
 
-/** Calls `onProgress` again and again; what it throws ends the inspection. */
-function report(watch, onProgress) {
+/** Calls `onProgress` at intervals. An exception aborts the inspection and is kept in `thrown`. */
+function reportProgress(watch, onProgress) {
   const reporting = { thrown: undefined };
-  const tell = () => {
+  const report = () => {
     try {
       onProgress(JSON.parse(progressOf(watch)).ok);
     } catch (value) {
@@ -113,52 +121,13 @@ function report(watch, onProgress) {
       abort(watch);
     }
   };
-  return Object.assign(reporting, { timer: setInterval(tell, PROGRESS_MS) });
-}
-
-/** Sweeps, replays the log lines, and gives those that warn as data too. */
-async function sweepAndLog(request, log, watch) {
-  const { report, reclaimed } = JSON.parse(await sweep(request, watch));
-  const warnings = [];
-  for (const { level, fields, message } of report.log) {
-    if (fields.err !== undefined) {
-      warnings.push({ message, error: fields.err });
-    }
-    // A method call, so that `this` is the logger; what it throws rejects the promise as it is.
-    log?.[level](fields, message);
-  }
-  return { report: reportOf(report, reclaimed), warnings, failure: report.failure };
-}
-
-/** What Rust tells of a sweep, as the user sees it. */
-function reportOf(
-  { swept, reason, pruned, entries, transcripts, archives, temps, size, times },
-  reclaimed,
-) {
-  const { seen, kept, locked } = entries;
-  const inMs = ({ secs, nanos }) => secs * 1e3 + nanos / 1e6;
-  return {
-    swept,
-    reason,
-    pruned,
-    entries: { seen, kept, pruned, locked },
-    transcripts: { archived: transcripts.files, bytes: transcripts.bytes },
-    archives: { removed: archives.files, bytes: archives.bytes },
-    temps,
-    bytes: { ...size, reclaimed },
-    ms: {
-      surveying: inMs(times.surveying),
-      waiting: inMs(times.waiting),
-      holding: inMs(times.holding),
-      total: inMs(times.total),
-    },
-  };
+  return Object.assign(reporting, { timer: setInterval(report, PROGRESS_MS) });
 }
 
 class SweepError extends Error {
-  constructor(failure, warnings) {
-    super(failure.message);
-    Object.assign(this, detailsOf(failure), { warnings });
+  constructor({ message, ...details }) {
+    super(message);
+    Object.assign(this, details);
   }
 }
 
@@ -169,19 +138,7 @@ class InspectError extends Error {
   }
 }
 
-/** What an error tells beside its message; what is not known is absent. */
-function detailsOf({ code, path, position }) {
-  const details = { code };
-  if (path !== null) {
-    details.path = path;
-  }
-  if (position !== null) {
-    [details.line, details.column] = position;
-  }
-  return details;
-}
-
-// What Node.js's own functions reject with: its class is not to be had.
+// Equals the error with which Node.js's own functions reject. Node.js does not export its class.
 class AbortError extends Error {
   constructor(reason, details) {
     super("The operation was aborted", { cause: reason });
@@ -190,7 +147,7 @@ class AbortError extends Error {
 }
 
 for (const ErrorClass of [SweepError, InspectError, AbortError]) {
-  // Where Error has its own: not among the fields that are printed.
+  // On the prototype, as in Error: a property of the instance would be printed among its fields.
   Object.defineProperty(ErrorClass.prototype, "name", { value: ErrorClass.name });
 }
 
@@ -198,17 +155,17 @@ function sweepRequest(params, name) {
   if (typeof params !== "object" || params === null) {
     throw wrongType(name, "an object", params);
   }
-  // An empty path is no wrong type: the gateway warns about it as a failed sweep, and so does Rust.
+  // An empty or absent path is not a TypeError: the gateway logs it as a failed sweep, as Rust does.
   const storePath = params.sessionStorePath ?? "";
   if (typeof storePath !== "string") {
     throw wrongType(`${name}.sessionStorePath`, "a string", storePath);
   }
-  // The clock is looked up for every call: tests replace Date.now.
+  // Date.now is looked up in each call, because tests replace it.
   const nowMs = params.nowMs ?? Date.now();
   if (typeof nowMs !== "number") {
     throw wrongType(`${name}.nowMs`, "a number of milliseconds", nowMs);
   }
-  // The binding knows a disabled retention by its absence; napi refuses null for an optional value.
+  // For the binding, an absent retention is a disabled one: napi rejects null for an optional value.
   const retentionMs = resolveRetentionMs(params.cronConfig) ?? undefined;
   const force = Boolean(params.force);
   return { storePath, nowMs, retentionMs, force, dryRun: false, removeTemps: false };
@@ -221,7 +178,7 @@ function loggerOf(log, name) {
   return log;
 }
 
-/** In milliseconds; Infinity: for ever; undefined: the gateway's rule. */
+/** Returns the retention in milliseconds; Infinity for ever; undefined for the gateway's rule. */
 function archiveRetentionOf(retention, name) {
   if (retention === undefined || retention === null) {
     return undefined;
@@ -234,7 +191,7 @@ function archiveRetentionOf(retention, name) {
     throw wrongType(`${name}.archiveRetention`, expected, retention);
   }
   const ms = parseDuration(retention);
-  // Not 24 hours, as for runs: a slip of the pen must not cost anyone their archives.
+  // Not 24 hours, as for runs: a typing error must not delete archives.
   if (ms === null) {
     const got = JSON.stringify(retention);
     throw new TypeError(`${name}.archiveRetention must be ${expected}, got ${got}`);
@@ -243,7 +200,7 @@ function archiveRetentionOf(retention, name) {
 }
 
 function checkSignal(signal, name) {
-  // By its looks: one of another realm is no instance of this one's AbortSignal.
+  // By its properties: a signal of another realm is not an instance of this realm's AbortSignal.
   const isSignal =
     typeof signal?.aborted === "boolean" &&
     typeof signal.addEventListener === "function" &&
@@ -253,7 +210,7 @@ function checkSignal(signal, name) {
   }
 }
 
-/** How many entries and jobs to list. Rust limits the number. */
+/** Returns how many entries and jobs to list. Rust limits the number. */
 function topOf(top, name) {
   const wanted = top ?? 5;
   if (!Number.isSafeInteger(wanted) || wanted < 0) {

@@ -174,7 +174,7 @@ describe("the report of a sweep", () => {
     expect(readFileSync(temps.kept[0], "utf8")).toBe('{"newer":{}}');
     expect(warnings).toEqual([
       {
-        message: "cron-reaper: kept a left-over temp file",
+        message: "cron-reaper: kept a leftover temp file",
         error: `Error: ${temp} may hold sessions that the store lacks; it was kept as ${temps.kept[0]}`,
       },
     ]);

@@ -31,7 +31,7 @@ use crate::gateway::js;
 use crate::gateway::retention::{self, Setting};
 use crate::inspect::{self, InspectOptions, Inspection};
 use crate::store::survey_cache::SurveyCache;
-use crate::sweep::outcome::{Reason, Report};
+use crate::sweep::outcome::{LogLine, Mode, Outcome, Reason};
 use crate::sweep::{self, Ageing, Options, Request};
 use crate::system::Os;
 
@@ -85,12 +85,12 @@ impl Environment {
         retention_ms: f64,
         store: error::Result<PathBuf>,
         abort: Abort,
-        report: impl FnOnce(Report),
+        report: impl FnOnce(Outcome),
     ) {
         let now_ms = request.now_ms;
         let store = match store {
             Ok(store) => store,
-            Err(error) => return report(Report::of_failure(&error)),
+            Err(error) => return report(Outcome::failed_to_begin(&error)),
         };
         let sweep = Request {
             store: &store,
@@ -107,10 +107,10 @@ impl Environment {
             abort,
         };
         if request.dry_run {
-            return report(sweep::dry_run(&Os, sweep, &options, &self.surveys));
+            return report(sweep::preview(&Os, sweep, &options, &self.surveys));
         }
-        sweep::sweep_and_tell(&Os, sweep, &options, &self.surveys, |outcome| {
-            if outcome.swept {
+        sweep::sweep_with(&Os, sweep, &options, &self.surveys, |outcome| {
+            if outcome.result.is_ok() {
                 self.last_sweep_ms()
                     .insert(request.store_path.clone(), now_ms);
             }
@@ -141,6 +141,16 @@ pub struct SweepRequest {
     pub archive_retention_ms: Option<f64>,
     /// Look for dead temp files even if no run is removed.
     pub remove_temps: bool,
+}
+
+impl SweepRequest {
+    fn mode(&self) -> Mode {
+        if self.dry_run {
+            Mode::DryRun
+        } else {
+            Mode::Apply
+        }
+    }
 }
 
 /// JavaScript's handle on a running sweep or inspection: reads its progress and aborts it.
@@ -178,7 +188,7 @@ pub fn progress_of(watch: &External<Arc<Watch>>) -> String {
         bytes_read: u64,
         bytes: u64,
     }
-    answer(Ok(InspectProgress {
+    json(&Answer::<_>::Ok(InspectProgress {
         bytes_read: watch.bytes_read.load(Ordering::Relaxed),
         bytes: watch.bytes.load(Ordering::Relaxed),
     }))
@@ -206,42 +216,47 @@ pub fn sweep<'env>(
         Ok(retention_ms) => retention_ms,
         Err(reason) => {
             let (deferred, promise) = env.create_deferred()?;
-            resolve(deferred, outcome(&Report::of_no_sweep(reason)));
+            let outcome = Outcome::not_swept(request.mode(), reason, request.retention_ms);
+            resolve(deferred, sweep_answer(&outcome));
             return Ok(promise);
         }
     };
     let abort = watch.abort.clone();
     let path = request.store_path.clone();
     let job: Job = Box::new(move |store, report| {
-        let report = |outcome| report(self::outcome(&outcome));
+        let report = |outcome| report(sweep_answer(&outcome));
         environment.sweep(&request, retention_ms, store, abort, report);
     });
     spawn_settling(env, "cron-session-reaper", path, job)
 }
 
-fn outcome(report: &Report) -> String {
-    #[derive(Serialize)]
-    struct Outcome<'a> {
-        report: &'a Report,
-        reclaimed: u64,
-    }
-    json(&Outcome {
-        report,
-        reclaimed: report.reclaimed(),
-    })
+/// A result as JavaScript receives it: `{"ok": …}` or `{"error": …}`.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Answer<T, E = Failure> {
+    Ok(T),
+    Error(E),
 }
 
-/// Writes a result as `{"ok": …}` or `{"error": …}`.
-fn answer<T: Serialize>(result: error::Result<T>) -> String {
-    #[derive(Serialize)]
-    #[serde(rename_all = "lowercase")]
-    enum Answer<T> {
-        Ok(T),
-        Error(Failure),
+impl<T, E> From<std::result::Result<T, E>> for Answer<T, E> {
+    fn from(result: std::result::Result<T, E>) -> Self {
+        match result {
+            Ok(value) => Self::Ok(value),
+            Err(error) => Self::Error(error),
+        }
     }
-    json(&match result {
-        Ok(value) => Answer::Ok(value),
-        Err(error) => Answer::Error(Failure::from(&error)),
+}
+
+fn sweep_answer(outcome: &Outcome) -> String {
+    #[derive(Serialize)]
+    struct SweepAnswer<'a, T, E> {
+        #[serde(flatten)]
+        answer: Answer<T, E>,
+        log: &'a [LogLine],
+    }
+    json(&SweepAnswer {
+        answer: outcome.result.as_ref().into(),
+        log: &outcome.log,
     })
 }
 
@@ -393,9 +408,9 @@ pub fn inspect<'env>(
     let watch = Arc::clone(watch);
     let path = request.store_path.clone();
     let job: Job = Box::new(move |store, report| {
-        report(answer(
-            store.and_then(|store| inspect_store(&request, &store, &watch)),
-        ));
+        let found = store.and_then(|store| inspect_store(&request, &store, &watch));
+        let found = found.map_err(|error| Failure::from(&error));
+        report(json(&Answer::from(found)));
     });
     spawn_settling(env, "cron-session-inspect", path, job)
 }

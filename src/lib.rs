@@ -1,39 +1,33 @@
 //! Removes expired cron run sessions from the session store of an `OpenClaw` gateway: what the
-//! gateway's own reaper does on the JavaScript thread, done on a thread of its own, at the cost of
-//! copying the file, and without ever losing what it does not understand.
+//! gateway's own reaper does on the JavaScript thread, done on a separate thread, at the cost of
+//! copying the file. What it does not understand it does not modify.
 //!
 //! ```text
-//! sweepCronRunSessions(params), sweepSessionStore(options)
-//!                                                   index.js      reads the clock, hands plain data over, replays the log lines, forms the report
-//!   └─ throttled? disabled?                         binding       per-environment state; a thread of its own + a deferred promise
-//!        └─ sweep                                   sweep         the story, top to bottom
-//!             survey   may anything have expired?   store::survey     no lock, one pass, constant memory
-//!             rewrite  what stays, to a synced temp store::rewrite    byte ranges, never re-serialised
-//!             lock     the gateway's lock file      store::lock       held for what follows, a few ms
-//!             archive  their transcripts            transcripts       before the commit; undone if the commit fails
-//!             commit   compare and swap             store::commit     the store changed meanwhile? prepare again
-//!             cleanup  aged archives, dead temps    transcripts::archive, store::temps
-//!        └─ Report: plain data, log lines included  report        to JavaScript as JSON
+//! sweepCronRunSessions(params)              index.js     reads arguments and the clock, replays the log lines
+//!   └─ throttled? disabled?                 binding      per-environment state; a thread and a deferred promise
+//!        └─ sweep                           sweep        the whole sequence
+//!             StorePaths::resolve           store        the store's path, its folder and its lock: once
+//!             survey  → due, or nothing due store        no lock, one pass, constant memory; or one stat
+//!             prepare → Prepared            sweep        plan (removed, kept, transcripts) + replacement, synced
+//!             commit  → Committed           sweep        with the lock file held: archive, then replace
+//!             finish  → Outcome             sweep        folder synced, archives aged, leftovers removed
 //! ```
 //!
-//! What is in a store and its folder, for people who want to know before they sweep, is
-//! [`inspect`]'s answer; it writes nothing.
+//! `inspect` reports what is in a store and its folder; it writes nothing. A
+//! [`preview`](sweep::preview) makes the same plan as a sweep and does not apply it.
 //!
-//! A sweep that finds nothing expired takes no lock and writes nothing. One that finds the store
-//! unchanged since the last survey ([`store::survey_cache`]), with nothing due yet, does not even read
-//! it. A dry run ([`sweep::dry_run`]) makes the rewrite's pass without a file to write to.
-//!
-//! Every system call that the lock and the commit are made of goes through one seam, [`system`],
-//! so that tests drive the very code that runs in production.
+//! Dependencies point downwards only: `binding` → [`sweep`], `inspect` → [`store`], [`lock`],
+//! [`transcripts`] → [`gateway`], [`system`], [`error`]. Store, lock and transcripts do not depend on
+//! each other. Every system call of the lock and the commit goes through [`system`], so that the
+//! tests drive the code that runs in production.
 //!
 //! # Limitations
-//! - Beside a gateway from 2026.5.2 on, which locks its store no more, what a sweep removes may
-//!   come back; from 2026.8.1 on the store is no JSON file.
-//! - Without `O_TMPFILE`, exchange or `flock` (see [`store::lock`] and [`store::commit`]) the
-//!   nearest that the platform has is used, and the guarantees are those of the gateway's own
-//!   protocol.
-//! - A program that writes the store in place, rather than by rename, is noticed only by the time
-//!   stamps of the file.
+//! - Gateways from 2026.5.2 on do not lock their store: entries that a sweep removes beside such a
+//!   gateway may reappear. From 2026.8.1 on the store is not a JSON file.
+//! - Without `O_TMPFILE`, exchange or `flock` (see [`lock`] and [`store::replace`]) the nearest
+//!   equivalent of the platform is used, with the guarantees of the gateway's own protocol.
+//! - A process that writes the store in place, instead of replacing it, is detected by the file's
+//!   time stamps only.
 
 pub mod abort;
 // The unit tests run without Node.js, which alone calls it.
@@ -46,6 +40,7 @@ pub mod lock;
 pub mod store;
 pub mod sweep;
 pub mod system;
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod testing;
 pub mod transcripts;

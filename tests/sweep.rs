@@ -14,27 +14,29 @@ use std::time::SystemTime;
 use cron_session_reaper::abort::Abort;
 use cron_session_reaper::gateway::retention::{self, Setting};
 use cron_session_reaper::store::survey_cache::SurveyCache;
-use cron_session_reaper::sweep::outcome::{Entries, Fields, Level, Reason, Report, Size};
-use cron_session_reaper::sweep::{self, Ageing, Options, Request};
+use cron_session_reaper::sweep::outcome::{
+    Archived, Entries, Fields, Level, Mode, Reason, Removed, Sizes,
+};
+use cron_session_reaper::sweep::{Ageing, Options, Outcome, Request};
 use cron_session_reaper::system::{Os, System};
 use cron_session_reaper::transcripts::Tally;
 use serde_json::Value;
 #[cfg(unix)]
-use support::Faulty;
+use support::{Faulty, Swept, preview, swept};
 
 const HOUR: f64 = 3_600_000.0;
 const NOW: f64 = 1_772_366_400_000.0;
 
-fn sweep_at(store: &Path, memory: &SurveyCache, now_ms: f64) -> Report {
+fn sweep_at(store: &Path, memory: &SurveyCache, now_ms: f64) -> Swept {
     let request = Request {
         store,
         now_ms,
         retention_ms: 24.0 * HOUR,
     };
-    sweep::sweep(&Os, request, memory)
+    swept(&Os, request, memory)
 }
 
-fn sweep_once(store: &Path) -> Report {
+fn sweep_once(store: &Path) -> Swept {
     sweep_at(store, &SurveyCache::new(), NOW)
 }
 
@@ -112,14 +114,14 @@ fn replay(case: &Value) {
         _ => Setting::Absent,
     };
     let report = match retention::resolve(setting) {
-        None => Report::default(),
+        None => Outcome::not_swept(Mode::Apply, Reason::Disabled, None).into(),
         Some(retention_ms) => {
             let request = Request {
                 store: &store,
                 now_ms: params["nowMs"].as_f64().unwrap(),
                 retention_ms,
             };
-            sweep::sweep(&Os, request, &SurveyCache::new())
+            swept(&Os, request, &SurveyCache::new())
         }
     };
 
@@ -345,7 +347,7 @@ fn an_unchanged_store_is_not_read_again_and_a_changed_one_is() {
     let (system, memory) = (an_hour_ahead(), SurveyCache::new());
     let swept_at = |now_ms| {
         let request = request(&gateway.store);
-        sweep::sweep(&system, Request { now_ms, ..request }, &memory)
+        swept(&system, Request { now_ms, ..request }, &memory)
     };
     assert_eq!(swept_at(2.0).reason, Some(Reason::NothingExpired));
     assert!(!system.calls("read_at").is_empty());
@@ -371,7 +373,7 @@ fn what_a_sweep_left_is_not_read_again_until_it_is_due() {
     let (system, memory) = (an_hour_ahead(), SurveyCache::new());
     let swept_at = |now_ms| {
         let request = request(&gateway.store);
-        sweep::sweep(&system, Request { now_ms, ..request }, &memory)
+        swept(&system, Request { now_ms, ..request }, &memory)
     };
     assert_eq!(swept_at(NOW).pruned, 1);
     system.forget_calls();
@@ -380,6 +382,7 @@ fn what_a_sweep_left_is_not_read_again_until_it_is_due() {
     let entries = Entries {
         seen: 2,
         kept: 2,
+        pruned: 0,
         locked: 0,
     };
     assert_eq!(report.entries, entries);
@@ -394,7 +397,7 @@ fn what_was_written_this_very_moment_is_read_again() {
     let gateway = Gateway::new();
     let memory = SurveyCache::new();
     let system = Faulty::new(|_, _| None).with_now(SystemTime::now());
-    let sweep = || sweep::sweep(&system, request(&gateway.store), &memory);
+    let sweep = || swept(&system, request(&gateway.store), &memory);
     assert_eq!(sweep().pruned, 1);
     assert_eq!(sweep().reason, Some(Reason::NothingExpired));
     // What that sweep read may be out of date as well.
@@ -411,13 +414,25 @@ fn a_sweep_tells_what_it_found_and_what_it_did() {
     let entries = Entries {
         seen: 2,
         kept: 1,
+        pruned: 1,
         locked: 0,
     };
     assert_eq!(report.entries, entries);
-    assert_eq!(report.transcripts, Tally { files: 1, bytes: 3 });
-    assert_eq!(report.size, Size { before, after });
-    assert_eq!(report.reclaimed(), before - after);
-    let times = report.times;
+    assert_eq!(
+        report.transcripts,
+        Archived {
+            archived: 1,
+            bytes: 3
+        }
+    );
+    let reclaimed = before - after;
+    let sizes = Sizes {
+        before,
+        after,
+        reclaimed,
+    };
+    assert_eq!(report.bytes, sizes);
+    let times = report.ms;
     assert!(times.total >= times.surveying + times.waiting + times.holding);
     assert_eq!(report.failure, None);
 }
@@ -439,12 +454,13 @@ fn what_was_just_archived_is_deleted_if_the_sweeps_moment_is_far_ahead() {
             retention_ms: HOUR,
         };
         let report = if is_dry_run {
-            sweep::dry_run(&Os, request, &Options::default(), &SurveyCache::new())
+            preview(&Os, request, &Options::default(), &SurveyCache::new())
         } else {
-            sweep::sweep(&Os, request, &SurveyCache::new())
+            swept(&Os, request, &SurveyCache::new())
         };
         let both = Tally { files: 2, bytes: 6 };
-        assert_eq!((report.transcripts, report.archives), (both, both));
+        let reported = (report.transcripts, report.archives);
+        assert_eq!(reported, (both.into(), both.into()));
     }
     let left: Vec<_> = tree(folder.path()).into_keys().collect();
     assert_eq!(left, ["sessions.json", "sub/"]);
@@ -455,9 +471,12 @@ fn a_transcript_that_runs_share_counts_once() {
     let gateway = Gateway::new();
     let text = r#"{"agent:main:cron:j:run:1":{"sessionId":"r","updatedAt":1},"agent:main:cron:j:run:2":{"sessionId":"m","updatedAt":1},"agent:main:cron:j:run:3":{"sessionFile":"r.jsonl","updatedAt":1}}"#;
     fs::write(&gateway.store, text).unwrap();
-    let both = Tally { files: 2, bytes: 7 };
+    let both = Archived {
+        archived: 2,
+        bytes: 7,
+    };
     let request = request(&gateway.store);
-    let dry = sweep::dry_run(&Os, request, &Options::default(), &SurveyCache::new());
+    let dry = preview(&Os, request, &Options::default(), &SurveyCache::new());
     assert_eq!((dry.pruned, dry.transcripts), (3, both));
     let swept = sweep_once(&gateway.store);
     assert_eq!((swept.pruned, swept.transcripts), (3, both));
@@ -482,11 +501,17 @@ fn an_archive_counts_once_in_a_folder_that_is_looked_through_for_two_reasons() {
         ageing: Ageing::After(24.0 * HOUR),
         ..Options::default()
     };
-    let dry = sweep::dry_run(&Os, request(&gateway.store), &options, &SurveyCache::new());
+    let dry = preview(&Os, request(&gateway.store), &options, &SurveyCache::new());
     let swept = sweep_with(&Os, &gateway.store, &options);
     for report in [dry, swept] {
-        assert_eq!(report.transcripts.files, 1);
-        assert_eq!(report.archives, Tally { files: 1, bytes: 3 });
+        assert_eq!(report.transcripts.archived, 1);
+        assert_eq!(
+            report.archives,
+            Removed {
+                removed: 1,
+                bytes: 3
+            }
+        );
     }
 }
 
@@ -496,8 +521,8 @@ fn a_dry_run_tells_of_left_overs_only_where_the_sweep_looks_for_them() {
     let (options, memory) = (Options::default(), SurveyCache::new());
     let both = || {
         let request = request(&gateway.store);
-        let dry = sweep::dry_run(&Os, request, &options, &memory);
-        [dry, sweep::sweep(&Os, request, &memory)]
+        let dry = preview(&Os, request, &options, &memory);
+        [dry, swept(&Os, request, &memory)]
     };
     let lock = gateway.root.join("r.jsonl.lock");
     fs::write(&lock, live_lock()).unwrap();
@@ -533,21 +558,28 @@ fn a_dry_run_tells_the_same_and_changes_nothing() {
     let before = tree(&gateway.root);
     let (request, options) = (request(&gateway.store), Options::default());
 
-    let dry = sweep::dry_run(&Os, request, &options, &SurveyCache::new());
+    let dry = preview(&Os, request, &options, &SurveyCache::new());
     assert_eq!(tree(&gateway.root), before);
     assert_eq!((dry.swept, dry.reason), (false, Some(Reason::DryRun)));
     assert!(dry.log.is_empty());
 
     let swept = sweep_once(&gateway.store);
-    assert_eq!(swept.archives, Tally { files: 1, bytes: 3 });
+    assert_eq!(
+        swept.archives,
+        Removed {
+            removed: 1,
+            bytes: 3
+        }
+    );
     let mut expected = swept.clone();
     (expected.swept, expected.reason) = (dry.swept, dry.reason);
-    (expected.times, expected.log) = (dry.times, Vec::new());
+    expected.dry_run = true;
+    (expected.ms, expected.log) = (dry.ms, Vec::new());
     assert_eq!(dry, expected);
 }
 
 /// What a sweep logs when it fails.
-fn failure(report: &Report) -> &str {
+fn failure(report: &Swept) -> &str {
     assert!(!report.swept);
     assert_eq!(report.pruned, 0);
     let [line] = &report.log[..] else {
@@ -568,17 +600,12 @@ fn request(store: &Path) -> Request<'_> {
     }
 }
 
-fn sweep_on(system: &impl System, store: &Path) -> Report {
-    sweep::sweep(system, request(store), &SurveyCache::new())
+fn sweep_on(system: &impl System, store: &Path) -> Swept {
+    swept(system, request(store), &SurveyCache::new())
 }
 
-fn sweep_with(system: &impl System, store: &Path, options: &Options) -> Report {
-    let mut told = None;
-    let memory = SurveyCache::new();
-    sweep::sweep_and_tell(system, request(store), options, &memory, |report| {
-        told = Some(report);
-    });
-    told.unwrap()
+fn sweep_with(system: &impl System, store: &Path, options: &Options) -> Swept {
+    support::swept_with(system, request(store), options, &SurveyCache::new())
 }
 
 #[cfg(target_os = "linux")]
@@ -600,7 +627,11 @@ mod when_something_goes_wrong {
                 "cannot create a temp file in",
             ),
             ("write_all_at", ErrorKind::StorageFull, "cannot rewrite"),
-            ("copy_owner", ErrorKind::Other, "cannot keep the owner of"),
+            (
+                "copy_owner",
+                ErrorKind::Other,
+                "cannot preserve the owner of",
+            ),
             ("sync", ErrorKind::Other, "cannot write the new content of"),
             ("link", ErrorKind::PermissionDenied, "cannot make"),
             ("exchange", ErrorKind::PermissionDenied, "cannot replace"),
@@ -633,7 +664,7 @@ mod when_something_goes_wrong {
     fn the_new_store_and_the_archives_beside_it_are_synced_at_once() {
         let gateway = Gateway::new();
         let system = Faulty::new(|_, _| None);
-        assert_eq!(sweep_on(&system, &gateway.store).transcripts.files, 1);
+        assert_eq!(sweep_on(&system, &gateway.store).transcripts.archived, 1);
         assert_eq!(system.calls("sync_folder").len(), 1);
     }
 
@@ -681,7 +712,7 @@ mod when_something_goes_wrong {
             Faulty::new(|name, _| (name == "rename_no_replace").then_some(ErrorKind::Other));
         let report = sweep_on(&system, &gateway.store);
         assert_eq!((report.swept, report.pruned), (true, 1));
-        assert_eq!(report.transcripts, Tally::default());
+        assert_eq!(report.transcripts, Archived::default());
         let line = &report.log[0];
         assert_eq!(line.message, "cron-reaper: transcript cleanup failed");
         let Fields::Failure { err } = &line.fields else {
@@ -764,7 +795,7 @@ mod when_something_goes_wrong {
             None
         });
         let report = sweep_on(&system, &gateway.store);
-        assert_eq!((report.failure, report.pruned), (None, 1));
+        assert_eq!((report.pruned, report.failure), (1, None));
         let stays = r#"{"agent:main:main":{"sessionId":"m"},"new":{"sessionId":"n"}}"#;
         assert_eq!(gateway.text(), stays);
     }
@@ -790,11 +821,11 @@ mod when_something_goes_wrong {
                 });
                 let report = if dry {
                     let (request, memory) = (request(&gateway.store), SurveyCache::new());
-                    sweep::dry_run(&system, request, &Options::default(), &memory)
+                    preview(&system, request, &Options::default(), &memory)
                 } else {
                     sweep_on(&system, &gateway.store)
                 };
-                let code = report.failure.map(|failure| failure.code);
+                let code = report.failure.as_ref().map(|it| it.code.clone());
                 let expected = (cuts > 1).then(|| "ERR_SESSION_STORE_BUSY".to_owned());
                 assert_eq!((code, report.pruned), (expected, u64::from(cuts == 1)));
             }
@@ -840,7 +871,7 @@ mod when_something_goes_wrong {
             None
         });
         let report = sweep_on(&system, &gateway.store);
-        assert_eq!((report.pruned, report.transcripts.files), (1, 0));
+        assert_eq!((report.pruned, report.transcripts.archived), (1, 0));
         assert_eq!(
             gateway.names(),
             ["m.jsonl", "new.jsonl", "r.jsonl", "sessions.json"]
@@ -885,7 +916,7 @@ mod when_something_goes_wrong {
     }
 
     /// A sweep that is told to stop at the `nth` of its system calls, and how many it made.
-    fn aborted_at(gateway: &Gateway, nth: u32) -> (Report, u32) {
+    fn aborted_at(gateway: &Gateway, nth: u32) -> (Swept, u32) {
         let options = Options::default();
         let abort: Abort = options.abort.clone();
         let calls = Arc::new(AtomicU32::new(0));
@@ -919,8 +950,8 @@ mod when_something_goes_wrong {
                 continue;
             }
             assert_eq!(too_late, 0, "the later the abort, the later");
-            assert_eq!(report.failure.unwrap().code, "ABORT_ERR", "{nth}");
-            assert_eq!((report.pruned, report.log), (0, Vec::new()));
+            assert_eq!(report.failure.as_ref().unwrap().code, "ABORT_ERR", "{nth}");
+            assert_eq!((report.pruned, &report.log), (0, &Vec::new()));
             assert_eq!(tree(&gateway.root), before, "{nth}");
             assert_eq!(sweep_once(&gateway.store).pruned, 1, "{nth}");
         }
@@ -942,7 +973,7 @@ mod when_something_goes_wrong {
                 None
             });
             let report = sweep_with(&system, &gateway.store, &options);
-            assert_eq!(report.failure.unwrap().code, "ABORT_ERR", "{call}");
+            assert_eq!(report.failure.as_ref().unwrap().code, "ABORT_ERR", "{call}");
             assert_eq!(system.calls("read_at").len(), reads, "{call}");
         }
     }
@@ -964,7 +995,7 @@ mod when_something_goes_wrong {
             None
         });
         let report = sweep_with(&system, &gateway.store, &options);
-        assert_eq!(report.failure.unwrap().code, "ABORT_ERR");
+        assert_eq!(report.failure.as_ref().unwrap().code, "ABORT_ERR");
         assert_eq!(tree(&gateway.root), before);
     }
 
@@ -983,7 +1014,7 @@ mod when_something_goes_wrong {
             ..Options::default()
         };
         let request = request(&gateway.store);
-        let report = sweep::dry_run(&system, request, &options, &SurveyCache::new());
+        let report = preview(&system, request, &options, &SurveyCache::new());
         assert_eq!(report.pruned, 1);
     }
 

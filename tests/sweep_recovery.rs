@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
+use support::Swept;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,10 +14,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cron_session_reaper::store::leftovers;
 use cron_session_reaper::store::survey_cache::SurveyCache;
-use cron_session_reaper::sweep::outcome::{Entries, Reason, Report, Size};
-use cron_session_reaper::sweep::{self, Ageing, Options, Request};
+use cron_session_reaper::sweep::outcome::{Entries, Reason, Removed, Sizes};
+use cron_session_reaper::sweep::{Ageing, Options, Request};
 use cron_session_reaper::system::{Os, System};
-use cron_session_reaper::transcripts::Tally;
 use support::{Faulty, touch};
 
 const UUID: &str = "3ab3ddeb-5fc7-4d35-adf6-d83c0627287f";
@@ -51,7 +51,7 @@ impl Sessions {
         names
     }
 
-    fn sweep(&self, system: &impl System, options: &Options, memory: &SurveyCache) -> Report {
+    fn sweep(&self, system: &impl System, options: &Options, memory: &SurveyCache) -> Swept {
         sweep_at(system, &self.store, now_ms(), options, memory)
     }
 }
@@ -62,15 +62,13 @@ fn sweep_at(
     now_ms: f64,
     options: &Options,
     memory: &SurveyCache,
-) -> Report {
-    let mut told = Report::default();
+) -> Swept {
     let request = Request {
         store,
         now_ms,
         retention_ms: 1000.0,
     };
-    sweep::sweep_and_tell(system, request, options, memory, |report| told = report);
-    told
+    support::swept_with(system, request, options, memory)
 }
 
 fn now_ms() -> f64 {
@@ -115,8 +113,8 @@ fn a_temp_file_that_the_swept_store_lacks_is_kept_although_a_sweep_wrote_since()
     let options = Options::default();
     let report = sweep_at(&clock, &sessions.store, later + 5000.0, &options, &memory);
     assert_eq!((report.pruned, report.temps.removed), (1, 0));
-    let (from, kept) = &report.temps.kept[0];
-    assert_eq!(from.file_name(), temp.file_name());
+    let kept = &report.temps.kept[0];
+    assert!(!temp.exists());
     assert_eq!(fs::read_to_string(kept).unwrap(), "only copy");
 }
 
@@ -170,8 +168,8 @@ fn an_abort_ends_a_sweep_that_has_nothing_to_commit() {
     let missing = sessions.path("none.json");
     for store in [&sessions.store, &missing] {
         let report = sweep_at(&Os, store, now_ms(), &options, &memory);
-        assert_eq!(report.failure.unwrap().code, "ABORT_ERR");
-        assert_eq!(report.archives, Tally::default());
+        assert_eq!(report.failure.clone().unwrap().code, "ABORT_ERR");
+        assert_eq!(report.archives, Removed::default());
         assert!(!report.swept && archive.exists());
     }
 }
@@ -188,8 +186,8 @@ fn of_a_store_that_disappears_during_the_sweep_nothing_is_told() {
     });
     let report = sessions.sweep(&system, &Options::default(), &SurveyCache::new());
     assert_eq!(report.reason, Some(Reason::NoStore));
-    let nothing = (Entries::default(), Size::default(), 0);
-    assert_eq!((report.entries, report.size, report.pruned), nothing);
+    let nothing = (Entries::default(), Sizes::default(), 0);
+    assert_eq!((report.entries, report.bytes, report.pruned), nothing);
     assert_eq!(sessions.names(), Vec::<String>::new());
 }
 
@@ -203,7 +201,7 @@ fn what_a_sweep_left_that_could_not_sync_the_folder_is_removed_by_the_next() {
     });
     let memory = SurveyCache::new();
     let report = sessions.sweep(&system, &Options::default(), &memory);
-    let failure = report.failure.unwrap();
+    let failure = report.failure.clone().unwrap();
     assert!(failure.message.starts_with("cannot sync "), "{failure:?}");
     // The runs are gone all the same, and the old store has not been let go of.
     assert_eq!(fs::read_to_string(&sessions.store).unwrap(), SWEPT);
@@ -240,7 +238,7 @@ fn what_a_program_writes_that_crosses_twice_is_kept() {
     let report = sessions.sweep(&system, &Options::default(), &SurveyCache::new());
     assert_eq!((report.swept, report.pruned), (true, 0));
     assert_eq!(fs::read_to_string(&sessions.store).unwrap(), second);
-    let [(_, kept)] = &report.temps.kept[..] else {
+    let [kept] = &report.temps.kept[..] else {
         panic!("{:?}", report.temps);
     };
     assert_eq!(fs::read_to_string(kept).unwrap(), first);

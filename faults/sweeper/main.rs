@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cron_session_reaper::store::survey_cache::SurveyCache;
-use cron_session_reaper::sweep::outcome::{Fields, Level, LogLine, Report};
-use cron_session_reaper::sweep::{Request, sweep};
+use cron_session_reaper::sweep::{Outcome, Request, sweep};
 use cron_session_reaper::system::{Os, System};
 
 mod wrong;
@@ -84,22 +83,11 @@ fn wall_clock_ms() -> f64 {
     since.map_or(0.0, |since| since.as_secs_f64() * 1000.0)
 }
 
-fn to_json(report: &Report) -> serde_json::Value {
+fn to_json(outcome: &Outcome) -> serde_json::Value {
+    let report = outcome.result.as_ref().ok();
     serde_json::json!({
-        "swept": report.swept,
-        "pruned": report.pruned,
-        "log": report.log.iter().map(line_to_json).collect::<Vec<_>>(),
+        "swept": report.is_some_and(|report| report.swept),
+        "pruned": report.map_or(0, |report| report.pruned),
+        "log": outcome.log,
     })
-}
-
-fn line_to_json(line: &LogLine) -> serde_json::Value {
-    let level = match line.level {
-        Level::Info => "info",
-        Level::Warn => "warn",
-    };
-    let err = match &line.fields {
-        Fields::Failure { err } => Some(err),
-        Fields::Pruned { .. } => None,
-    };
-    serde_json::json!({ "level": level, "message": line.message, "err": err })
 }

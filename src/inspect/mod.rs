@@ -15,14 +15,12 @@ use serde::Serialize;
 use self::stats::Stats;
 use crate::abort::Abort;
 use crate::error::{Context, Error, Result};
-use crate::lock;
 use crate::store::leftovers;
-use crate::store::replace::Store;
 use crate::store::scan::{Buffer, READ_AT_ONCE};
+use crate::store::{Store, StorePaths};
 use crate::system::{Kind, System};
 use crate::transcripts::Tally;
 use crate::transcripts::archive;
-use crate::transcripts::locate::Folder;
 
 /// What to inspect, and by which rules.
 #[derive(Debug, Clone, Copy)]
@@ -91,8 +89,11 @@ pub(crate) fn inspect<S: System>(
     let cutoff_ms = options
         .retention_ms
         .map_or(f64::NAN, |retention| options.now_ms - retention);
+    let Some(paths) = StorePaths::resolve(system, options.store)? else {
+        return Err(missing_store(system, options.store));
+    };
     let mut buffer = Buffer::new(READ_AT_ONCE);
-    let read = Store::read(system, options.store, |store| {
+    let read = Store::read(system, &paths, |store| {
         stats::stats(
             store.source(system, abort),
             cutoff_ms,
@@ -107,7 +108,7 @@ pub(crate) fn inspect<S: System>(
     Ok(Inspection {
         bytes: store.before.size,
         stats,
-        files: count_files(system, options.store, &store.path, abort)?,
+        files: count_files(system, &paths, abort)?,
     })
 }
 
@@ -122,19 +123,10 @@ fn missing_store<S: System>(system: &S, store: &Path) -> Error {
     }
 }
 
-/// Counts the files in the folder of the store at `named`. `real` is that path with all links
-/// resolved: a linked store has its temp files beside its target, and all other files beside the
-/// link.
-fn count_files<S: System>(
-    system: &S,
-    named: &Path,
-    real: &Path,
-    abort: &Abort,
-) -> Result<FolderFiles> {
-    let folder = Folder::of(named)?;
-    let folder = folder.real();
-    let lock = lock::lock_path(named)?;
-    let temps = leftovers::Names::of(real, &lock);
+/// Counts the files in the store's folder. A linked store has its temp files beside its target, and
+/// all other files beside the link.
+fn count_files<S: System>(system: &S, paths: &StorePaths, abort: &Abort) -> Result<FolderFiles> {
+    let temps = leftovers::Names::of(&paths.real, &paths.lock);
     let is_store_temp = |name: &OsStr| {
         let temps_and_name = temps.as_ref().zip(name.to_str());
         temps_and_name.is_some_and(|(temps, name)| temps.is_temp(name))
@@ -143,11 +135,11 @@ fn count_files<S: System>(
         let temps_and_name = temps.as_ref().zip(name.to_str());
         temps_and_name.is_some_and(|(temps, name)| temps.is_lock_temp(name))
     };
-    let target = real.parent().filter(|target| *target != folder);
+    let target = paths.real.parent().filter(|it| *it != paths.folder);
 
     let mut files = FolderFiles::default();
-    for_each_file(system, folder, abort, |path, name, bytes| {
-        if path == real {
+    for_each_file(system, &paths.folder, abort, |path, name, bytes| {
+        if path == paths.real {
             return;
         }
         if let Some(stamp_ms) = archive::stamp_of(name) {

@@ -1,10 +1,9 @@
-//! The store on disk: read it, write it anew, lock it, replace it.
+//! The store on disk: read it, rewrite it, replace it.
 //!
-//! [`scan`] reads JSON of any size in constant memory. [`survey`] and [`rewrite`] use it: the one to
-//! see whether anything expired, the other to write what stays to a new file. [`lock`] is the
-//! gateway's lock file; [`commit`] puts the new file in the old one's place; [`temps`] removes what
-//! crashed writers left; [`memory`] spares the next survey of an unchanged store. [`stats`] counts
-//! what is in a store, for people.
+//! [`StorePaths`] resolves the store's path once. [`scan`] reads JSON of any size in constant memory.
+//! [`survey`] uses it to find out whether a run is expired, [`rewrite`] to write the kept entries to
+//! another file. [`replace`] puts that file in the store's place. [`leftovers`] removes what crashed
+//! writers left beside the store. [`survey_cache`] avoids reading an unchanged store again.
 
 pub mod leftovers;
 pub mod replace;
@@ -12,3 +11,177 @@ pub mod rewrite;
 pub mod scan;
 pub mod survey;
 pub mod survey_cache;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::abort::Abort;
+use crate::error::{Context, Error, Result, is_missing};
+use crate::store::scan::Source;
+use crate::system::{Kind, Stat, System};
+
+/// How often a store is read that another process is writing in place.
+const READ_ATTEMPTS: u32 = 8;
+
+/// How long a process that writes a store in place may leave it incomplete between two writes.
+const INCOMPLETE_WRITE: Duration = Duration::from_millis(25);
+
+/// The paths of a store, resolved once for a sweep.
+///
+/// ```
+/// use cron_session_reaper::{store::StorePaths, system::Os};
+///
+/// let folder = tempfile::tempdir()?;
+/// let named = folder.path().join("sessions.json");
+/// assert!(StorePaths::resolve(&Os, &named)?.is_none());
+///
+/// std::fs::write(&named, "{}")?;
+/// let paths = StorePaths::resolve(&Os, &named)?.expect("the store exists");
+/// assert_eq!(paths.lock, paths.folder.join("sessions.json.lock"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorePaths {
+    /// The store as the caller named it: absolute, without `.` and `..`.
+    pub named: PathBuf,
+    /// The store with all links resolved. A linked store is written through.
+    pub real: PathBuf,
+    /// The folder of [`named`](Self::named) with all links resolved: where the transcripts are.
+    pub folder: PathBuf,
+    /// The lock file, where the gateway has it: in [`folder`](Self::folder), named after the store.
+    pub lock: PathBuf,
+}
+
+impl StorePaths {
+    /// Resolves the paths of the store at `named`, an absolute path without `.` and `..`. Returns
+    /// `None` if there is no such file.
+    ///
+    /// # Errors
+    /// [`Error::NoStorePath`] if the path names no file, [`Error::Io`] if it cannot be resolved.
+    pub fn resolve<S: System>(system: &S, named: &Path) -> Result<Option<Self>> {
+        let (Some(folder), Some(name)) = (named.parent(), named.file_name()) else {
+            return Err(Error::NoStorePath);
+        };
+        let real = match system.canonicalize(named) {
+            Ok(real) => real,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(error).context("find", named),
+        };
+        let folder = system.canonicalize(folder).context("resolve", folder)?;
+        let mut lock = name.to_owned();
+        lock.push(".lock");
+        Ok(Some(Self {
+            named: named.to_owned(),
+            real,
+            lock: folder.join(lock),
+            folder,
+        }))
+    }
+}
+
+/// An open store.
+#[derive(Debug)]
+pub struct Store<F> {
+    /// Its path, with all links resolved.
+    pub path: PathBuf,
+    /// The open file.
+    pub file: F,
+    /// The file's attributes before it was read.
+    pub before: Stat,
+}
+
+impl<F> Store<F> {
+    /// Opens the store for reading. Returns `None` if it no longer exists.
+    ///
+    /// # Errors
+    /// [`Error::NotAFile`] for anything but a regular file; [`Error::Io`] from the system.
+    pub fn open<S: System<File = F>>(system: &S, paths: &StorePaths) -> Result<Option<Self>> {
+        let file = match system.open(&paths.real) {
+            Ok(file) => file,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(error).context("open", &paths.named),
+        };
+        let before = system.stat_open(&file).context("examine", &paths.named)?;
+        if before.kind != Kind::File {
+            return Err(Error::NotAFile {
+                path: paths.named.clone(),
+                found: before.kind.name(),
+            });
+        }
+        Ok(Some(Self {
+            path: paths.real.clone(),
+            file,
+            before,
+        }))
+    }
+
+    /// Opens the store and calls `read` with it, again as long as another process is writing the
+    /// store in place. Returns `None` if it no longer exists.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open) and of `read`; [`Error::ModifiedWhileRead`] after eight
+    /// attempts.
+    pub fn read<S: System<File = F>, T>(
+        system: &S,
+        paths: &StorePaths,
+        mut read: impl FnMut(&Self) -> Result<T>,
+    ) -> Result<Option<(Self, T)>> {
+        for _ in 0..READ_ATTEMPTS {
+            let Some(store) = Self::open(system, paths)? else {
+                return Ok(None);
+            };
+            let outcome = read(&store);
+            if !store.was_incomplete(system, &outcome)? {
+                return Ok(Some((store, outcome?)));
+            }
+        }
+        Err(Error::ModifiedWhileRead {
+            path: paths.named.clone(),
+            attempts: READ_ATTEMPTS,
+        })
+    }
+
+    /// Returns whether reading the store failed because another process is writing it in place, so
+    /// that what was read is partly the old and partly a new store. If `outcome` is invalid JSON,
+    /// this waits 25 ms to see whether the store changes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] from the system.
+    pub fn was_incomplete<S: System<File = F>, T>(
+        &self,
+        system: &S,
+        outcome: &Result<T>,
+    ) -> Result<bool> {
+        if !matches!(outcome, Err(Error::Json { .. })) {
+            return Ok(false);
+        }
+        system.sleep(INCOMPLETE_WRITE);
+        Ok(!self.is_current(system)?)
+    }
+
+    /// Returns whether the file at the store's path is still this one, unchanged since it was opened.
+    ///
+    /// # Errors
+    /// [`Error::Io`] from the system.
+    pub fn is_current<S: System<File = F>>(&self, system: &S) -> Result<bool> {
+        match system.stat(&self.path) {
+            Ok(now) => Ok(now == self.before),
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error) => Err(error).context("examine", &self.path),
+        }
+    }
+
+    /// Returns what a pass reads the store from, until `abort` is requested.
+    pub fn source<'a, S: System<File = F>>(
+        &'a self,
+        system: &'a S,
+        abort: &'a Abort,
+    ) -> Source<'a, S> {
+        Source {
+            system,
+            file: &self.file,
+            path: &self.path,
+            abort,
+        }
+    }
+}

@@ -1,208 +1,76 @@
-//! Puts a rewritten store in the place of the one it was made from: compare and swap.
+//! Replaces a store by its rewritten copy: compare and swap.
 //!
-//! The store at the path must still be the very file that was surveyed. Where the file system can
-//! exchange two names, that is checked once more *after* the exchange, on what came out: a program
-//! that ignores the lock and writes in between is noticed, and what it wrote is put back.
+//! The file at the store's path must still be the file that was read. Where the file system can
+//! exchange two names, this is checked again *after* the exchange, on the file that came out: if a
+//! process that ignores the lock wrote in between, its file is put back.
 //!
 //! # Limitations
-//! Where exchange is missing (some network and FUSE file systems, Windows), the comparison comes
-//! before the rename only, and what such a program writes in the microseconds between is lost.
+//! Without exchange (some network and FUSE file systems, Windows) the comparison takes place only
+//! before the rename. What such a process writes in the microseconds between is lost.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::abort::Abort;
 use crate::error::{Context, Error, Result, is_missing};
-use crate::store::leftovers;
-use crate::store::scan::Source;
-use crate::system::{Kind, Stat, System, is_in_use};
+use crate::store::{Store, leftovers};
+use crate::system::{Stat, System, is_in_use};
 
-/// How often what came out of an exchange is put back before the sweep gives up on a store that
-/// somebody replaces faster than that.
+/// How often a file that came out of an exchange is put back before the sweep gives up, because
+/// another process replaces the store again each time.
 const PUT_BACK_ATTEMPTS: u32 = 1000;
 
-/// How often, and how far apart, a rename is tried that another's open file is in the way of: on
-/// Windows virus scanners, indexers and backups look into files, and for those few milliseconds some
-/// of them let nobody replace them. (Transcripts are not waited for: there are many, and one that
-/// cannot be archived fails nothing.)
-const RENAME_TRIES: u32 = 10;
+/// How often, and at what interval, a rename is retried that fails because another process has the
+/// file open. On Windows, virus scanners, indexers and backups open files for a few milliseconds.
+/// (The renames of transcripts are not retried: there are many, and a failure is only a warning.)
+const RENAME_ATTEMPTS: u32 = 10;
 const RENAME_PAUSE: Duration = Duration::from_millis(10);
 
-/// Not every file system of Windows replaces a file that is open.
+/// Some file systems of Windows do not replace an open file.
 const CLOSES_BEFORE_RENAME: bool = cfg!(windows);
 
-/// How often a store is read that somebody is writing in place.
-const READS: u32 = 8;
+/// How many names of temp files are tried: crashed processes with the same pid may have left some.
+const NAMES_TRIED: u32 = 100;
 
-/// How long a store may stand still between being cut off and being written.
-const WRITING: Duration = Duration::from_millis(25);
-
-/// An open store, and which file it was when it was opened.
+/// The file that will replace a store. If it is dropped before, no trace of it remains.
 #[derive(Debug)]
-pub struct Store<F> {
-    /// Where it really is: links resolved, so that a linked store is written through.
-    pub path: PathBuf,
-    /// The open file.
-    pub file: F,
-    /// What it was before it was read.
-    pub before: Stat,
-}
-
-impl<F> Store<F> {
-    /// What is read of it, until `abort` says to stop.
-    pub fn source<'a, S: System<File = F>>(
-        &'a self,
-        system: &'a S,
-        abort: &'a Abort,
-    ) -> Source<'a, S> {
-        Source {
-            system,
-            file: &self.file,
-            path: &self.path,
-            abort,
-        }
-    }
-
-    /// Opens the store at `path` and has it read, once more for as long as somebody is writing it in
-    /// place; `None` if there is none, or no more.
-    ///
-    /// # Errors
-    /// Those of [`open`](Self::open) and of `read`; [`Error::ModifiedWhileRead`] if that takes too long.
-    pub fn read<S: System<File = F>, T>(
-        system: &S,
-        path: &Path,
-        mut read: impl FnMut(&Self) -> Result<T>,
-    ) -> Result<Option<(Self, T)>> {
-        for _ in 0..READS {
-            let Some(store) = Self::open(system, path)? else {
-                return Ok(None);
-            };
-            let outcome = read(&store);
-            if !store.is_torn(system, &outcome)? {
-                return Ok(Some((store, outcome?)));
-            }
-        }
-        Err(Error::ModifiedWhileRead {
-            path: path.to_owned(),
-            attempts: READS,
-        })
-    }
-
-    /// Was what was `read` no JSON because somebody is writing the store in place, so that half of
-    /// it was the old one, half a new one? This takes a moment: who cuts a file off, to write it
-    /// anew, leaves it standing like that for some milliseconds.
-    ///
-    /// # Errors
-    /// [`Error::Io`] from the system.
-    pub fn is_torn<S: System<File = F>, T>(&self, system: &S, read: &Result<T>) -> Result<bool> {
-        if !matches!(read, Err(Error::Json { .. })) {
-            return Ok(false);
-        }
-        system.sleep(WRITING);
-        Ok(!self.is_current(system)?)
-    }
-
-    /// Opens the store at `path` for reading; `None` if there is none.
-    ///
-    /// # Errors
-    /// [`Error::NotAFile`] for anything but a regular file; [`Error::Io`] from the system.
-    pub fn open<S: System<File = F>>(system: &S, path: &Path) -> Result<Option<Self>> {
-        let real = match system.canonicalize(path) {
-            Ok(real) => real,
-            Err(error) if is_missing(&error) => return Ok(None),
-            Err(error) => return Err(error).context("find", path),
-        };
-        let file = match system.open(&real) {
-            Ok(file) => file,
-            Err(error) if is_missing(&error) => return Ok(None),
-            Err(error) => return Err(error).context("open", path),
-        };
-        let before = system.stat_open(&file).context("examine", path)?;
-        if before.kind != Kind::File {
-            return Err(Error::NotAFile {
-                path: path.to_owned(),
-                found: before.kind.name(),
-            });
-        }
-        Ok(Some(Self {
-            path: real,
-            file,
-            before,
-        }))
-    }
-
-    /// Is it still the file at its path, unchanged since it was opened?
-    ///
-    /// # Errors
-    /// [`Error::Io`] from the system.
-    pub fn is_current<S: System<File = F>>(&self, system: &S) -> Result<bool> {
-        match system.stat(&self.path) {
-            Ok(now) => Ok(now == self.before),
-            Err(error) if is_missing(&error) => Ok(false),
-            Err(error) => Err(error).context("examine", &self.path),
-        }
-    }
-}
-
-/// The file that is to become the store. Dropped before the commit, it leaves nothing behind.
-#[derive(Debug)]
-#[must_use = "a replacement that is dropped is thrown away"]
+#[must_use = "a replacement that is dropped is discarded"]
 pub struct Replacement<'s, S: System> {
     system: &'s S,
     file: S::File,
     store: Store<S::File>,
-    /// Its name, once it has one.
+    /// Its name, if it has one.
     name: Option<PathBuf>,
 }
 
-/// How a commit ended.
+/// What came of an attempt to replace a store.
 #[must_use]
-pub enum Commit<'s, S: System> {
+pub enum Swap<'s, S: System> {
     /// The replacement is the store now.
-    Done(Committed<'s, S>),
-    /// The store changed meanwhile; it is as its last writer left it.
+    Replaced(Replaced<'s, S>),
+    /// The store changed since it was read. It is as its last writer left it.
     Changed {
-        /// What another writer had left before, if that may lack it: where it was, and where it is.
+        /// An older state of the store that its last writer may not have seen: its path before and
+        /// now.
         kept: Option<(PathBuf, PathBuf)>,
     },
 }
 
-/// The next number of a temp file that has a name from its beginning.
-static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
-
-/// How many numbers are tried that crashed processes of the same pid may have left.
-const NUMBERS_TRIED: u32 = 100;
-
-/// A new file under a name that only this process and this sweep give.
-fn create_named<S: System>(system: &S, store: &Path) -> Result<(S::File, PathBuf)> {
-    let mut tried = 1;
-    loop {
-        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = leftovers::unfinished_name(store, system.pid(), number);
-        match system.create_new(&name) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tried < NUMBERS_TRIED => {
-                tried += 1;
-            }
-            file => return Ok((file.context("create a temp file", &name)?, name)),
-        }
-    }
-}
-
-/// A commit that readers see, and that [`finish`](Committed::finish) makes durable.
-#[must_use = "not durable before `finish`"]
-pub struct Committed<'s, S: System> {
-    /// Keeps the old file open: without a name it is gone for everyone else, and the file system
-    /// takes its time to free a large one only when this is dropped.
-    replacement: Box<Replacement<'s, S>>,
-    /// Where the old file is now, where there was an exchange.
+/// A replaced store. Readers see the new file; [`finish`](Self::finish) makes this durable.
+#[must_use = "the replacement is not durable before `finish`"]
+pub struct Replaced<'s, S: System> {
+    /// Keeps the old file open. Once it has no name, closing it frees its blocks, which takes time
+    /// for a large file.
+    replacement: Replacement<'s, S>,
+    /// The old file's name, if the names were exchanged.
     old: Option<PathBuf>,
     after: Option<Stat>,
 }
 
 impl<'s, S: System> Replacement<'s, S> {
-    /// A new file beside the store, of mode 0600, without a name where the platform knows such.
+    /// Creates an empty file of mode 0600 beside the store, without a name where the file system
+    /// supports that.
     ///
     /// # Errors
     /// [`Error::Io`] from the system: `ENOSPC`, `EROFS`, `EACCES`, ….
@@ -222,34 +90,34 @@ impl<'s, S: System> Replacement<'s, S> {
             store,
             name,
         };
-        // Held while it has a name, so that nobody takes it for the left-over of a crash.
-        // Where there is no flock, its age protects it.
+        // While it has a name, the flock shows other sweeps that it is not the leftover of a crash.
+        // Without flock, its age does.
         let _ = system.try_flock(&replacement.file);
         Ok(replacement)
     }
 
-    /// The store that is to be replaced.
+    /// Returns the store that will be replaced.
     #[must_use]
     pub fn store(&self) -> &Store<S::File> {
         &self.store
     }
 
-    /// The file to write what stays to, from offset 0.
+    /// Returns the file to which the kept entries are written, from offset 0.
     #[must_use]
     pub fn file(&self) -> &S::File {
         &self.file
     }
 
-    /// Waits until all `written` bytes are on the disk: after this, only names remain to be changed.
+    /// Waits until all `written` bytes are on the disk. After this, only names remain to be changed.
     ///
     /// # Errors
-    /// [`Error::Io`] from the system. It is final: after a failed sync nobody knows what the disk
-    /// holds, so this replacement must be thrown away.
+    /// [`Error::Io`] from the system. It is final: after a failed sync the contents of the disk are
+    /// unknown, so this replacement must be discarded.
     pub fn sync(&self, written: u64) -> Result<()> {
         let path = &self.store.path;
         self.system
             .copy_owner(&self.store.before, &self.file)
-            .context("keep the owner of", path)?;
+            .context("preserve the owner of", path)?;
         self.system
             .sync(&self.file)
             .context("write the new content of", path)?;
@@ -260,53 +128,53 @@ impl<'s, S: System> Replacement<'s, S> {
             .size;
         if size != written {
             return Err(io::Error::other(format!(
-                "{written} bytes were written, {size} are there"
+                "{written} bytes were written, the file has {size}"
             )))
             .context("write the new content of", path);
         }
         Ok(())
     }
 
-    /// Makes it the store, if the store is still the file that it was made from. To be called with
-    /// the store's lock held.
+    /// Replaces the store, if the file at its path is still the one that was read. The caller holds
+    /// the store's lock.
     ///
     /// # Errors
-    /// [`Error::Io`] from the system, [`Error::Contended`] if somebody replaces the store again and
-    /// again. The store is as its last writer left it.
-    pub fn commit(mut self) -> Result<Commit<'s, S>> {
+    /// [`Error::Io`] from the system; [`Error::Contended`] if another process replaces the store
+    /// again and again. The store is as its last writer left it.
+    pub fn replace(mut self) -> Result<Swap<'s, S>> {
         if !self.store.is_current(self.system)? {
-            return Ok(Commit::Changed { kept: None });
+            return Ok(Swap::Changed { kept: None });
         }
         let name = self.publish()?;
         match self.system.exchange(&name, &self.store.path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                return self.commit_by_rename(&name);
+                return self.replace_by_rename(&name);
             }
-            Err(error) if is_missing(&error) => return Ok(Commit::Changed { kept: None }),
+            Err(error) if is_missing(&error) => return Ok(Swap::Changed { kept: None }),
             Err(error) => return Err(error).context("replace", &self.store.path),
         }
-        // From here on the name holds what was the store: dropping must not delete it unseen.
+        // The name belongs to the old store now: dropping `self` must not delete it unchecked.
         self.name = None;
         let old = match self.system.stat(&name) {
             Ok(came_out) if came_out.same_contents(&self.store.before) => Some(name),
             Ok(_) => {
                 let kept = self.put_back(&name)?;
-                return Ok(Commit::Changed { kept });
+                return Ok(Swap::Changed { kept });
             }
             Err(error) => {
-                if self.put_back_unseen(&name) {
+                if self.put_back_unexamined(&name) {
                     return Err(error).context("examine", &name);
                 }
-                // The exchange stands, and so must the archives. What came out stays where it is:
-                // the next sweep sees by its name what it is.
+                // The exchange cannot be undone, so the archives must not be undone either. The old
+                // file keeps its name, from which the next sweep sees what it is.
                 None
             }
         };
-        Ok(Commit::Done(self.committed(old)))
+        Ok(Swap::Replaced(self.replaced(old)))
     }
 
-    /// Gives the file a name beside the store that tells, after a crash, what it was.
+    /// Gives the file a name beside the store that shows, after a crash, what the file is.
     fn publish(&mut self) -> Result<PathBuf> {
         let temp = self
             .system
@@ -322,20 +190,20 @@ impl<'s, S: System> Replacement<'s, S> {
         Ok(name)
     }
 
-    /// The nearest that a file system without exchange has.
-    fn commit_by_rename(mut self, name: &Path) -> Result<Commit<'s, S>> {
+    /// Replaces the store without an exchange.
+    fn replace_by_rename(mut self, name: &Path) -> Result<Swap<'s, S>> {
         if CLOSES_BEFORE_RENAME && let Ok(new) = self.system.open(name) {
-            // Closes the old one, which nobody reads any more.
+            // Closes the old file, which is not needed any more.
             self.store.file = new;
         }
-        let mut tried = 1;
+        let mut attempt = 1;
         loop {
             if !self.store.is_current(self.system)? {
-                return Ok(Commit::Changed { kept: None });
+                return Ok(Swap::Changed { kept: None });
             }
             match self.system.rename(name, &self.store.path) {
-                Err(error) if is_in_use(&error) && tried < RENAME_TRIES => {
-                    tried += 1;
+                Err(error) if is_in_use(&error) && attempt < RENAME_ATTEMPTS => {
+                    attempt += 1;
                     self.system.sleep(RENAME_PAUSE);
                 }
                 renamed => {
@@ -345,43 +213,43 @@ impl<'s, S: System> Replacement<'s, S> {
             }
         }
         self.name = None;
-        Ok(Commit::Done(self.committed(None)))
+        Ok(Swap::Replaced(self.replaced(None)))
     }
 
-    /// From here on nothing may fail the sweep: it would take the archives back, and the runs that
-    /// they belong to are gone.
-    fn committed(self, old: Option<PathBuf>) -> Committed<'s, S> {
-        Committed {
+    /// Must not fail: the caller would undo the archives of runs that are already removed.
+    fn replaced(self, old: Option<PathBuf>) -> Replaced<'s, S> {
+        Replaced {
             after: self.system.stat_open(&self.file).ok(),
-            replacement: Box::new(self),
+            replacement: self,
             old,
         }
     }
 
-    /// Takes the exchange back where nobody can see what came out, and says whether it could.
-    fn put_back_unseen(&self, name: &Path) -> bool {
+    /// Undoes the exchange if the file that came out cannot be examined. Returns whether it was
+    /// undone.
+    fn put_back_unexamined(&self, name: &Path) -> bool {
         if self.system.exchange(name, &self.store.path).is_err() {
             return false;
         }
-        // What is at the name now need not be ours: somebody may have written in between. Nothing
-        // is lost if it stays, for the next sweep judges it.
+        // The file at the name may be another process's, written in between. A file that is not
+        // deleted here is classified by the next sweep.
         let ours = self.system.stat_open(&self.file);
-        let there = self.system.stat(name);
-        if let (Ok(ours), Ok(there)) = (ours, there)
-            && there.same_file(&ours)
+        let found = self.system.stat(name);
+        if let (Ok(ours), Ok(found)) = (ours, found)
+            && found.same_file(&ours)
         {
             let _ = self.system.unlink(name);
         }
         true
     }
 
-    /// Something else than the surveyed store came out of the exchange and stands at `name`: a
-    /// program that ignores the lock wrote it. It goes back to the store's path.
+    /// Puts back the file at `name`, which came out of the exchange and is not the store that was
+    /// read: a process that ignores the lock wrote it.
     ///
-    /// That program may write again in between; then what comes out is newer still, and goes back
-    /// in its turn. It is over once what comes out is what was put in last. If that is not our own
-    /// file, it is what that program wrote before: it may have made its newest from ours in the
-    /// meantime, which lacks that, so it is kept, and where is returned.
+    /// That process may replace the store again before it is put back. Then its newer file comes
+    /// out and is put back in turn, until the file that comes out is the one that was put in last.
+    /// If that is not our own file, it is an older state by that process, which may have read ours
+    /// in between and so lack it: it is kept, and its old and new path are returned.
     fn put_back(&self, name: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
         let path = &self.store.path;
         let ours = self
@@ -394,7 +262,8 @@ impl<'s, S: System> Replacement<'s, S> {
             match self.system.exchange(name, path) {
                 Ok(()) => {}
                 Err(error) if is_missing(&error) => {
-                    // Somebody removed the store: what they had not seen must not be lost.
+                    // Another process removed the store without having seen this file, which must
+                    // not be lost.
                     self.system
                         .rename_no_replace(name, path)
                         .context("put back", path)?;
@@ -404,7 +273,7 @@ impl<'s, S: System> Replacement<'s, S> {
             }
             let came_out = self.system.stat(name).context("examine", name)?;
             if came_out.same_file(&ours) {
-                // Best effort: a left-over is cleaned by the next sweep.
+                // Best effort: the next sweep removes a leftover.
                 let _ = self.system.unlink(name);
                 return Ok(None);
             }
@@ -429,25 +298,25 @@ impl<S: System> Drop for Replacement<'_, S> {
     }
 }
 
-impl<S: System> Committed<'_, S> {
-    /// What the store is now, if the system tells.
+impl<S: System> Replaced<'_, S> {
+    /// Returns the new store's attributes, if the system could read them.
     #[must_use]
     pub fn after(&self) -> Option<&Stat> {
         self.after.as_ref()
     }
 
-    /// The store's folder, which [`finish`](Self::finish) syncs.
+    /// Returns the store's folder, which [`finish`](Self::finish) syncs.
     #[must_use]
     pub fn folder(&self) -> &Path {
         folder_of(&self.replacement.store.path)
     }
 
-    /// Waits until the exchange is on the disk, and all else that happened in its folder, then lets
-    /// the old file go. Needs no lock.
+    /// Waits until the exchange, and every other change in the folder, is on the disk. Then removes
+    /// the old file. Needs no lock.
     ///
     /// # Errors
-    /// [`Error::Io`] from the system: the new store is in place, but a power cut now may bring the
-    /// old one back.
+    /// [`Error::Io`] from the system: the new store is in place, but a power cut may bring the old
+    /// one back.
     pub fn finish(&mut self) -> Result<()> {
         let system = self.replacement.system;
         let folder = self.folder();
@@ -457,6 +326,22 @@ impl<S: System> Committed<'_, S> {
             let _ = system.unlink(&old);
         }
         Ok(())
+    }
+}
+
+/// Creates a file whose name no other process and no other sweep of this process uses.
+fn create_named<S: System>(system: &S, store: &Path) -> Result<(S::File, PathBuf)> {
+    static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
+    let mut attempt = 1;
+    loop {
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = leftovers::unfinished_name(store, system.pid(), number);
+        match system.create_new(&name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < NAMES_TRIED => {
+                attempt += 1;
+            }
+            file => return Ok((file.context("create a temp file", &name)?, name)),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub enum Survey {
 /// Reads the store from its start and says whether a run's `updatedAt` is less than `cutoff_ms`,
 /// milliseconds since 1970. `buffer` is what one read may fill; it must not be empty.
 ///
-/// SurveyCache does not grow with the store. If the file changes meanwhile, the answer is one for some
+/// Memory does not grow with the store. If the file changes meanwhile, the answer is one for some
 /// mixture of its states, or an error: whoever acts on it must look whether it changed.
 ///
 /// # Errors

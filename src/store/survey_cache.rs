@@ -1,5 +1,5 @@
-//! What the last survey of a store found, so that an unchanged store with nothing due costs one
-//! `stat`.
+//! What the last survey of a store found, so that sweeping an unchanged store with nothing expired
+//! costs one `stat`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::system::Stat;
 
-/// What is remembered of each store. One of these per JavaScript environment.
+/// The last survey of each store. Each JavaScript environment has its own cache.
 #[derive(Debug, Default)]
 pub struct SurveyCache {
     surveys: Mutex<HashMap<PathBuf, Surveyed>>,
@@ -19,44 +19,39 @@ struct Surveyed {
     store: Stat,
     entries: u64,
     earliest_ms: f64,
-    /// If a sweep wrote it: when what it replaced was written, in nanoseconds since 1970.
+    /// If a sweep wrote the store: when the store that it replaced was written, in nanoseconds since
+    /// 1970.
     derived_from: Option<i128>,
 }
 
-impl Surveyed {
-    fn is_due(&self, cutoff_ms: f64) -> bool {
-        self.earliest_ms < cutoff_ms
-    }
-}
-
 impl SurveyCache {
-    /// Nothing surveyed yet.
+    /// Returns an empty cache.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Was this store surveyed before, in whatever state?
+    /// Returns whether the store at this path was surveyed before, in whatever state.
     #[must_use]
     pub fn knows(&self, path: &Path) -> bool {
         self.surveys().contains_key(path)
     }
 
-    /// Is the store the one that was surveyed last, with nothing in it that expired before
-    /// `cutoff_ms`? Then this is how many entries it has.
+    /// Returns how many entries the store has, if it is the one that was surveyed last and none of
+    /// its runs was last updated before `cutoff_ms`, in milliseconds since 1970.
     #[must_use]
     pub fn nothing_due(&self, path: &Path, store: &Stat, cutoff_ms: f64) -> Option<u64> {
-        self.surveys()
-            .get(path)
-            .filter(|surveyed| surveyed.store == *store && !surveyed.is_due(cutoff_ms))
-            .map(|surveyed| surveyed.entries)
+        let surveys = self.surveys();
+        let surveyed = surveys.get(path).filter(|it| it.store == *store)?;
+        (surveyed.earliest_ms >= cutoff_ms).then_some(surveyed.entries)
     }
 
-    /// Remembers a survey: the store as it was when it was read, how many entries it has, and the
-    /// smallest `updatedAt` of the runs in it, in milliseconds (infinite if it holds none).
+    /// Remembers a survey: the store's attributes before it was read, how many entries it has, and
+    /// the smallest `updatedAt` of its runs, in milliseconds (infinite without runs).
     ///
-    /// `changed` is when it last changed and `read_at` when reading it began. If the two are too
-    /// close to tell apart, a later change could bear the same stamp, so nothing is remembered.
+    /// `changed` is when the store last changed, in nanoseconds since 1970, and `read_at` when
+    /// reading it began. If they are too close together, a later change could have the same time
+    /// stamp, so the store is read again by the next sweep.
     pub fn remember(
         &self,
         path: &Path,
@@ -78,7 +73,7 @@ impl SurveyCache {
                 store: *store,
                 derived_from,
                 entries,
-                // Known in any case, so that the first survey after a start is not taken to be now.
+                // Remembered in any case, so that the store is known.
                 earliest_ms: if is_settled {
                     earliest_ms
                 } else {
@@ -88,9 +83,9 @@ impl SurveyCache {
         );
     }
 
-    /// Remembers that this store, which was [remembered](Self::remember) before, is what a sweep
-    /// left of one that was written at `mtime`, in nanoseconds since 1970.
-    pub fn is_derived(&self, path: &Path, store: &Stat, mtime: i128) {
+    /// Remembers that this store, [remembered](Self::remember) before, was written by a sweep and
+    /// replaced a store that was written at `mtime`, in nanoseconds since 1970.
+    pub fn mark_derived(&self, path: &Path, store: &Stat, mtime: i128) {
         if let Some(surveyed) = self.surveys().get_mut(path)
             && surveyed.store == *store
         {
@@ -98,8 +93,8 @@ impl SurveyCache {
         }
     }
 
-    /// When the contents of this store were last written by anyone but a sweep, in nanoseconds since
-    /// 1970; `None` if no sweep is known to have written it.
+    /// Returns when the contents of this store were last written by any process but a sweep, in
+    /// nanoseconds since 1970; `None` if no sweep is known to have written it.
     #[must_use]
     pub fn derived_from(&self, path: &Path, store: &Stat) -> Option<i128> {
         let surveys = self.surveys();
@@ -107,22 +102,21 @@ impl SurveyCache {
         surveyed.derived_from
     }
 
-    /// Forgets a store, so that the next sweep looks at all of it as at a new one.
+    /// Forgets a store: the next sweep treats it as a store that it sees for the first time.
     pub fn forget(&self, path: &Path) {
         self.surveys().remove(path);
     }
 
     fn surveys(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, Surveyed>> {
-        // A panic elsewhere cannot leave a half-written map behind: each change is one insert.
+        // A panic elsewhere cannot leave a half-written map: each change is one insert.
         self.surveys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How far apart two changes must be to bear different stamps for certain.
+/// Returns how far apart two changes must be to have different time stamps for certain.
 ///
-/// Kernels stamp files with the time of their last tick: up to 10 ms ago on Linux, 15.6 on Windows.
-/// File systems that store whole seconds only (or, FAT, every second one) are recognised by the
-/// missing fraction.
+/// Kernels use the time of their last tick: up to 10 ms ago on Linux, 15.6 ms on Windows. File
+/// systems that store whole seconds (FAT: every second one) are recognised by the missing fraction.
 fn granularity(stamp: i128) -> Duration {
     if stamp % 1_000_000_000 == 0 {
         Duration::from_millis(2100)
@@ -156,52 +150,52 @@ mod tests {
     }
 
     fn surveyed(ctime: i128, earliest_ms: f64, read_at: i128) -> (SurveyCache, Stat) {
-        let memory = SurveyCache::new();
+        let cache = SurveyCache::new();
         let store = store(ctime);
-        memory.remember(Path::new("/s"), &store, 7, earliest_ms, ctime, at(read_at));
-        (memory, store)
+        cache.remember(Path::new("/s"), &store, 7, earliest_ms, ctime, at(read_at));
+        (cache, store)
     }
 
     #[test]
-    fn an_unchanged_store_with_nothing_due_is_remembered() {
-        let (memory, store) = surveyed(100 * SECOND + 1, 5000.0, 200 * SECOND);
-        assert_eq!(memory.nothing_due(Path::new("/s"), &store, 4999.0), Some(7));
-        assert_eq!(memory.nothing_due(Path::new("/s"), &store, 5000.0), Some(7));
-        assert_eq!(memory.nothing_due(Path::new("/s"), &store, 5000.5), None);
-        assert_eq!(memory.nothing_due(Path::new("/other"), &store, 0.0), None);
+    fn an_unchanged_store_with_nothing_due_is_found() {
+        let (cache, store) = surveyed(100 * SECOND + 1, 5000.0, 200 * SECOND);
+        assert_eq!(cache.nothing_due(Path::new("/s"), &store, 4999.0), Some(7));
+        assert_eq!(cache.nothing_due(Path::new("/s"), &store, 5000.0), Some(7));
+        assert_eq!(cache.nothing_due(Path::new("/s"), &store, 5000.5), None);
+        assert_eq!(cache.nothing_due(Path::new("/other"), &store, 0.0), None);
     }
 
     #[test]
-    fn any_difference_in_the_file_counts_even_at_the_same_size_and_time() {
-        let (memory, store) = surveyed(100 * SECOND + 1, f64::INFINITY, 200 * SECOND);
-        assert_eq!(memory.nothing_due(Path::new("/s"), &store, 0.0), Some(7));
+    fn a_store_with_another_inode_or_change_time_is_read_again() {
+        let (cache, store) = surveyed(100 * SECOND + 1, f64::INFINITY, 200 * SECOND);
+        assert_eq!(cache.nothing_due(Path::new("/s"), &store, 0.0), Some(7));
         let ctime = Stat {
             ctime: store.ctime + 1,
             ..store
         };
         let inode = Stat { ino: 9, ..store };
-        assert_eq!(memory.nothing_due(Path::new("/s"), &ctime, 0.0), None);
-        assert_eq!(memory.nothing_due(Path::new("/s"), &inode, 0.0), None);
+        assert_eq!(cache.nothing_due(Path::new("/s"), &ctime, 0.0), None);
+        assert_eq!(cache.nothing_due(Path::new("/s"), &inode, 0.0), None);
     }
 
     #[test]
     fn a_store_read_within_a_tick_of_its_last_change_is_read_again() {
-        let (memory, store) = surveyed(100 * SECOND + 1, f64::INFINITY, 100 * SECOND + 9_000_000);
-        assert_eq!(memory.nothing_due(Path::new("/s"), &store, 0.0), None);
-        assert!(memory.knows(Path::new("/s")));
+        let (cache, store) = surveyed(100 * SECOND + 1, f64::INFINITY, 100 * SECOND + 9_000_000);
+        assert_eq!(cache.nothing_due(Path::new("/s"), &store, 0.0), None);
+        assert!(cache.knows(Path::new("/s")));
     }
 
     #[test]
-    fn whole_second_stamps_need_two_seconds() {
-        let (memory, store) = surveyed(100 * SECOND, f64::INFINITY, 102 * SECOND);
-        assert_eq!(memory.nothing_due(Path::new("/s"), &store, 0.0), None);
-        let (memory, store) = self::surveyed(100 * SECOND, f64::INFINITY, 103 * SECOND);
-        assert_eq!(memory.nothing_due(Path::new("/s"), &store, 0.0), Some(7));
+    fn a_time_stamp_of_whole_seconds_settles_after_two_seconds() {
+        let (cache, store) = surveyed(100 * SECOND, f64::INFINITY, 102 * SECOND);
+        assert_eq!(cache.nothing_due(Path::new("/s"), &store, 0.0), None);
+        let (cache, store) = self::surveyed(100 * SECOND, f64::INFINITY, 103 * SECOND);
+        assert_eq!(cache.nothing_due(Path::new("/s"), &store, 0.0), Some(7));
     }
 
     #[test]
-    fn a_store_from_the_future_is_never_trusted() {
-        let (memory, store) = surveyed(300 * SECOND + 1, f64::INFINITY, 200 * SECOND);
-        assert_eq!(memory.nothing_due(Path::new("/s"), &store, 0.0), None);
+    fn a_store_from_the_future_is_read_again() {
+        let (cache, store) = surveyed(300 * SECOND + 1, f64::INFINITY, 200 * SECOND);
+        assert_eq!(cache.nothing_due(Path::new("/s"), &store, 0.0), None);
     }
 }

@@ -1,132 +1,173 @@
-//! What a sweep did, as plain data: the core never logs, its caller replays these lines.
+//! The outcome of a sweep as plain data.
 //!
-//! JavaScript gets it as JSON, in which `index.js` knows the fields by their names here.
+//! [`Report`] serialises to the `SweepReport` of `index.d.ts`, [`SweepFailure`] to its `SweepError`.
+//! The core never logs: `index.js` replays the [`LogLine`]s.
 
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::store::leftovers::Temps;
+use crate::store::rewrite::Rewrite;
 use crate::transcripts::Tally;
 
-/// The outcome of one sweep.
+/// What one sweep or preview came to.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "a failed sweep is reported only here"]
+pub struct Outcome {
+    /// The report, or why the sweep failed.
+    pub result: Result<Report, SweepFailure>,
+    /// What is to be logged, in this order.
+    pub log: Vec<LogLine>,
+}
+
+/// What a sweep did, or would do. Sizes are in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Report {
-    /// The sweep ran to its end. False when it failed, was throttled or is disabled, and after a
-    /// dry run.
+    /// Whether the store was swept: not if the sweep was throttled, disabled, or a preview.
     pub swept: bool,
-    /// Why no entry was removed. `None` if some were, or if it failed.
+    /// Why no run was removed; `None` if some were.
     pub reason: Option<Reason>,
-    /// How many entries were removed from the store, or would have been in a dry run.
+    /// Whether this was a preview.
+    pub dry_run: bool,
+    /// How many runs were removed from the store.
     pub pruned: u64,
-    /// What else is known of the entries.
+    /// How long runs are kept, in milliseconds; `None` if they never expire.
+    pub retention_ms: Option<f64>,
+    /// The entries of the store.
     pub entries: Entries,
-    /// Transcripts that were archived.
-    pub transcripts: Tally,
-    /// Archives that were deleted because of their age.
-    pub archives: Tally,
-    /// Left-over temp files.
-    pub temps: Temps,
-    /// The store's size in bytes.
-    pub size: Size,
-    /// Where the time went.
-    pub times: Times,
-    /// What is to be logged, in this order.
-    pub log: Vec<LogLine>,
-    /// Why it failed, if it did. It is in the log too, unless it was aborted. A sweep that failed
-    /// tells none of the figures above.
-    pub failure: Option<Failure>,
+    /// The transcripts of removed runs.
+    pub transcripts: Archived,
+    /// The archives that were deleted because of their age.
+    pub archives: Removed,
+    /// The leftover temp files.
+    pub temps: Leftover,
+    /// The store's size, and what was freed.
+    pub bytes: Sizes,
+    /// How long the sweep took.
+    pub ms: Times,
+    /// What failed without failing the sweep, in order.
+    pub warnings: Vec<Warning>,
 }
 
 /// Why a sweep removed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
-    /// It is too soon after the last sweep.
+    /// The last sweep of this store was less than five minutes ago.
     Throttled,
-    /// Runs are kept for ever.
+    /// The retention is disabled.
     Disabled,
-    /// There is no store.
+    /// The store does not exist.
     NoStore,
-    /// The store is still the one in which an earlier sweep found nothing that is expired by now.
+    /// The store has not changed since a sweep found nothing that is expired by now.
     Unchanged,
-    /// No run is expired, or all that are have a transcript that a live process holds locked.
+    /// No run is expired, or the transcript of each expired run is locked by a live process.
     NothingExpired,
-    /// It was a dry run; otherwise runs would have been removed.
+    /// A sweep would remove runs, but this was a preview.
     DryRun,
 }
 
-/// The entries of a store, as they stand in the file: a key that stands twice counts twice.
+/// The entries of a store. Each occurrence of a duplicate key counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Entries {
-    /// How many there were.
+    /// How many the store had.
     pub seen: u64,
-    /// How many stay.
+    /// How many it has now.
     pub kept: u64,
-    /// How many of these are expired, and stay because a live process holds their transcript
-    /// locked.
+    /// How many runs were removed.
+    pub pruned: u64,
+    /// How many of the kept entries are expired runs whose transcript a live process holds locked.
     pub locked: u64,
 }
 
-/// The size of a store in bytes.
+/// Transcripts that were archived.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Size {
-    /// When it was read.
-    pub before: u64,
-    /// Once the sweep was over, or would have been. The same if no entry was removed.
-    pub after: u64,
+pub struct Archived {
+    /// How many.
+    pub archived: u64,
+    /// Their size.
+    pub bytes: u64,
 }
 
-/// Where the time of a sweep went.
+/// Files that were deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Removed {
+    /// How many.
+    pub removed: u64,
+    /// Their size.
+    pub bytes: u64,
+}
+
+/// Leftover temp files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Leftover {
+    /// How many were deleted.
+    pub removed: u64,
+    /// Their size.
+    pub bytes: u64,
+    /// Where those are now that may be the only copy of something.
+    #[serde(serialize_with = "paths_as_text")]
+    pub kept: Vec<PathBuf>,
+}
+
+/// The size of a store, and what a sweep freed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Sizes {
+    /// The store's size before the sweep.
+    pub before: u64,
+    /// The store's size after it.
+    pub after: u64,
+    /// What was freed: by the store, by deleted archives and by deleted temp files. Archived
+    /// transcripts still take their space.
+    pub reclaimed: u64,
+}
+
+/// How long a sweep took. Serialised in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Times {
-    /// Reading the store and writing what stays, without the lock.
+    /// Reading the store and writing its replacement, without the lock.
+    #[serde(serialize_with = "as_ms")]
     pub surveying: Duration,
     /// Waiting for the lock.
+    #[serde(serialize_with = "as_ms")]
     pub waiting: Duration,
-    /// Holding it.
+    /// Holding the lock.
+    #[serde(serialize_with = "as_ms")]
     pub holding: Duration,
-    /// All of it, what came after the lock included.
+    /// The whole sweep, including what follows the release of the lock.
+    #[serde(serialize_with = "as_ms")]
     pub total: Duration,
 }
 
-/// Why a sweep failed.
+/// Why a sweep failed, and what failed before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Failure {
-    /// What happened and what can be done, as a sentence.
+pub struct SweepFailure {
+    /// Why it failed.
+    #[serde(flatten)]
+    pub failure: Failure,
+    /// As [`Report::warnings`]. The last is this failure, unless the caller aborted the sweep.
+    pub warnings: Vec<Warning>,
+}
+
+/// What a logger receives as `log.warn({ err: error }, message)`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// What failed in general.
     pub message: String,
-    /// See [`Error::code`].
-    pub code: String,
-    /// What it is about.
-    #[serde(serialize_with = "path_as_text")]
-    pub path: Option<PathBuf>,
-    /// For a store that is no JSON: where, as line and column (in bytes), counted from 1.
-    pub position: Option<(u64, u64)>,
+    /// What failed in particular: `Error: …`.
+    pub error: String,
 }
 
-impl From<&Error> for Failure {
-    fn from(error: &Error) -> Self {
-        Self {
-            message: error.to_string(),
-            code: error.code(),
-            path: error.path().map(Path::to_owned),
-            position: match error {
-                Error::Json { line, column, .. } => Some((*line, *column)),
-                _ => None,
-            },
-        }
-    }
-}
-
-/// One line for the gateway's logger: `log[level](fields, message)`.
+/// One call of the gateway's logger: `log[level](fields, message)`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LogLine {
-    /// Which of the logger's methods.
+    /// The logger's method.
     pub level: Level,
     /// The first argument.
     pub fields: Fields,
@@ -134,7 +175,7 @@ pub struct LogLine {
     pub message: String,
 }
 
-/// Which of the logger's methods a line is for.
+/// A method of the logger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
@@ -148,53 +189,211 @@ pub enum Level {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Fields {
-    /// `{ err }`: what went wrong.
+    /// `{ err }`: an error as `String(error)` prints it.
     Failure {
-        /// As `String(error)` gives it: `Error: …`
+        /// `Error: …`
         err: String,
     },
-    /// `{ pruned, retentionMs }`: what was removed.
+    /// `{ pruned, retentionMs }`
     Pruned {
-        /// Entries removed.
+        /// How many runs were removed.
         pruned: u64,
-        /// The retention in force, in milliseconds.
+        /// How long runs are kept, in milliseconds.
         #[serde(rename = "retentionMs")]
         retention_ms: f64,
     },
 }
 
-/// A path as JavaScript can hold it: U+FFFD stands for what is no Unicode.
-#[allow(clippy::ref_option, reason = "serde hands fields over by reference")]
-fn path_as_text<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
-    path.as_deref()
-        .map(Path::to_string_lossy)
-        .serialize(serializer)
+/// Serialises paths as JavaScript can hold them: U+FFFD replaces what is not Unicode.
+fn paths_as_text<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
+}
+
+fn as_ms<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64() * 1000.0)
+}
+
+impl From<Tally> for Archived {
+    fn from(tally: Tally) -> Self {
+        Self {
+            archived: tally.files,
+            bytes: tally.bytes,
+        }
+    }
+}
+
+impl From<Tally> for Removed {
+    fn from(tally: Tally) -> Self {
+        Self {
+            removed: tally.files,
+            bytes: tally.bytes,
+        }
+    }
+}
+
+impl From<Temps> for Leftover {
+    fn from(temps: Temps) -> Self {
+        Self {
+            removed: temps.removed,
+            bytes: temps.bytes,
+            kept: temps.kept.into_iter().map(|(_, to)| to).collect(),
+        }
+    }
+}
+
+/// Whether a sweep is applied or previewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It is applied.
+    Apply,
+    /// It is previewed.
+    DryRun,
+}
+
+/// What a sweep found in the store, and what it removes from it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StoreFigures {
+    entries: Entries,
+    /// The store's size before and after.
+    before: u64,
+    after: u64,
+    /// Why nothing is removed, if that is so.
+    unchanged: Reason,
+}
+
+impl StoreFigures {
+    /// A store that was not read again.
+    pub(super) fn of_cached(bytes: u64, entries: u64) -> Self {
+        Self {
+            unchanged: Reason::Unchanged,
+            ..Self::of_read(bytes, entries)
+        }
+    }
+
+    /// A store in which no run is expired.
+    pub(super) fn of_read(bytes: u64, entries: u64) -> Self {
+        Self {
+            entries: Entries {
+                seen: entries,
+                kept: entries,
+                ..Entries::default()
+            },
+            before: bytes,
+            after: bytes,
+            unchanged: Reason::NothingExpired,
+        }
+    }
+
+    /// A store that was read to its end.
+    pub(super) fn of_rewrite(bytes: u64, rewrite: &Rewrite, locked: u64) -> Self {
+        Self {
+            entries: Entries {
+                seen: rewrite.entries,
+                kept: rewrite.kept,
+                pruned: rewrite.removed,
+                locked,
+            },
+            before: bytes,
+            after: if rewrite.removed > 0 {
+                rewrite.bytes
+            } else {
+                bytes
+            },
+            unchanged: Reason::NothingExpired,
+        }
+    }
+}
+
+/// What a sweep archived and deleted, beside the entries.
+#[derive(Debug, Default)]
+pub(super) struct Removals {
+    /// Archived transcripts.
+    pub(super) archived: Tally,
+    /// Deleted archives.
+    pub(super) archives: Tally,
+    /// Leftover temp files.
+    pub(super) leftovers: Temps,
 }
 
 impl Report {
-    /// Nothing was done, not even a look at the store.
-    #[must_use]
-    pub fn of_no_sweep(reason: Reason) -> Self {
+    /// Computes the report of a sweep of an existing store. The durations and warnings are added
+    /// once they are known.
+    pub(super) fn new(
+        mode: Mode,
+        retention_ms: f64,
+        figures: &StoreFigures,
+        removed: Removals,
+    ) -> Self {
+        let StoreFigures {
+            entries,
+            before,
+            after,
+            unchanged,
+        } = *figures;
+        let freed = before.saturating_sub(after);
         Self {
-            reason: Some(reason),
+            swept: mode == Mode::Apply,
+            reason: match mode {
+                _ if entries.pruned == 0 => Some(unchanged),
+                Mode::DryRun => Some(Reason::DryRun),
+                Mode::Apply => None,
+            },
+            dry_run: mode == Mode::DryRun,
+            pruned: entries.pruned,
+            retention_ms: Some(retention_ms),
+            entries,
+            transcripts: removed.archived.into(),
+            archives: removed.archives.into(),
+            bytes: Sizes {
+                before,
+                after,
+                // Cannot overflow: all these files were on one disk.
+                reclaimed: freed + removed.archives.bytes + removed.leftovers.bytes,
+            },
+            temps: removed.leftovers.into(),
             ..Self::default()
         }
     }
 
-    /// How many bytes were freed on the disk, by the sizes of the files: of the store, of archives
-    /// and of temp files. What was archived still takes its place.
-    #[must_use]
-    pub fn reclaimed(&self) -> u64 {
-        // Every file fits the disk, and so do all of them.
-        self.size.before.saturating_sub(self.size.after) + self.archives.bytes + self.temps.bytes
+    /// Computes the report of a sweep whose store does not exist.
+    pub(super) fn of_no_store(mode: Mode, retention_ms: f64) -> Self {
+        Self {
+            swept: mode == Mode::Apply,
+            reason: Some(Reason::NoStore),
+            dry_run: mode == Mode::DryRun,
+            retention_ms: Some(retention_ms),
+            ..Self::default()
+        }
+    }
+}
+
+impl Outcome {
+    /// Returns the outcome of a call that did not even look at the store.
+    pub fn not_swept(mode: Mode, reason: Reason, retention_ms: Option<f64>) -> Self {
+        Self {
+            result: Ok(Report {
+                reason: Some(reason),
+                dry_run: mode == Mode::DryRun,
+                retention_ms,
+                ..Report::default()
+            }),
+            log: Vec::new(),
+        }
     }
 
-    /// The sweep ran to its end. Texts are the gateway's own.
-    pub(crate) fn succeeded(&mut self, retention_ms: f64) {
-        self.swept = true;
-        let pruned = self.pruned;
-        if pruned > 0 {
-            self.log.push(LogLine {
+    /// Returns the outcome of a sweep that could not begin.
+    pub fn failed_to_begin(error: &Error) -> Self {
+        Self::failed(error, Log::default())
+    }
+
+    /// Returns the outcome of a sweep that ended with `report`. The messages are the gateway's.
+    pub(super) fn completed(report: Report, mut log: Log) -> Self {
+        if report.swept
+            && report.pruned > 0
+            && let Some(retention_ms) = report.retention_ms
+        {
+            let pruned = report.pruned;
+            log.0.push(LogLine {
                 level: Level::Info,
                 fields: Fields::Pruned {
                     pruned,
@@ -203,38 +402,44 @@ impl Report {
                 message: format!("cron-reaper: pruned {pruned} expired cron run session(s)"),
             });
         }
-    }
-
-    /// The report of a sweep that could not even begin.
-    #[must_use]
-    pub fn of_failure(error: &Error) -> Self {
-        let mut report = Self::default();
-        report.failed(error);
-        report
-    }
-
-    /// The sweep failed; the store is as it was (but see [`Error`]). What went before is of no
-    /// interest any more, save for its warnings.
-    pub(crate) fn failed(&mut self, error: &Error) {
-        *self = Self {
-            log: std::mem::take(&mut self.log),
-            failure: Some(Failure::from(error)),
-            ..Self::default()
-        };
-        // Who aborted it knows.
-        if !matches!(error, Error::Aborted) {
-            self.warn(error, "cron-reaper: failed to sweep session store");
+        Self {
+            result: Ok(Report {
+                warnings: log.warnings(),
+                ..report
+            }),
+            log: log.0,
         }
     }
 
-    /// The runs are gone, but some old archives could not be deleted.
-    pub(crate) fn cleanup_failed(&mut self, error: &Error) {
+    /// Returns the outcome of a sweep that failed: the store is as it was (but see [`Error`]).
+    pub(super) fn failed(error: &Error, mut log: Log) -> Self {
+        // A caller that aborts the sweep knows about it.
+        if !matches!(error, Error::Aborted) {
+            log.warn(error, "cron-reaper: failed to sweep session store");
+        }
+        Self {
+            result: Err(SweepFailure {
+                failure: Failure::from(error),
+                warnings: log.warnings(),
+            }),
+            log: log.0,
+        }
+    }
+}
+
+/// The log lines of a sweep in progress.
+#[derive(Debug, Default)]
+pub(super) struct Log(Vec<LogLine>);
+
+impl Log {
+    /// The runs are removed, but old archives could not be deleted.
+    pub(super) fn cleanup_failed(&mut self, error: &Error) {
         self.warn(error, "cron-reaper: transcript cleanup failed");
     }
 
-    /// Transcripts that stay under their own names although their runs are gone. One line, however
-    /// many: they nearly always fail for one reason.
-    pub(crate) fn not_archived(&mut self, failures: &[String]) {
+    /// Transcripts of removed runs could not be archived. One line, however many there are: nearly
+    /// always they fail for the same reason.
+    pub(super) fn not_archived(&mut self, failures: &[String]) {
         let Some(first) = failures.first() else {
             return;
         };
@@ -246,36 +451,43 @@ impl Report {
         self.warn(&format_args!("{first}{others}"), message);
     }
 
-    /// Something odd that did no harm to this sweep.
-    pub(crate) fn noticed(&mut self, error: &Error) {
+    /// Something failed after the commit that does not affect the result.
+    pub(super) fn failed_after_commit(&mut self, error: &Error) {
         self.warn(error, "cron-reaper: sweep succeeded, but cleanup failed");
     }
 
-    /// Transcripts that could not be renamed back after a commit that did not come about.
-    pub(crate) fn undone(&mut self, failures: Vec<String>) {
+    /// Transcripts could not be renamed back after a commit that did not take place.
+    pub(super) fn not_restored(&mut self, failures: Vec<String>) {
         for failure in failures {
             self.warn(&failure, "cron-reaper: a transcript could not be restored");
         }
     }
 
-    /// Left-over temp files that were removed are no news; those that may be the only copy of
-    /// something were kept, and their owner must know.
-    pub(crate) fn cleared(&mut self, temps: Temps) {
+    /// Leftover temp files may be the only copy of something and were kept.
+    pub(super) fn kept_leftovers(&mut self, temps: &Temps) {
         for warning in temps.warnings() {
-            self.warn(&warning, "cron-reaper: kept a left-over temp file");
+            self.warn(&warning, "cron-reaper: kept a leftover temp file");
         }
-        self.temps.removed += temps.removed;
-        self.temps.bytes += temps.bytes;
-        self.temps.kept.extend(temps.kept);
     }
 
     fn warn(&mut self, error: &impl Display, message: &str) {
-        self.log.push(LogLine {
+        self.0.push(LogLine {
             level: Level::Warn,
             fields: Fields::Failure {
                 err: format!("Error: {error}"),
             },
             message: message.to_owned(),
         });
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        let warning = |line: &LogLine| match &line.fields {
+            Fields::Failure { err } => Some(Warning {
+                message: line.message.clone(),
+                error: err.clone(),
+            }),
+            Fields::Pruned { .. } => None,
+        };
+        self.0.iter().filter_map(warning).collect()
     }
 }

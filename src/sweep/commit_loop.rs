@@ -1,0 +1,116 @@
+//! When a prepared sweep is committed, and when it is prepared again.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::lock::Lock;
+use crate::store::StorePaths;
+use crate::store::scan::Buffer;
+use crate::system::{Stat, System};
+
+use super::Context;
+use super::outcome::{Log, StoreFigures};
+use super::prepared::{Committed, Preparation, Prepared};
+
+/// The store may change while a sweep is prepared, which takes no lock. After so many attempts the
+/// sweep is prepared with the lock held, so that it succeeds however busy the store is.
+const ATTEMPTS_WITHOUT_LOCK: u32 = 2;
+
+/// With the lock held, only a process that ignores the lock can change the store. After so many
+/// attempts in all, the sweep gives up.
+const ATTEMPTS: u32 = 8;
+
+/// What came of removing the expired runs.
+pub(super) enum Pruned<'a, S: System> {
+    Committed(Box<Committed<'a, S>>),
+    /// Nothing was to be removed.
+    Nothing(Stat, StoreFigures),
+    /// The store no longer exists.
+    NoStore,
+}
+
+/// How long a sweep waited for the store's lock and held it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LockTimes {
+    pub(super) waiting: Duration,
+    pub(super) holding: Duration,
+}
+
+/// The store's lock, and since when it is held.
+pub(super) struct Held<'a, S: System> {
+    lock: Lock<'a, S>,
+    since: Duration,
+}
+
+impl LockTimes {
+    pub(super) fn acquire<'a, S: System>(
+        &mut self,
+        sweep: &Context<'a, S>,
+        paths: &StorePaths,
+    ) -> Result<Held<'a, S>> {
+        let asked = sweep.system.monotonic();
+        let lock = Lock::acquire_unless(sweep.system, &paths.lock, &sweep.options.abort)?;
+        let since = sweep.system.monotonic();
+        self.waiting += since.saturating_sub(asked);
+        Ok(Held { lock, since })
+    }
+
+    pub(super) fn release<S: System>(
+        &mut self,
+        sweep: &Context<'_, S>,
+        held: Held<'_, S>,
+    ) -> Result<()> {
+        let released = held.lock.release();
+        self.holding += sweep.system.monotonic().saturating_sub(held.since);
+        released
+    }
+}
+
+/// Prepares without the lock and commits with it; again if the store changed in between.
+pub(super) fn prune<'a, S: System>(
+    sweep: &Context<'a, S>,
+    paths: &StorePaths,
+    buffer: &mut Buffer,
+    log: &mut Log,
+) -> Result<(Pruned<'a, S>, LockTimes)> {
+    let mut times = LockTimes::default();
+    let mut held: Option<Held<'a, S>> = None;
+    for attempt in 1..=ATTEMPTS {
+        if attempt > ATTEMPTS_WITHOUT_LOCK && held.is_none() {
+            held = Some(times.acquire(sweep, paths)?);
+        }
+        let prepared = match Prepared::prepare(sweep, paths, buffer)? {
+            Preparation::Ready(prepared) => prepared,
+            Preparation::NothingToRemove(store, figures) => {
+                return Ok((Pruned::Nothing(store, figures), times));
+            }
+            Preparation::NoStore => return Ok((Pruned::NoStore, times)),
+            Preparation::Changed => continue,
+        };
+        let lock = match held.take() {
+            Some(held) => held,
+            // The preparation is discarded, which takes a while, so not with the lock held.
+            None if !prepared.is_current(sweep)? => continue,
+            None => times.acquire(sweep, paths)?,
+        };
+        if prepared.may_commit(sweep, &lock.lock)?
+            && let Some(committed) = prepared.commit(sweep, log)?
+        {
+            if let Err(error) = times.release(sweep, lock) {
+                log.failed_after_commit(&error);
+            }
+            return Ok((Pruned::Committed(committed), times));
+        }
+        // Other processes get the lock while the sweep is prepared once more without it.
+        if attempt < ATTEMPTS_WITHOUT_LOCK {
+            // A lock that was lost is not in the way of the next attempt.
+            let _ = times.release(sweep, lock);
+        } else {
+            held = Some(lock);
+        }
+    }
+    Err(Error::Contended {
+        path: paths.named.clone(),
+        attempts: ATTEMPTS,
+    })
+}

@@ -1,0 +1,274 @@
+//! What a sweep removes, keeps and archives: read from the store in one pass, applied or previewed.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use crate::error::Result;
+use crate::lock;
+use crate::store::leftovers::{self, Leftovers};
+use crate::store::rewrite::{self, Judge, Rewrite, Run};
+use crate::store::scan::{Buffer, SessionId};
+use crate::store::{Store, StorePaths};
+use crate::system::{Stat, System};
+use crate::transcripts::Tally;
+use crate::transcripts::listing::Listings;
+use crate::transcripts::locate::{Folder, References, Transcript};
+
+use super::Context;
+use super::outcome::StoreFigures;
+
+/// What a sweep of a store removes.
+#[derive(Debug)]
+pub(super) struct RemovalPlan {
+    /// The store's attributes when it was read.
+    pub(super) before: Stat,
+    /// What was found in the store, and what remains of it.
+    pub(super) rewrite: Rewrite,
+    /// How many expired runs are kept because a live process holds their transcript locked.
+    pub(super) locked: u64,
+    /// The transcripts to archive.
+    pub(super) transcripts: Vec<Transcript>,
+    /// The temp files to classify, if this sweep searches for them.
+    pub(super) leftovers: Option<Leftovers>,
+    /// When the store's contents were last written by any process but a sweep, in nanoseconds since
+    /// 1970.
+    pub(super) written_at: i128,
+    /// The folders that were listed for this plan.
+    pub(super) listings: Listings,
+}
+
+impl RemovalPlan {
+    /// Returns what the plan removes from the store.
+    pub(super) fn figures(&self) -> StoreFigures {
+        StoreFigures::of_rewrite(self.before.size, &self.rewrite, self.locked)
+    }
+}
+
+/// What one pass over a store found. Nothing but the store was looked at so far, except for the
+/// transcripts of expired runs.
+pub(super) struct Draft<'a, S: System> {
+    rewrite: Rewrite,
+    collected: Collector<'a, S>,
+}
+
+impl<'a, S: System> Draft<'a, S> {
+    /// Reads the store once. With `out`, writes the kept entries to it.
+    pub(super) fn read(
+        sweep: &Context<'a, S>,
+        paths: &StorePaths,
+        store: &Store<S::File>,
+        out: Option<&S::File>,
+        buffer: &mut Buffer,
+    ) -> Result<Self> {
+        let mut collected = Collector::new(sweep.system, Folder::of(&paths.named)?);
+        let rewrite = rewrite::rewrite(
+            store.source(sweep.system, &sweep.options.abort),
+            sweep.request.cutoff_ms(),
+            out,
+            &mut collected,
+            buffer.bytes(),
+        )?;
+        Ok(Self { rewrite, collected })
+    }
+
+    pub(super) fn rewrite(&self) -> &Rewrite {
+        &self.rewrite
+    }
+
+    /// Returns what the plan will remove from the store.
+    pub(super) fn figures(&self, before: &Stat) -> StoreFigures {
+        StoreFigures::of_rewrite(before.size, &self.rewrite, self.collected.locked)
+    }
+
+    /// Completes the plan: lists the folders, to find out which transcripts kept entries reference
+    /// and which temp files crashed writers left.
+    pub(super) fn into_plan(
+        self,
+        sweep: &Context<'a, S>,
+        paths: &StorePaths,
+        before: Stat,
+    ) -> Result<RemovalPlan> {
+        let mut listings = sweep.listings();
+        let removed = self.rewrite.removed;
+        let locked = self.collected.locked;
+        Ok(RemovalPlan {
+            before,
+            locked,
+            transcripts: if removed > 0 {
+                self.collected.unreferenced_transcripts(&mut listings)?
+            } else {
+                Vec::new()
+            },
+            leftovers: find_leftovers(sweep, paths, &before, removed, &mut listings)?,
+            written_at: sweep.written_at(&before),
+            rewrite: self.rewrite,
+            listings,
+        })
+    }
+}
+
+/// Which leftovers a sweep searches for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Search {
+    None,
+    /// All, if there is one of a native sweep: after a crash between the commit and its cleanup no
+    /// run is expired, but the old store is still there.
+    IfSweepCrashed,
+    All,
+}
+
+impl Search {
+    /// Listing a large folder takes longer than the rest of a sweep that removes nothing, so that is
+    /// done only on request and in the first sweep of a store.
+    pub(super) fn of<S: System>(sweep: &Context<'_, S>, removed: u64) -> Self {
+        if removed > 0 || sweep.options.remove_temps {
+            Self::All
+        } else if sweep.is_first {
+            Self::IfSweepCrashed
+        } else {
+            Self::None
+        }
+    }
+}
+
+/// Finds the temp files of a store from which `removed` runs are removed, if this sweep searches for
+/// them.
+pub(super) fn find_leftovers<S: System>(
+    sweep: &Context<'_, S>,
+    paths: &StorePaths,
+    before: &Stat,
+    removed: u64,
+    listings: &mut Listings,
+) -> Result<Option<Leftovers>> {
+    let search = Search::of(sweep, removed);
+    if search == Search::None {
+        return Ok(None);
+    }
+    let found = leftovers::find(&paths.real, &paths.lock, listings)?;
+    let found = found.judged_beside(sweep.written_at(before));
+    Ok((search == Search::All || found.any_native()).then_some(found))
+}
+
+/// Returns how many transcripts there are, a transcript of several sessions once, and the folders
+/// that they are in.
+pub(super) fn tally(transcripts: &[Transcript]) -> (Tally, Vec<&Path>) {
+    let mut tally = Tally::default();
+    let mut seen = HashSet::new();
+    for transcript in transcripts {
+        if seen.insert(&*transcript.path) {
+            tally.add(transcript.bytes);
+        }
+    }
+    let folders = seen.into_iter().filter_map(Path::parent).collect();
+    (tally, folders)
+}
+
+/// Collects the transcripts of removed runs, and what kept entries reference.
+struct Collector<'a, S: System> {
+    system: &'a S,
+    folder: Folder,
+    references: References,
+    sessions: Vec<RemovedSession>,
+    /// The position in `sessions` of each session id.
+    positions: HashMap<SessionId<'static>, usize>,
+    locked: u64,
+}
+
+/// A removed session that has transcripts. Most expired runs have none and take no memory here.
+struct RemovedSession {
+    id: SessionId<'static>,
+    transcripts: Vec<Transcript>,
+}
+
+impl<'a, S: System> Collector<'a, S> {
+    fn new(system: &'a S, folder: Folder) -> Self {
+        Self {
+            system,
+            references: References::new(&folder),
+            folder,
+            sessions: Vec::new(),
+            positions: HashMap::new(),
+            locked: 0,
+        }
+    }
+
+    /// If one id is removed several times, the last `sessionFile` that is not falsy in JavaScript
+    /// counts. This is the gateway's rule.
+    fn add(&mut self, run: &Run, transcripts: Vec<Transcript>) {
+        match self.positions.get(&run.session_id) {
+            Some(&at) if run.session_file.is_some() => self.sessions[at].transcripts = transcripts,
+            Some(_) => {}
+            None if transcripts.is_empty() => {}
+            None => {
+                // In JavaScript, objects compare by identity.
+                if run.session_id != SessionId::Compound {
+                    self.positions
+                        .insert(run.session_id.clone(), self.sessions.len());
+                }
+                self.sessions.push(RemovedSession {
+                    id: run.session_id.clone(),
+                    transcripts,
+                });
+            }
+        }
+    }
+
+    /// Returns the transcripts of removed runs that no kept entry references.
+    fn unreferenced_transcripts(self, listings: &mut Listings) -> Result<Vec<Transcript>> {
+        let referenced = self.references.settle(listings)?;
+        let mut unreferenced = Vec::new();
+        for RemovedSession { id, transcripts } in self.sessions {
+            let is_referenced = match id.text() {
+                Some(id) => referenced.has_session(id),
+                None => referenced.has_odd_id(&id),
+            };
+            if !is_referenced {
+                let transcripts = transcripts.into_iter();
+                unreferenced.extend(transcripts.filter(|it| !referenced.has_path(&it.path)));
+            }
+        }
+        Ok(unreferenced)
+    }
+}
+
+impl<S: System> Judge for Collector<'_, S> {
+    /// A run whose transcript is locked by a live process is still being written, however old its
+    /// entry is.
+    fn goes(&mut self, run: &Run) -> bool {
+        let file = run.session_file.as_deref();
+        let transcripts = self.folder.transcripts(run.session_id.text(), file);
+        if is_any_locked(self.system, &transcripts) {
+            self.locked += 1;
+            return false;
+        }
+        self.add(run, transcripts);
+        true
+    }
+
+    fn stays(&mut self, session_id: &SessionId<'_>, session_file: Option<&str>) {
+        self.references.add(session_id.text(), session_file);
+        // An id that is not a string, which the gateway never writes, protects removed runs with an
+        // equal id, unless it is falsy in JavaScript.
+        let protects = match session_id {
+            SessionId::Boolean(value) => *value,
+            SessionId::Number(bits) => f64::from_bits(*bits) != 0.0,
+            _ => false,
+        };
+        if protects {
+            self.references.add_odd_id(session_id);
+        }
+    }
+
+    fn restart(&mut self) {
+        *self = Self::new(self.system, self.folder.clone());
+    }
+}
+
+/// Returns whether a live process holds `<transcript>.lock` of one of the transcripts.
+pub(super) fn is_any_locked<S: System>(system: &S, transcripts: &[Transcript]) -> bool {
+    transcripts.iter().any(|transcript| {
+        let mut lock = transcript.path.as_os_str().to_owned();
+        lock.push(".lock");
+        lock::is_held_by_live_process(system, lock.as_ref())
+    })
+}
