@@ -46,7 +46,7 @@ const STACK: usize = 512 * 1024;
 struct Environment {
     /// The time of the last sweep of each store, in milliseconds since 1970, by the path as given.
     last_sweep_ms: Mutex<HashMap<String, f64>>,
-    surveys: SurveyCache,
+    survey_cache: SurveyCache,
 }
 
 impl Environment {
@@ -107,9 +107,9 @@ impl Environment {
             abort,
         };
         if request.dry_run {
-            return report(sweep::preview(&Os, sweep, &options, &self.surveys));
+            return report(sweep::preview(&Os, sweep, &options, &self.survey_cache));
         }
-        sweep::sweep_with(&Os, sweep, &options, &self.surveys, |outcome| {
+        sweep::sweep_with(&Os, sweep, &options, &self.survey_cache, |outcome| {
             if outcome.result.is_ok() {
                 self.last_sweep_ms()
                     .insert(request.store_path.clone(), now_ms);
@@ -188,8 +188,10 @@ pub fn progress_of(watch: &External<Arc<Watch>>) -> String {
         bytes_read: u64,
         bytes: u64,
     }
+    // Acquired before `bytes` is read, so that no bytes appear as read of a store of size 0.
+    let bytes_read = watch.bytes_read.load(Ordering::Acquire);
     json(&Answer::<_>::Ok(InspectProgress {
-        bytes_read: watch.bytes_read.load(Ordering::Relaxed),
+        bytes_read,
         bytes: watch.bytes.load(Ordering::Relaxed),
     }))
 }
@@ -427,7 +429,7 @@ fn inspect_store(
         top: usize::try_from(request.top).unwrap_or(usize::MAX),
     };
     inspect::inspect(&Os, options, &watch.abort, |bytes_read, bytes| {
-        watch.bytes_read.store(bytes_read, Ordering::Relaxed);
         watch.bytes.store(bytes, Ordering::Relaxed);
+        watch.bytes_read.store(bytes_read, Ordering::Release);
     })
 }
