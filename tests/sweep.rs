@@ -611,6 +611,7 @@ fn sweep_with(system: &impl System, store: &Path, options: &Options) -> Swept {
 #[cfg(target_os = "linux")]
 mod when_something_goes_wrong {
     use std::io::ErrorKind;
+    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::fs::symlink;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -778,6 +779,41 @@ mod when_something_goes_wrong {
             assert_eq!(all - names.len(), usize::from(times > 1), "{times}");
             let stay = ["m.jsonl", "r.jsonl.deleted.{STAMP}", "sessions.json"];
             assert_eq!(names, stay, "{times}");
+        }
+    }
+
+    /// A process that ignores the lock has the old store open and writes to it after the exchange.
+    #[test]
+    fn keeps_the_old_store_if_it_was_written_in_place_after_the_exchange() {
+        // A change of the size, of the contents alone, and of the mode.
+        let writes: [fn(&Path); 3] = [
+            |old| fs::write(old, r#"{"written":"late"}"#).unwrap(),
+            |old| {
+                let same_size = fs::read_to_string(old).unwrap().replace("main", "late");
+                fs::write(old, same_size).unwrap();
+            },
+            |old| fs::set_permissions(old, fs::Permissions::from_mode(0o640)).unwrap(),
+        ];
+        for write in writes {
+            let gateway = Gateway::new();
+            let root = gateway.root.clone();
+            let system = Faulty::new(move |name, _| {
+                if name == "sync_folder" {
+                    let is_old = |it: &PathBuf| it.to_str().unwrap().contains(".reaper.");
+                    let files = fs::read_dir(&root).unwrap().map(|it| it.unwrap().path());
+                    write(&files.into_iter().find(is_old).unwrap());
+                }
+                None
+            });
+            let before = gateway.text();
+            let report = sweep_on(&system, &gateway.store);
+            assert_eq!((report.pruned, report.warnings.len()), (1, 1));
+            let [kept] = &report.temps.kept[..] else {
+                panic!("{:?}", report.temps);
+            };
+            assert!(kept.to_str().unwrap().contains("sessions.json.kept."));
+            let late = fs::read_to_string(kept).unwrap();
+            assert!(late.contains("late") || late == before, "{late}");
         }
     }
 

@@ -63,9 +63,16 @@ pub struct Replaced<'s, S: System> {
     /// Keeps the old file open. Once it has no name, closing it frees its blocks, which takes time
     /// for a large file.
     replacement: Replacement<'s, S>,
-    /// The old file's name, if the names were exchanged.
-    old: Option<PathBuf>,
+    /// The old file, if it has a name because the names were exchanged.
+    old: Option<OldFile>,
     after: Option<Stat>,
+}
+
+/// The file that was the store before an exchange.
+struct OldFile {
+    name: PathBuf,
+    /// Its attributes after the exchange, which changed its `ctime`.
+    exchanged: Stat,
 }
 
 impl<'s, S: System> Replacement<'s, S> {
@@ -157,7 +164,9 @@ impl<'s, S: System> Replacement<'s, S> {
         // The name belongs to the old store now: dropping `self` must not delete it unchecked.
         self.name = None;
         let old = match self.system.stat(&name) {
-            Ok(came_out) if came_out.same_contents(&self.store.before) => Some(name),
+            Ok(exchanged) if exchanged.same_contents(&self.store.before) => {
+                Some(OldFile { name, exchanged })
+            }
             Ok(_) => {
                 let kept = self.put_back(&name)?;
                 return Ok(Swap::Changed { kept });
@@ -217,7 +226,7 @@ impl<'s, S: System> Replacement<'s, S> {
     }
 
     /// Must not fail: the caller would undo the archives of runs that are already removed.
-    fn replaced(self, old: Option<PathBuf>) -> Replaced<'s, S> {
+    fn replaced(self, old: Option<OldFile>) -> Replaced<'s, S> {
         Replaced {
             after: self.system.stat_open(&self.file).ok(),
             replacement: self,
@@ -312,20 +321,33 @@ impl<S: System> Replaced<'_, S> {
     }
 
     /// Waits until the exchange, and every other change in the folder, is on the disk. Then removes
-    /// the old file. Needs no lock.
+    /// the old file, unless a process that ignores the lock has written to it since: that file is
+    /// kept beside the store, and its old and new path are returned. Needs no lock.
     ///
     /// # Errors
     /// [`Error::Io`] from the system: the new store is in place, but a power cut may bring the old
     /// one back.
-    pub fn finish(&mut self) -> Result<()> {
-        let system = self.replacement.system;
+    pub fn finish(&mut self) -> Result<Option<(PathBuf, PathBuf)>> {
+        let Replacement { system, store, .. } = &self.replacement;
         let folder = self.folder();
         system.sync_folder(folder).context("sync", folder)?;
-        if let Some(old) = self.old.take() {
-            // Best effort: another sweep may have recognised and removed it already.
-            let _ = system.unlink(&old);
+        let Some(OldFile { name, exchanged }) = self.old.take() else {
+            return Ok(None);
+        };
+        match system.stat(&name) {
+            Ok(now) if now == exchanged => {
+                // Best effort: the next sweep removes a leftover.
+                let _ = system.unlink(&name);
+                Ok(None)
+            }
+            Ok(now) if now.same_file(&exchanged) => {
+                let kept = leftovers::keep(*system, &store.path, &name).context("keep", &name)?;
+                Ok(Some((name, kept)))
+            }
+            // Another sweep recognised and removed it, or it cannot be examined: then the next sweep
+            // classifies it.
+            _ => Ok(None),
         }
-        Ok(())
     }
 }
 

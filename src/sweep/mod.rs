@@ -10,14 +10,13 @@
 //! Each step takes the previous step's value and returns the next. The [`Outcome`] is computed from
 //! these values at the end.
 
+mod cleanup;
 mod commit_loop;
 pub mod options;
 pub mod outcome;
 mod plan;
 mod prepared;
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::error::Result;
@@ -35,9 +34,10 @@ use crate::transcripts::listing::Listings;
 pub use options::{Ageing, Options, Request};
 pub use outcome::Outcome;
 
+use cleanup::{finish, old_archives, remove_nothing};
 use commit_loop::{LockTimes, Pruned};
 use outcome::{Log, Mode, Removals, Report, StoreFigures, Times};
-use plan::{Draft, RemovalPlan, Search};
+use plan::{Draft, RemovalPlan};
 use prepared::Committed;
 
 /// Removes the expired runs of one store and archives their transcripts, as the gateway does by
@@ -168,7 +168,7 @@ fn complete<'a, S: System>(sweep: &Context<'a, S>) -> (Outcome, Option<Box<Commi
 fn run<'a, S: System>(sweep: &Context<'a, S>, log: &mut Log) -> Result<Completed<'a, S>> {
     let mut buffer = Buffer::new(READ_AT_ONCE);
     let paths = match survey(sweep, &mut buffer)? {
-        Surveyed::NoStore => return Ok(no_store(sweep, LockTimes::default())),
+        Surveyed::NoStore => return no_store(sweep, LockTimes::default()),
         Surveyed::NothingDue(store, figures) => {
             return remove_nothing(sweep, &store, &figures, LockTimes::default(), log);
         }
@@ -176,7 +176,7 @@ fn run<'a, S: System>(sweep: &Context<'a, S>, log: &mut Log) -> Result<Completed
     };
     let (pruned, lock) = commit_loop::prune(sweep, &paths, &mut buffer, log)?;
     match pruned {
-        Pruned::NoStore => Ok(no_store(sweep, lock)),
+        Pruned::NoStore => no_store(sweep, lock),
         Pruned::Nothing(store, figures) => remove_nothing(sweep, &store, &figures, lock, log),
         Pruned::Committed(committed) => finish(sweep, committed, lock, log),
     }
@@ -213,129 +213,14 @@ fn survey<S: System>(sweep: &Context<'_, S>, buffer: &mut Buffer) -> Result<Surv
     Ok(Surveyed::NothingDue(store.before, figures))
 }
 
-/// Makes a commit durable, then deletes old archives.
-fn finish<'a, S: System>(
-    sweep: &Context<'a, S>,
-    mut committed: Box<Committed<'a, S>>,
-    lock: LockTimes,
-    log: &mut Log,
-) -> Result<Completed<'a, S>> {
-    let cleanup_since = sweep.system.monotonic();
-    committed
-        .finish(log)
-        // The old store may still exist under its other name. The next sweep searches for it.
-        .inspect_err(|_| sweep.cache.forget(sweep.request.store))?;
-    let Committed {
-        paths,
-        plan,
-        archive,
-        ..
-    } = &mut *committed;
-    // With `now` in the future, an archive may be old at once. Its folder was listed before.
-    let made_old = archive::remove(sweep.system, archive.expired(sweep.archive_cutoff_ms()));
-    let old = old_archives(sweep, paths, archive.folders(), &mut plan.listings, log);
-    let removed = Removals {
-        archived: committed.archived,
-        archives: made_old + archive::remove(sweep.system, old),
-        leftovers: committed.cleared.clone(),
-    };
-    Ok(Completed {
-        report: sweep.report(Mode::Apply, &committed.plan.figures(), removed),
-        lock,
-        cleanup_since,
-        committed: Some(committed),
-    })
-}
-
-/// Removes leftovers and deletes old archives where no run is removed.
-fn remove_nothing<'a, S: System>(
-    sweep: &Context<'a, S>,
-    store: &Stat,
-    figures: &StoreFigures,
-    mut lock: LockTimes,
-    log: &mut Log,
-) -> Result<Completed<'a, S>> {
-    let cleared = clear_leftovers(sweep, store, &mut lock)
-        // The next sweep searches again.
-        .inspect_err(|_| sweep.cache.forget(sweep.request.store))?;
-    log.kept_leftovers(&cleared);
-    let cleanup_since = sweep.system.monotonic();
-    let mut removed = Removals {
-        leftovers: cleared,
-        ..Removals::default()
-    };
-    if matches!(sweep.options.ageing, Ageing::After(_))
-        && let Some(paths) = StorePaths::resolve(sweep.system, sweep.request.store)?
-    {
-        let old = old_archives(sweep, &paths, [], &mut sweep.listings(), log);
-        removed.archives = archive::remove(sweep.system, old);
-    }
-    Ok(Completed {
-        report: sweep.report(Mode::Apply, figures, removed),
-        lock,
-        cleanup_since,
-        committed: None,
-    })
-}
-
-/// Removes dead leftovers, with the lock held if there are any.
-fn clear_leftovers<S: System>(
-    sweep: &Context<'_, S>,
-    store: &Stat,
-    times: &mut LockTimes,
-) -> Result<Temps> {
+fn no_store<'a, S: System>(sweep: &Context<'a, S>, lock: LockTimes) -> Result<Completed<'a, S>> {
     sweep.options.abort.check()?;
-    if Search::of(sweep, 0) == Search::None {
-        return Ok(Temps::default());
-    }
-    let Some(paths) = StorePaths::resolve(sweep.system, sweep.request.store)? else {
-        return Ok(Temps::default());
-    };
-    let leftovers = plan::find_leftovers(sweep, &paths, store, 0, &mut sweep.listings())?;
-    let Some(leftovers) = leftovers else {
-        return Ok(Temps::default());
-    };
-    if leftovers.count_dead(sweep.system)? == Temps::default() {
-        return Ok(Temps::default());
-    }
-    let held = times.acquire(sweep, &paths)?;
-    let cleared = leftovers.remove_dead(sweep.system)?;
-    times.release(sweep, held)?;
-    Ok(cleared)
-}
-
-/// Returns the archives to delete in the folders of `archived_in` and, with an archive retention, in
-/// the store's.
-fn old_archives<'f, S: System>(
-    sweep: &Context<'_, S>,
-    paths: &'f StorePaths,
-    archived_in: impl IntoIterator<Item = &'f Path>,
-    listings: &mut Listings,
-    log: &mut Log,
-) -> Vec<PathBuf> {
-    let mut folders: BTreeSet<&Path> = match sweep.options.ageing {
-        Ageing::Never => return Vec::new(),
-        Ageing::WithRuns => BTreeSet::new(),
-        Ageing::After(_) => BTreeSet::from([&*paths.folder]),
-    };
-    folders.extend(archived_in);
-    let mut old = Vec::new();
-    for folder in folders {
-        match listings.of(folder) {
-            Ok(listing) => old.extend(listing.old_archives.iter().map(|name| folder.join(name))),
-            Err(error) => log.cleanup_failed(&error),
-        }
-    }
-    old
-}
-
-fn no_store<'a, S: System>(sweep: &Context<'a, S>, lock: LockTimes) -> Completed<'a, S> {
-    Completed {
+    Ok(Completed {
         report: Report::of_no_store(Mode::Apply, sweep.request.retention_ms),
         lock,
         cleanup_since: sweep.system.monotonic(),
         committed: None,
-    }
+    })
 }
 
 /// Reads the store once, as the preparation of a sweep does, and counts what that would remove.

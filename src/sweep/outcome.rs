@@ -387,13 +387,13 @@ impl Outcome {
     }
 
     /// Returns the outcome of a sweep that ended with `report`. The messages are the gateway's.
-    pub(super) fn completed(report: Report, mut log: Log) -> Self {
+    pub(super) fn completed(mut report: Report, mut log: Log) -> Self {
         if report.swept
             && report.pruned > 0
             && let Some(retention_ms) = report.retention_ms
         {
             let pruned = report.pruned;
-            log.0.push(LogLine {
+            log.lines.push(LogLine {
                 level: Level::Info,
                 fields: Fields::Pruned {
                     pruned,
@@ -402,12 +402,11 @@ impl Outcome {
                 message: format!("cron-reaper: pruned {pruned} expired cron run session(s)"),
             });
         }
+        report.warnings = log.warnings();
+        report.temps.kept.append(&mut log.kept);
         Self {
-            result: Ok(Report {
-                warnings: log.warnings(),
-                ..report
-            }),
-            log: log.0,
+            result: Ok(report),
+            log: log.lines,
         }
     }
 
@@ -422,14 +421,17 @@ impl Outcome {
                 failure: Failure::from(error),
                 warnings: log.warnings(),
             }),
-            log: log.0,
+            log: log.lines,
         }
     }
 }
 
-/// The log lines of a sweep in progress.
+/// What a sweep in progress has to log, and the files that it kept.
 #[derive(Debug, Default)]
-pub(super) struct Log(Vec<LogLine>);
+pub(super) struct Log {
+    lines: Vec<LogLine>,
+    kept: Vec<PathBuf>,
+}
 
 impl Log {
     /// The runs are removed, but old archives could not be deleted.
@@ -463,15 +465,21 @@ impl Log {
         }
     }
 
-    /// Leftover temp files may be the only copy of something and were kept.
-    pub(super) fn kept_leftovers(&mut self, temps: &Temps) {
-        for warning in temps.warnings() {
+    /// Files that may be the only copy of something were kept: their paths before and now.
+    pub(super) fn kept(&mut self, kept: impl IntoIterator<Item = (PathBuf, PathBuf)>) {
+        for (from, to) in kept {
+            let warning = format!(
+                "{} may contain sessions that the store lacks; it was kept as {}",
+                from.display(),
+                to.display()
+            );
             self.warn(&warning, "cron-reaper: kept a leftover temp file");
+            self.kept.push(to);
         }
     }
 
     fn warn(&mut self, error: &impl Display, message: &str) {
-        self.0.push(LogLine {
+        self.lines.push(LogLine {
             level: Level::Warn,
             fields: Fields::Failure {
                 err: format!("Error: {error}"),
@@ -488,6 +496,6 @@ impl Log {
             }),
             Fields::Pruned { .. } => None,
         };
-        self.0.iter().filter_map(warning).collect()
+        self.lines.iter().filter_map(warning).collect()
     }
 }

@@ -123,10 +123,7 @@ impl<'a, S: System> Prepared<'a, S> {
             Ok(Swap::Replaced(replaced)) => replaced,
             Ok(Swap::Changed { kept }) => {
                 log.not_restored(archive.undo());
-                log.kept_leftovers(&Temps {
-                    kept: kept.into_iter().collect(),
-                    ..Temps::default()
-                });
+                log.kept(kept);
                 return Ok(None);
             }
             Err(error) => {
@@ -137,7 +134,7 @@ impl<'a, S: System> Prepared<'a, S> {
         if let Some(after) = replaced.after() {
             sweep.remember_replaced(&plan, after);
         }
-        let cleared = plan
+        let mut cleared = plan
             .leftovers
             .as_ref()
             .map_or_else(Temps::default, |leftovers| {
@@ -146,7 +143,7 @@ impl<'a, S: System> Prepared<'a, S> {
                     Temps::default()
                 })
             });
-        log.kept_leftovers(&cleared);
+        log.kept(cleared.kept.drain(..));
         Ok(Some(Box::new(Committed {
             paths,
             plan,
@@ -159,10 +156,11 @@ impl<'a, S: System> Prepared<'a, S> {
 }
 
 impl<S: System> Committed<'_, S> {
-    /// Waits until the archives and the new store are on the disk, then removes the old store's name.
+    /// Waits until the archives and the new store are on the disk, then removes the old store.
     pub(super) fn finish(&mut self, log: &mut Log) -> Result<()> {
         log.not_archived(self.archive.warnings());
         self.archive.sync_outside(self.replaced.folder())?;
-        self.replaced.finish()
+        log.kept(self.replaced.finish()?);
+        Ok(())
     }
 }

@@ -57,11 +57,14 @@ impl Stat {
         (self.dev, self.ino) == (other.dev, other.ino)
     }
 
-    /// Is it the same file with, as far as the kernel tells, the same contents? Unlike `==` this
-    /// holds across a rename, which changes `ctime`.
+    /// Returns whether it is the same file with the same contents, owner and group, as far as the
+    /// attributes show. Unlike `==` this holds across a rename, which changes `ctime`.
     #[must_use]
     pub fn same_contents(&self, other: &Self) -> bool {
-        self.same_file(other) && (self.size, self.mtime) == (other.size, other.mtime)
+        Self {
+            ctime: other.ctime,
+            ..*self
+        } == *other
     }
 }
 

@@ -1,0 +1,140 @@
+//! What a sweep does after the commit, or where nothing is to be committed: leftovers, old archives.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::store::StorePaths;
+use crate::store::leftovers::Temps;
+use crate::system::{Stat, System};
+use crate::transcripts::archive;
+use crate::transcripts::listing::Listings;
+
+use super::commit_loop::LockTimes;
+use super::options::Ageing;
+use super::outcome::{Log, Mode, Removals, StoreFigures};
+use super::plan::{self, Search};
+use super::prepared::Committed;
+use super::{Completed, Context};
+
+/// Makes a commit durable, then deletes old archives.
+pub(super) fn finish<'a, S: System>(
+    sweep: &Context<'a, S>,
+    mut committed: Box<Committed<'a, S>>,
+    lock: LockTimes,
+    log: &mut Log,
+) -> Result<Completed<'a, S>> {
+    let cleanup_since = sweep.system.monotonic();
+    committed
+        .finish(log)
+        // The old store may still exist under its other name. The next sweep searches for it.
+        .inspect_err(|_| sweep.cache.forget(sweep.request.store))?;
+    let Committed {
+        paths,
+        plan,
+        archive,
+        ..
+    } = &mut *committed;
+    // With `now` in the future, an archive may be old at once. Its folder was listed before.
+    let made_old = archive::remove(sweep.system, archive.expired(sweep.archive_cutoff_ms()));
+    let old = old_archives(sweep, paths, archive.folders(), &mut plan.listings, log);
+    let removed = Removals {
+        archived: committed.archived,
+        archives: made_old + archive::remove(sweep.system, old),
+        leftovers: committed.cleared.clone(),
+    };
+    Ok(Completed {
+        report: sweep.report(Mode::Apply, &committed.plan.figures(), removed),
+        lock,
+        cleanup_since,
+        committed: Some(committed),
+    })
+}
+
+/// Removes leftovers and deletes old archives where no run is removed.
+pub(super) fn remove_nothing<'a, S: System>(
+    sweep: &Context<'a, S>,
+    store: &Stat,
+    figures: &StoreFigures,
+    mut lock: LockTimes,
+    log: &mut Log,
+) -> Result<Completed<'a, S>> {
+    let looks_at_folder =
+        Search::of(sweep, 0) != Search::None || matches!(sweep.options.ageing, Ageing::After(_));
+    let paths = if looks_at_folder {
+        StorePaths::resolve(sweep.system, sweep.request.store)?
+    } else {
+        // A store that the cache knows costs one `stat`.
+        None
+    };
+    let mut listings = sweep.listings();
+    let mut cleared = clear_leftovers(sweep, paths.as_ref(), store, &mut listings, &mut lock)
+        // The next sweep searches again.
+        .inspect_err(|_| sweep.cache.forget(sweep.request.store))?;
+    log.kept(cleared.kept.drain(..));
+    let cleanup_since = sweep.system.monotonic();
+    let old = match &paths {
+        Some(paths) => old_archives(sweep, paths, [], &mut listings, log),
+        None => Vec::new(),
+    };
+    let removed = Removals {
+        archives: archive::remove(sweep.system, old),
+        leftovers: cleared,
+        ..Removals::default()
+    };
+    Ok(Completed {
+        report: sweep.report(Mode::Apply, figures, removed),
+        lock,
+        cleanup_since,
+        committed: None,
+    })
+}
+
+/// Removes dead leftovers, with the lock held if there are any.
+fn clear_leftovers<S: System>(
+    sweep: &Context<'_, S>,
+    paths: Option<&StorePaths>,
+    store: &Stat,
+    listings: &mut Listings,
+    times: &mut LockTimes,
+) -> Result<Temps> {
+    sweep.options.abort.check()?;
+    let Some(paths) = paths else {
+        return Ok(Temps::default());
+    };
+    let Some(leftovers) = plan::find_leftovers(sweep, paths, store, 0, listings)? else {
+        return Ok(Temps::default());
+    };
+    if leftovers.count_dead(sweep.system)? == Temps::default() {
+        return Ok(Temps::default());
+    }
+    let held = times.acquire(sweep, paths)?;
+    let cleared = leftovers.remove_dead(sweep.system)?;
+    times.release(sweep, held)?;
+    Ok(cleared)
+}
+
+/// Returns the archives to delete in the folders of `archived_in` and, with an archive retention, in
+/// the store's.
+pub(super) fn old_archives<'f, S: System>(
+    sweep: &Context<'_, S>,
+    paths: &'f StorePaths,
+    archived_in: impl IntoIterator<Item = &'f Path>,
+    listings: &mut Listings,
+    log: &mut Log,
+) -> Vec<PathBuf> {
+    let mut folders: BTreeSet<&Path> = match sweep.options.ageing {
+        Ageing::Never => return Vec::new(),
+        Ageing::WithRuns => BTreeSet::new(),
+        Ageing::After(_) => BTreeSet::from([&*paths.folder]),
+    };
+    folders.extend(archived_in);
+    let mut old = Vec::new();
+    for folder in folders {
+        match listings.of(folder) {
+            Ok(listing) => old.extend(listing.old_archives.iter().map(|name| folder.join(name))),
+            Err(error) => log.cleanup_failed(&error),
+        }
+    }
+    old
+}
