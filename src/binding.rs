@@ -322,7 +322,7 @@ fn settle(task: &Mutex<Option<(Job, Deferred)>>, store: error::Result<PathBuf>) 
     };
     let job = AssertUnwindSafe(|| job(store, &mut report));
     if let (Err(panic), Some(deferred)) = (panic::catch_unwind(job), deferred) {
-        deferred.reject(Error::from_reason(describe(&*panic)));
+        deferred.reject(Error::from_reason(panic_message(&*panic)));
     }
 }
 
@@ -341,7 +341,7 @@ fn absolute(store: &str) -> error::Result<PathBuf> {
     Ok(js::resolve(&base, store))
 }
 
-fn describe(panic: &(dyn std::any::Any + Send)) -> String {
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

@@ -15,7 +15,7 @@ use serde::Serialize;
 use self::stats::Stats;
 use crate::abort::Abort;
 use crate::error::{Context, Error, Result};
-use crate::store::leftovers;
+use crate::store::leftovers::Names;
 use crate::store::scan::{Buffer, READ_AT_ONCE};
 use crate::store::{Store, StorePaths};
 use crate::system::{Kind, System};
@@ -123,17 +123,17 @@ fn missing_store<S: System>(system: &S, store: &Path) -> Error {
     }
 }
 
-/// Counts the files in the store's folder. A linked store has its temp files beside its target, and
-/// all other files beside the link.
+/// Counts the files in the store's folder. If the store is a link, its temp files are beside its
+/// target; all other files, those of its lock included, are beside the link.
 fn count_files<S: System>(system: &S, paths: &StorePaths, abort: &Abort) -> Result<FolderFiles> {
-    let temps = leftovers::Names::of(&paths.real, &paths.lock);
-    let is_store_temp = |name: &OsStr| {
-        let temps_and_name = temps.as_ref().zip(name.to_str());
-        temps_and_name.is_some_and(|(temps, name)| temps.is_temp(name))
+    let temp_names = Names::of(&paths.real, &paths.lock);
+    let is_store_temp = |name: &OsStr| match (&temp_names, name.to_str()) {
+        (Some(temp_names), Some(name)) => temp_names.is_store_temp(name),
+        _ => false,
     };
-    let is_lock_temp = |name: &OsStr| {
-        let temps_and_name = temps.as_ref().zip(name.to_str());
-        temps_and_name.is_some_and(|(temps, name)| temps.is_lock_temp(name))
+    let is_lock_temp = |name: &OsStr| match (&temp_names, name.to_str()) {
+        (Some(temp_names), Some(name)) => temp_names.is_lock_temp(name),
+        _ => false,
     };
     let target = paths.real.parent().filter(|it| *it != paths.folder);
 
@@ -146,7 +146,7 @@ fn count_files<S: System>(system: &S, paths: &StorePaths, abort: &Abort) -> Resu
             files.archives.add(stamp_ms, bytes);
         } else if name.as_encoded_bytes().ends_with(b".jsonl") {
             files.transcripts.add(bytes);
-        } else if target.is_none() && is_store_temp(name) || is_lock_temp(name) {
+        } else if is_lock_temp(name) || target.is_none() && is_store_temp(name) {
             files.temps.add(bytes);
         } else {
             files.others.add(bytes);

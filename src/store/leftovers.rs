@@ -252,7 +252,7 @@ impl<'p> Names<'p> {
     }
 
     /// Returns whether a file of this name is a temp file of the store.
-    pub(crate) fn is_temp(&self, name: &str) -> bool {
+    pub(crate) fn is_store_temp(&self, name: &str) -> bool {
         self.temp(name).is_some()
     }
 
