@@ -41,6 +41,5 @@ pub mod store;
 pub mod sweep;
 pub mod system;
 #[cfg(test)]
-#[cfg(unix)]
 mod testing;
 pub mod transcripts;

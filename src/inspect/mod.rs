@@ -15,12 +15,12 @@ use serde::Serialize;
 use self::stats::Stats;
 use crate::abort::Abort;
 use crate::error::{Context, Error, Result};
-use crate::store::leftovers::Names;
+use crate::store::leftovers::TempName;
 use crate::store::scan::{Buffer, READ_AT_ONCE};
 use crate::store::{Store, StorePaths};
 use crate::system::{Kind, System};
 use crate::transcripts::Tally;
-use crate::transcripts::archive;
+use crate::transcripts::archive_name;
 
 /// What to inspect, and by which rules.
 #[derive(Debug, Clone, Copy)]
@@ -126,15 +126,8 @@ fn missing_store<S: System>(system: &S, store: &Path) -> Error {
 /// Counts the files in the store's folder. If the store is a link, its temp files are beside its
 /// target; all other files, those of its lock included, are beside the link.
 fn count_files<S: System>(system: &S, paths: &StorePaths, abort: &Abort) -> Result<FolderFiles> {
-    let temp_names = Names::of(&paths.real, &paths.lock);
-    let is_store_temp = |name: &OsStr| match (&temp_names, name.to_str()) {
-        (Some(temp_names), Some(name)) => temp_names.is_store_temp(name),
-        _ => false,
-    };
-    let is_lock_temp = |name: &OsStr| match (&temp_names, name.to_str()) {
-        (Some(temp_names), Some(name)) => temp_names.is_lock_temp(name),
-        _ => false,
-    };
+    let is_store_temp = |name: &OsStr| is_temp(TempName::of_store, &paths.real, name);
+    let is_lock_temp = |name: &OsStr| is_temp(TempName::of_lock, &paths.lock, name);
     let target = paths.real.parent().filter(|it| *it != paths.folder);
 
     let mut files = FolderFiles::default();
@@ -142,7 +135,7 @@ fn count_files<S: System>(system: &S, paths: &StorePaths, abort: &Abort) -> Resu
         if path == paths.real {
             return;
         }
-        if let Some(stamp_ms) = archive::stamp_of(name) {
+        if let Some(stamp_ms) = archive_name::stamp_of(name) {
             files.archives.add(stamp_ms, bytes);
         } else if name.as_encoded_bytes().ends_with(b".jsonl") {
             files.transcripts.add(bytes);
@@ -160,6 +153,12 @@ fn count_files<S: System>(system: &S, paths: &StorePaths, abort: &Abort) -> Resu
         })?;
     }
     Ok(files)
+}
+
+/// Returns whether `name` is that of a temp file of `file`. `parse` receives the names of both.
+fn is_temp(parse: fn(&str, &str) -> Option<TempName>, file: &Path, name: &OsStr) -> bool {
+    let names = file.file_name().and_then(OsStr::to_str).zip(name.to_str());
+    names.is_some_and(|(file, name)| parse(file, name).is_some())
 }
 
 impl Archives {

@@ -12,7 +12,8 @@ use crate::store::{Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::Tally;
 use crate::transcripts::listing::Listings;
-use crate::transcripts::locate::{Folder, References, Transcript};
+use crate::transcripts::locate::{Folder, Transcript};
+use crate::transcripts::references::References;
 
 use super::Context;
 use super::outcome::StoreFigures;
@@ -60,7 +61,7 @@ impl<'a, S: System> Draft<'a, S> {
         out: Option<&S::File>,
         buffer: &mut Buffer,
     ) -> Result<Self> {
-        let mut collected = Collector::new(sweep.system, Folder::of(&paths.named)?);
+        let mut collected = Collector::new(sweep.system, folder_of(paths));
         let rewrite = rewrite::rewrite(
             store.source(sweep.system, &sweep.options.abort),
             sweep.request.cutoff_ms(),
@@ -144,9 +145,16 @@ pub(super) fn find_leftovers<S: System>(
     if search == Search::None {
         return Ok(None);
     }
-    let found = leftovers::find(&paths.real, &paths.lock, listings)?;
-    let found = found.judged_beside(sweep.written_at(before));
-    Ok((search == Search::All || found.any_native()).then_some(found))
+    let beside_store = listings.beside(&paths.real)?;
+    let beside_lock = listings.of(&paths.folder)?;
+    let found = leftovers::find(
+        &paths.real,
+        &paths.lock,
+        &beside_store.temp_files,
+        &beside_lock.temp_files,
+    )
+    .superseded_before(sweep.written_at(before));
+    Ok((search == Search::All || found.has_native()).then_some(found))
 }
 
 /// Returns how many transcripts there are, a transcript of several sessions once, and the folders
@@ -167,7 +175,7 @@ pub(super) fn tally(transcripts: &[Transcript]) -> (Tally, Vec<&Path>) {
 struct Collector<'a, S: System> {
     system: &'a S,
     folder: Folder,
-    references: References,
+    references: References<'a, S>,
     sessions: Vec<RemovedSession>,
     /// The position in `sessions` of each session id.
     positions: HashMap<SessionId<'static>, usize>,
@@ -184,7 +192,7 @@ impl<'a, S: System> Collector<'a, S> {
     fn new(system: &'a S, folder: Folder) -> Self {
         Self {
             system,
-            references: References::new(&folder),
+            references: References::new(system, &folder),
             folder,
             sessions: Vec::new(),
             positions: HashMap::new(),
@@ -215,19 +223,16 @@ impl<'a, S: System> Collector<'a, S> {
 
     /// Returns the transcripts of removed runs that no kept entry references.
     fn unreferenced_transcripts(self, listings: &mut Listings) -> Result<Vec<Transcript>> {
-        let referenced = self.references.settle(listings)?;
-        let mut unreferenced = Vec::new();
-        for RemovedSession { id, transcripts } in self.sessions {
-            let is_referenced = match id.text() {
-                Some(id) => referenced.has_session(id),
-                None => referenced.has_odd_id(&id),
-            };
-            if !is_referenced {
-                let transcripts = transcripts.into_iter();
-                unreferenced.extend(transcripts.filter(|it| !referenced.has_path(&it.path)));
-            }
-        }
-        Ok(unreferenced)
+        let references = &self.references;
+        let sessions = self
+            .sessions
+            .into_iter()
+            .filter(|session| !match session.id.text() {
+                Some(id) => references.has_session(id),
+                None => references.has_non_string_id(&session.id),
+            });
+        let transcripts = sessions.flat_map(|session| session.transcripts).collect();
+        self.references.unreferenced(transcripts, listings)
     }
 }
 
@@ -236,7 +241,9 @@ impl<S: System> Judge for Collector<'_, S> {
     /// entry is.
     fn goes(&mut self, run: &Run) -> bool {
         let file = run.session_file.as_deref();
-        let transcripts = self.folder.transcripts(run.session_id.text(), file);
+        let transcripts = self
+            .folder
+            .transcripts(self.system, run.session_id.text(), file);
         if is_any_locked(self.system, &transcripts) {
             self.locked += 1;
             return false;
@@ -255,13 +262,23 @@ impl<S: System> Judge for Collector<'_, S> {
             _ => false,
         };
         if protects {
-            self.references.add_odd_id(session_id);
+            self.references.add_non_string_id(session_id);
         }
     }
 
     fn restart(&mut self) {
         *self = Self::new(self.system, self.folder.clone());
     }
+}
+
+fn folder_of(paths: &StorePaths) -> Folder {
+    let named = paths.named.parent().unwrap_or(&paths.named);
+    let store = paths.named.file_name().unwrap_or_default();
+    Folder::new(
+        named.to_owned(),
+        paths.folder.clone(),
+        [paths.folder.join(store), paths.real.clone()],
+    )
 }
 
 /// Returns whether a live process holds `<transcript>.lock` of one of the transcripts.

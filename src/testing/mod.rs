@@ -1,5 +1,6 @@
 //! Fixtures for tests: a folder tree that can be compared with an earlier state, and the real system
 //! with injected faults.
+#![cfg(unix)]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -11,8 +12,11 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
-// `super`, not `crate`: `tests/support/mod.rs` includes this file as well.
-use super::system::{Os, Process, Stat, System};
+use crate::error::Failure;
+use crate::store::survey_cache::SurveyCache;
+use crate::sweep::outcome::{LogLine, Report};
+use crate::sweep::{self, Options, Outcome, Request};
+use crate::system::{Os, Process, Stat, System};
 
 /// A temporary folder tree. Its state can be compared with an earlier one.
 pub(crate) struct Tree {
@@ -145,7 +149,9 @@ pub(crate) struct Faulty {
 }
 
 impl Faulty {
-    pub(crate) fn new(fault: impl Fn(&str, &Path) -> Option<ErrorKind> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        fault: impl Fn(&str, &Path) -> Option<ErrorKind> + Send + Sync + 'static,
+    ) -> Self {
         Self {
             fault: Box::new(fault),
             process: None,
@@ -314,4 +320,67 @@ impl System for Faulty {
             Ok(())
         });
     }
+}
+
+/// An outcome as tests read it: a failed sweep has the report of no sweep.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Swept {
+    pub(crate) report: Report,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) log: Vec<LogLine>,
+}
+
+impl std::ops::Deref for Swept {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        &self.report
+    }
+}
+
+impl std::ops::DerefMut for Swept {
+    fn deref_mut(&mut self) -> &mut Report {
+        &mut self.report
+    }
+}
+
+impl From<Outcome> for Swept {
+    fn from(outcome: Outcome) -> Self {
+        let (report, failure) = match outcome.result {
+            Ok(report) => (report, None),
+            Err(failed) => (Report::default(), Some(failed.failure)),
+        };
+        Self {
+            report,
+            failure,
+            log: outcome.log,
+        }
+    }
+}
+
+/// Sweeps as the gateway does.
+pub(crate) fn swept(system: &impl System, request: Request<'_>, cache: &SurveyCache) -> Swept {
+    sweep::sweep(system, request, cache).into()
+}
+
+/// Sweeps with options.
+pub(crate) fn swept_with(
+    system: &impl System,
+    request: Request<'_>,
+    options: &Options,
+    cache: &SurveyCache,
+) -> Swept {
+    let mut outcome = None;
+    sweep::sweep_with(system, request, options, cache, |it| outcome = Some(it));
+    outcome.unwrap().into()
+}
+
+/// Previews a sweep.
+pub(crate) fn preview(
+    system: &impl System,
+    request: Request<'_>,
+    options: &Options,
+    cache: &SurveyCache,
+) -> Swept {
+    sweep::preview(system, request, options, cache).into()
 }

@@ -1,19 +1,321 @@
-//! The fixtures of `src/testing`, for the tests that are not unit tests yet.
+//! What the tests of whole trees share: a tree that can be compared with what it was, and the real
+//! system with faults in it.
+#![allow(
+    dead_code,
+    reason = "each test binary uses the part of it that it needs"
+)]
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
 
 use cron_session_reaper::error::Failure;
 use cron_session_reaper::store::survey_cache::SurveyCache;
 use cron_session_reaper::sweep::outcome::{LogLine, Report};
 use cron_session_reaper::sweep::{self, Options, Outcome, Request};
-use cron_session_reaper::system::{self, System};
+use cron_session_reaper::system::{Os, Process, Stat, System};
+use tempfile::TempDir;
 
-#[allow(dead_code, reason = "each test binary uses a part of it")]
-#[path = "../../src/testing/mod.rs"]
-mod testing;
+/// A folder to lay files out in, which can be compared with what it was.
+pub struct Tree {
+    root: PathBuf,
+    _folder: TempDir,
+}
 
-#[allow(unused_imports, reason = "each test binary uses a part of it")]
-pub(crate) use testing::{Faulty, Tree, touch};
+impl Tree {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        Self {
+            root,
+            _folder: folder,
+        }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    fn make_room(&self, path: &str) -> PathBuf {
+        let path = self.at(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    }
+
+    /// A file whose contents are its name, so that no two are mistaken for each other.
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.file_of(path, path.as_bytes())
+    }
+
+    pub fn file_of(&self, path: &str, contents: &[u8]) -> PathBuf {
+        let path = self.make_room(path);
+        fs::write(&path, contents).unwrap();
+        path
+    }
+
+    pub fn folder(&self, path: &str) -> PathBuf {
+        let path = self.at(path);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    pub fn link(&self, path: &str, target: &str) -> PathBuf {
+        let path = self.make_room(path);
+        symlink(target, &path).unwrap();
+        path
+    }
+
+    pub fn fifo(&self, path: &str) -> PathBuf {
+        let path = self.make_room(path);
+        // The command, since not every system has the call in rustix.
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        path
+    }
+
+    /// Everything in it: path → what stands there, contents and inode included.
+    pub fn all(&self) -> BTreeMap<String, String> {
+        let mut all = BTreeMap::new();
+        self.list(&self.root, &mut all);
+        all
+    }
+
+    fn list(&self, folder: &Path, all: &mut BTreeMap<String, String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            let what = if metadata.is_symlink() {
+                format!("-> {}", fs::read_link(&path).unwrap().display())
+            } else if metadata.is_dir() {
+                self.list(&path, all);
+                "folder".to_owned()
+            } else if metadata.is_file() {
+                let contents = fs::read(&path).unwrap();
+                format!("{} {}", metadata.ino(), String::from_utf8_lossy(&contents))
+            } else {
+                "special".to_owned()
+            };
+            let name = path.strip_prefix(&self.root).unwrap();
+            all.insert(name.to_str().unwrap().to_owned(), what);
+        }
+    }
+
+    /// The paths of the regular files, in order.
+    pub fn real_files(&self) -> Vec<String> {
+        let mut files: Vec<_> = self.all().into_keys().collect();
+        files.retain(|path| fs::symlink_metadata(self.at(path)).unwrap().is_file());
+        files
+    }
+
+    /// What is not as expected, for messages.
+    pub fn changes(&self, expected: &BTreeMap<String, String>) -> Vec<String> {
+        let all = self.all();
+        let only_in = |sign: &str, a: &BTreeMap<_, String>, b: &BTreeMap<_, String>| {
+            let differing = a.iter().filter(|(path, what)| b.get(*path) != Some(what));
+            differing
+                .map(|(path, what)| format!("{sign} {path}: {what}"))
+                .collect::<Vec<_>>()
+        };
+        [only_in("+", &all, expected), only_in("-", expected, &all)].concat()
+    }
+}
+
+/// Has a file look as if it had been written at that time.
+pub fn touch(path: &Path, written: SystemTime) {
+    let file = File::options().write(true).open(path).unwrap();
+    file.set_modified(written).unwrap();
+}
+
+/// Which call on which path fails, and how.
+type Fault = Box<dyn Fn(&str, &Path) -> Option<ErrorKind> + Send + Sync>;
+
+/// The real system, with calls that fail where it is told to.
+pub struct Faulty {
+    fault: Fault,
+    process: Option<(u64, Process)>,
+    now: Option<SystemTime>,
+    calls: Mutex<Vec<(&'static str, PathBuf)>>,
+}
+
+impl Faulty {
+    pub fn new(fault: impl Fn(&str, &Path) -> Option<ErrorKind> + Send + Sync + 'static) -> Self {
+        Self {
+            fault: Box::new(fault),
+            process: None,
+            now: None,
+            calls: Mutex::default(),
+        }
+    }
+
+    pub fn with_process(self, pid: u64, process: Process) -> Self {
+        Self {
+            process: Some((pid, process)),
+            ..self
+        }
+    }
+
+    pub fn with_now(self, now: SystemTime) -> Self {
+        Self {
+            now: Some(now),
+            ..self
+        }
+    }
+
+    /// The paths that a call was made for, in order.
+    pub fn calls(&self, name: &str) -> Vec<PathBuf> {
+        let calls = self.calls.lock().unwrap();
+        let named = calls.iter().filter(|(call, _)| *call == name);
+        named.map(|(_, path)| path.clone()).collect()
+    }
+
+    pub fn forget_calls(&self) {
+        self.calls.lock().unwrap().clear();
+    }
+
+    fn call<T>(
+        &self,
+        name: &'static str,
+        path: &Path,
+        real: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.calls.lock().unwrap().push((name, path.to_owned()));
+        match (self.fault)(name, path) {
+            Some(kind) => Err(kind.into()),
+            None => real(),
+        }
+    }
+}
+
+impl System for Faulty {
+    type File = File;
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        self.call("open", path, || Os.open(path))
+    }
+
+    fn open_no_follow(&self, path: &Path) -> io::Result<File> {
+        self.call("open_no_follow", path, || Os.open_no_follow(path))
+    }
+
+    fn create_unnamed(&self, folder: &Path) -> io::Result<File> {
+        self.call("create_unnamed", folder, || Os.create_unnamed(folder))
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<File> {
+        self.call("create_new", path, || Os.create_new(path))
+    }
+
+    fn link(&self, file: &File, path: &Path) -> io::Result<()> {
+        self.call("link", path, || Os.link(file, path))
+    }
+
+    fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
+        self.call("exchange", a, || Os.exchange(a, b))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call("rename", from, || Os.rename(from, to))
+    }
+
+    fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call("rename_no_replace", from, || Os.rename_no_replace(from, to))
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.call("unlink", path, || Os.unlink(path))
+    }
+
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        self.call("canonicalize", path, || Os.canonicalize(path))
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        self.call("stat", path, || Os.stat(path))
+    }
+
+    fn stat_following(&self, path: &Path) -> io::Result<Stat> {
+        self.call("stat_following", path, || Os.stat_following(path))
+    }
+
+    fn stat_open(&self, file: &File) -> io::Result<Stat> {
+        Os.stat_open(file)
+    }
+
+    fn try_flock(&self, file: &File) -> io::Result<bool> {
+        self.call("try_flock", Path::new(""), || Os.try_flock(file))
+    }
+
+    fn read_at(&self, file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.call("read_at", Path::new(""), || {
+            Os.read_at(file, buffer, offset)
+        })
+    }
+
+    fn write_all_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.call("write_all_at", Path::new(""), || {
+            Os.write_all_at(file, bytes, offset)
+        })
+    }
+
+    fn truncate(&self, file: &File) -> io::Result<()> {
+        Os.truncate(file)
+    }
+
+    fn start_write_back(&self, file: &File, offset: u64, length: u64) {
+        Os.start_write_back(file, offset, length);
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        self.call("sync", Path::new(""), || Os.sync(file))
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.call("sync_folder", folder, || Os.sync_folder(folder))
+    }
+
+    fn copy_owner(&self, from: &Stat, to: &File) -> io::Result<()> {
+        self.call("copy_owner", Path::new(""), || Os.copy_owner(from, to))
+    }
+
+    fn process(&self, pid: u64) -> Process {
+        match self.process {
+            Some((known, process)) if known == pid => process,
+            _ => Os.process(pid),
+        }
+    }
+
+    fn pid(&self) -> u64 {
+        Os.pid()
+    }
+
+    fn boot_id(&self) -> Option<String> {
+        Os.boot_id()
+    }
+
+    fn now(&self) -> SystemTime {
+        self.now.unwrap_or_else(|| Os.now())
+    }
+
+    fn monotonic(&self) -> Duration {
+        Os.monotonic()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        // It cannot fail, but somebody may do something meanwhile.
+        let _ = self.call("sleep", Path::new(""), || {
+            Os.sleep(duration);
+            Ok(())
+        });
+    }
+}
 
 /// An outcome as tests read it: a failed sweep has the report of no sweep.
 #[derive(Debug, Clone, PartialEq)]
