@@ -47,21 +47,21 @@ impl RemovalPlan {
 
 /// What one pass over a store found. Nothing but the store was looked at so far, except for the
 /// transcripts of expired runs.
-pub(super) struct Draft<'a, S: System> {
+pub(super) struct Draft<'c, 'a, S: System> {
     rewrite: Rewrite,
-    collected: Collector<'a, S>,
+    collected: Collector<'c, 'a, S>,
 }
 
-impl<'a, S: System> Draft<'a, S> {
+impl<'c, 'a, S: System> Draft<'c, 'a, S> {
     /// Reads the store once. With `out`, writes the kept entries to it.
     pub(super) fn read(
-        sweep: &Context<'a, S>,
+        sweep: &'c Context<'a, S>,
         paths: &StorePaths,
         store: &Store<S::File>,
         out: Option<&S::File>,
         buffer: &mut Buffer,
     ) -> Result<Self> {
-        let mut collected = Collector::new(sweep.system, folder_of(paths));
+        let mut collected = Collector::new(sweep, folder_of(paths));
         let rewrite = rewrite::rewrite(
             store.source(sweep.system, &sweep.options.abort),
             sweep.request.cutoff_ms(),
@@ -172,8 +172,8 @@ pub(super) fn tally(transcripts: &[Transcript]) -> (Tally, Vec<&Path>) {
 }
 
 /// Collects the transcripts of removed runs, and what kept entries reference.
-struct Collector<'a, S: System> {
-    system: &'a S,
+struct Collector<'c, 'a, S: System> {
+    sweep: &'c Context<'a, S>,
     folder: Folder,
     references: References<'a, S>,
     sessions: Vec<RemovedSession>,
@@ -188,11 +188,11 @@ struct RemovedSession {
     transcripts: Vec<Transcript>,
 }
 
-impl<'a, S: System> Collector<'a, S> {
-    fn new(system: &'a S, folder: Folder) -> Self {
+impl<'c, 'a, S: System> Collector<'c, 'a, S> {
+    fn new(sweep: &'c Context<'a, S>, folder: Folder) -> Self {
         Self {
-            system,
-            references: References::new(system, &folder),
+            sweep,
+            references: References::new(sweep.system, &folder),
             folder,
             sessions: Vec::new(),
             positions: HashMap::new(),
@@ -232,19 +232,23 @@ impl<'a, S: System> Collector<'a, S> {
                 None => references.has_non_string_id(&session.id),
             });
         let transcripts = sessions.flat_map(|session| session.transcripts).collect();
-        self.references.unreferenced(transcripts, listings)
+        let lookups = &self.sweep.lookups;
+        self.references.unreferenced(transcripts, listings, lookups)
     }
 }
 
-impl<S: System> Judge for Collector<'_, S> {
+impl<S: System> Judge for Collector<'_, '_, S> {
     /// A run whose transcript is locked by a live process is still being written, however old its
     /// entry is.
     fn goes(&mut self, run: &Run) -> bool {
         let file = run.session_file.as_deref();
-        let transcripts = self
-            .folder
-            .transcripts(self.system, run.session_id.text(), file);
-        if is_any_locked(self.system, &transcripts) {
+        let transcripts = self.folder.transcripts(
+            self.sweep.system,
+            &self.sweep.lookups,
+            run.session_id.text(),
+            file,
+        );
+        if is_any_locked(self.sweep.system, &transcripts) {
             self.locked += 1;
             return false;
         }
@@ -267,7 +271,7 @@ impl<S: System> Judge for Collector<'_, S> {
     }
 
     fn restart(&mut self) {
-        *self = Self::new(self.system, self.folder.clone());
+        *self = Self::new(self.sweep, self.folder.clone());
     }
 }
 

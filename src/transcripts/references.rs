@@ -4,15 +4,20 @@ use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::ffi::OsStr;
 use std::hash::{BuildHasher, Hash};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::error::Result;
+use crate::error::{Result, is_missing};
 use crate::gateway::js;
 use crate::system::System;
 use crate::transcripts::listing::Listings;
 use crate::transcripts::locate::{
     CASE_FOLDS, EXTENSION, FileId, Folder, Place, Transcript, file_id, file_name, is_file_stem,
 };
+use crate::transcripts::outside::OutsideLookups;
+
+/// How much memory paths outside the folder can use. Real stores have none, or one per entry if the
+/// store was moved: enough for about 7,000 of them.
+const MAX_OUTSIDE_BYTES: usize = 1 << 20;
 
 /// The session ids and files that the kept entries of a store reference.
 ///
@@ -20,7 +25,10 @@ use crate::transcripts::locate::{
 /// id. It costs up to two more if its `sessionFile` is not `<sessionId>.jsonl`, or where case folds: of
 /// the file's path, and of its device and inode. In a hash table that is 10 to 21 bytes per hash, and
 /// half as much again while the table grows. An entry whose file is directly in the store's folder costs
-/// no system call, another one one `stat`.
+/// no system call, one whose file is in a subfolder one `stat`.
+///
+/// A path outside the folder is only remembered, because a system call on it can block for ever: the
+/// first mebibyte of such paths as they are, all further ones as a hash of their names.
 ///
 /// The hashes are seeded anew for each collection. If two values have the same hash, a transcript is
 /// kept that could have been archived, never the reverse.
@@ -31,6 +39,11 @@ pub(crate) struct References<'s, S> {
     seed: RandomState,
     sessions: HashSet<u64>,
     files: HashSet<u64>,
+    outside: HashSet<PathBuf>,
+    outside_bytes: usize,
+    /// Hashes of the names of files outside the folder that are not accessed. Each can be an alias of the
+    /// transcript of that name.
+    possible_aliases: HashSet<u64>,
 }
 
 impl<'s, S: System> References<'s, S> {
@@ -42,13 +55,13 @@ impl<'s, S: System> References<'s, S> {
             seed: RandomState::new(),
             sessions: HashSet::new(),
             files: HashSet::new(),
+            outside: HashSet::new(),
+            outside_bytes: 0,
+            possible_aliases: HashSet::new(),
         }
     }
 
     /// Adds the `sessionId` and the `sessionFile` of a kept entry, as they are in the store.
-    ///
-    /// Unlike in [`Folder::transcripts`], a `sessionFile` that enters the folder from outside, through
-    /// a link, counts as well.
     pub(crate) fn add(&mut self, session_id: Option<&str>, session_file: Option<&str>) {
         // As in the gateway, an empty id is not an id.
         let session_id = session_id.filter(|id| !id.is_empty());
@@ -69,7 +82,7 @@ impl<'s, S: System> References<'s, S> {
             Place::Directly(name) if is_implied(&name, session_id) => {}
             Place::Directly(name) => self.add_name(&name),
             Place::Below(path) => self.add_path(&path),
-            Place::Outside(path) => self.add_target(&path),
+            Place::Outside(path) => self.add_outside(path),
         }
     }
 
@@ -94,6 +107,22 @@ impl<'s, S: System> References<'s, S> {
         self.add_target(path);
     }
 
+    /// Adds a path outside the folder, which is not accessed before the end.
+    fn add_outside(&mut self, path: PathBuf) {
+        let bytes = size_of::<PathBuf>() + path.as_os_str().len();
+        if self.outside_bytes + bytes > MAX_OUTSIDE_BYTES {
+            self.add_possible_alias(&path);
+        } else if self.outside.insert(path) {
+            self.outside_bytes += bytes;
+        }
+    }
+
+    fn add_possible_alias(&mut self, path: &Path) {
+        if let Some(name) = path.file_name() {
+            self.possible_aliases.insert(self.hash_name(name));
+        }
+    }
+
     /// Adds the file to which a path leads now.
     fn add_target(&mut self, path: &Path) {
         // One call that follows all links. Resolving the path to another one would read each folder on
@@ -109,6 +138,14 @@ impl<'s, S: System> References<'s, S> {
         self.seed.hash_one((parent.as_os_str(), name))
     }
 
+    /// Hashes a file name so that names that can name the same file have the same hash.
+    fn hash_name(&self, name: &OsStr) -> u64 {
+        if CASE_FOLDS {
+            return self.seed.hash_one(name.to_string_lossy().to_lowercase());
+        }
+        self.seed.hash_one(name)
+    }
+
     /// Returns whether a kept entry has exactly this `sessionId`, not trimmed.
     pub(crate) fn has_session(&self, session_id: &str) -> bool {
         self.sessions.contains(&self.seed.hash_one(session_id))
@@ -122,8 +159,9 @@ impl<'s, S: System> References<'s, S> {
     /// Returns those of `transcripts` that no kept entry references by its id or its `sessionFile`.
     /// Call it after the last entry was added.
     ///
-    /// Lists the folder for the symbolic links in it that entries reference, unless `transcripts` is
-    /// empty.
+    /// Lists the folder for the symbolic links in it that entries reference, and accesses referenced
+    /// paths outside the folder that have the name of one of the `transcripts`. A path that `lookups`
+    /// does not allow counts as a reference to that transcript. Does nothing if `transcripts` is empty.
     ///
     /// # Errors
     /// If the folder cannot be listed: as long as its links are unknown, no transcript can be archived
@@ -132,9 +170,11 @@ impl<'s, S: System> References<'s, S> {
         mut self,
         mut transcripts: Vec<Transcript>,
         listings: &mut Listings,
+        lookups: &OutsideLookups,
     ) -> Result<Vec<Transcript>> {
         if !transcripts.is_empty() {
             self.add_link_targets(listings)?;
+            self.add_aliases(&transcripts, lookups);
         }
         transcripts.retain(|transcript| !self.has(transcript));
         Ok(transcripts)
@@ -151,6 +191,29 @@ impl<'s, S: System> References<'s, S> {
         Ok(())
     }
 
+    /// Adds the files outside the folder that have the name of a transcript.
+    fn add_aliases(&mut self, transcripts: &[Transcript], lookups: &OutsideLookups) {
+        let names = transcripts.iter().filter_map(|it| it.path.file_name());
+        let names: HashSet<u64> = names.map(|name| self.hash_name(name)).collect();
+        for path in std::mem::take(&mut self.outside) {
+            let name = path.file_name().map(|name| self.hash_name(name));
+            if !name.is_some_and(|name| names.contains(&name)) {
+                continue;
+            }
+            if !lookups.allow(&path) {
+                self.add_possible_alias(&path);
+                continue;
+            }
+            match self.system.stat_following(&path) {
+                Ok(stat) => self
+                    .files
+                    .extend(file_id(&stat).map(|id| self.seed.hash_one(id))),
+                Err(error) if is_missing(&error) => {}
+                Err(_) => self.add_possible_alias(&path),
+            }
+        }
+    }
+
     /// Returns whether a kept entry references this file.
     fn has(&self, transcript: &Transcript) -> bool {
         let (Some(parent), Some(name)) = (transcript.path.parent(), transcript.path.file_name())
@@ -159,17 +222,14 @@ impl<'s, S: System> References<'s, S> {
         };
         self.files.contains(&self.seed.hash_one(transcript.id))
             || self.files.contains(&self.hash_path(parent, name))
+            || self.possible_aliases.contains(&self.hash_name(name))
             || self.has_name(name) && self.is_in_folder(parent, name, transcript.id)
     }
 
     /// Returns whether a kept entry references the file of this name directly in the folder.
     fn has_name(&self, name: &OsStr) -> bool {
-        let id = name.to_str().and_then(|name| name.strip_suffix(EXTENSION));
-        let is_id = id.is_some_and(|id| is_file_stem(id) && self.has_session(id));
-        is_id
-            || self
-                .files
-                .contains(&self.hash_path(self.folder.real(), name))
+        let hash = self.hash_path(self.folder.real(), name);
+        self.files.contains(&hash) || id_of(name).is_some_and(|id| self.has_session(id))
     }
 
     /// Returns whether a file is the one of its name directly in the folder, even if its path is that
@@ -184,10 +244,17 @@ impl<'s, S: System> References<'s, S> {
     }
 }
 
+/// Returns the session id of which a file name is the `<sessionId>.jsonl`.
+fn id_of(name: &OsStr) -> Option<&str> {
+    name.to_str()?
+        .strip_suffix(EXTENSION)
+        .filter(|id| is_file_stem(id))
+}
+
 /// Returns whether the name is `<sessionId>.jsonl`.
 fn is_implied(name: &OsStr, session_id: Option<&str>) -> bool {
-    let stem = name.to_str().and_then(|name| name.strip_suffix(EXTENSION));
-    stem.is_some_and(is_file_stem) && stem == session_id.map(js::trim)
+    let id = id_of(name);
+    id.is_some() && id == session_id.map(js::trim)
 }
 
 #[cfg(test)]
@@ -209,5 +276,32 @@ mod tests {
         // Where case folds, a name is added for each id.
         let names = if CASE_FOLDS { 10_000 } else { 0 };
         assert_eq!(references.files.len(), names);
+    }
+
+    #[test]
+    fn the_memory_for_outside_paths_is_bounded_and_every_name_is_known() {
+        let sessions = tempfile::tempdir().unwrap();
+        let folder = Folder::of(&sessions.path().join("sessions.json")).unwrap();
+        let mut references = References::new(&Os, &folder);
+        for n in 0..100_000 {
+            references.add(None, Some(&format!("../missing/{n}.jsonl")));
+        }
+        assert!(references.outside_bytes <= MAX_OUTSIDE_BYTES);
+        assert_eq!(
+            references.outside.len() + references.possible_aliases.len(),
+            100_000
+        );
+        // Only the first path is remembered, and so is known to be missing.
+        let [first, last] = ["0.jsonl", "99999.jsonl"].map(|name| Transcript {
+            path: folder.real().join(name),
+            bytes: 0,
+            id: (0, 0),
+        });
+        let unreferenced = references.unreferenced(
+            vec![first.clone(), last],
+            &mut Listings::new(0.0),
+            &OutsideLookups::new(),
+        );
+        assert_eq!(unreferenced.unwrap(), [first]);
     }
 }

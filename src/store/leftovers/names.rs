@@ -18,7 +18,7 @@ pub(crate) fn exchange_name(store: &Path, temp: &Stat, old: &Stat) -> PathBuf {
 }
 
 /// Returns the name of a temp file while it is written, where the platform lacks unnamed files:
-/// `<store>.<pid>-<number>.reaper.tmp`. Before the exchange it is renamed to [`exchange_name`].
+/// `<store>.<pid>-<number>.reaper.tmp`. Before the exchange it is renamed to `exchange_name`.
 ///
 /// The number distinguishes the sweeps of one process, and the sweeps of a process from those of an
 /// earlier one with the same pid, as every run of the gateway in a container has.
