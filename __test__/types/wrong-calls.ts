@@ -43,7 +43,7 @@ reaper.sweepSessionStore({ sessionStorePath, archiveRetention: 3_600_000 });
 reaper.sweepSessionStore({ sessionStorePath, archiveRetention: true });
 // @ts-expect-error: a controller instead of its signal
 reaper.sweepSessionStore({ sessionStorePath, signal: new AbortController() });
-// @ts-expect-error: sweepCronRunSessions has no dry run
+// @ts-expect-error: sweepCronRunSessions does not accept dryRun
 reaper.sweepCronRunSessions({ sessionStorePath, log, dryRun: true });
 // @ts-expect-error: the result is a promise
 reaper.sweepSessionStore({ sessionStorePath }).pruned;
