@@ -6,8 +6,10 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+#[cfg(test)]
 use std::{env, fs};
 
+#[cfg(test)]
 use crate::error::{Context, Error, Result};
 use crate::gateway::js;
 use crate::system::{Kind, Stat, System};
@@ -74,6 +76,7 @@ impl Folder {
     ///
     /// # Errors
     /// If `store` does not name a file, or if the folder is missing or cannot be resolved.
+    #[cfg(test)]
     pub(crate) fn of(store: &Path) -> Result<Self> {
         if store.as_os_str().is_empty() {
             return Err(Error::NoStorePath);
