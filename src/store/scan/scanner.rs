@@ -112,33 +112,6 @@ impl Scanner {
     /// # Errors
     /// The chunk holds a byte that does not fit. The scanner is of no use after that.
     pub fn push(&mut self, chunk: &[u8], visitor: &mut impl Visitor) -> Result<(), Broken> {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
-            #[allow(
-                unsafe_code,
-                reason = "nothing else may call what older processors lack"
-            )]
-            // SAFETY: this processor has what it was compiled for.
-            return unsafe { self.push_avx2(chunk, visitor) };
-        }
-        self.push_by(Marks::of, chunk, visitor)
-    }
-
-    /// The same for processors of the last ten years.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn push_avx2(&mut self, chunk: &[u8], visitor: &mut impl Visitor) -> Result<(), Broken> {
-        let marks = |block: &_, escape: &mut _, length| Marks::of_avx2(block, escape, length);
-        self.push_by(marks, chunk, visitor)
-    }
-
-    #[inline(always)]
-    fn push_by(
-        &mut self,
-        marks: impl Fn(&[u8; 64], &mut u64, usize) -> Marks,
-        chunk: &[u8],
-        visitor: &mut impl Visitor,
-    ) -> Result<(), Broken> {
         let (blocks, tail) = chunk.as_chunks::<64>();
         let mut escape = self.escape;
         let mut done = 0;
@@ -149,7 +122,7 @@ impl Scanner {
                 .iter()
                 .enumerate()
                 .find_map(|(skipped, block)| {
-                    let marks = marks(block, &mut escape, 64);
+                    let marks = Marks::of(block, &mut escape, 64);
                     (!is_in_string || marks.is_any()).then_some((skipped, block, marks))
                 });
             let Some((skipped, block, marks)) = noteworthy else {
@@ -162,7 +135,7 @@ impl Scanner {
         if !tail.is_empty() {
             let mut padded = [b' '; 64];
             padded[..tail.len()].copy_from_slice(tail);
-            let marks = marks(&padded, &mut escape, tail.len());
+            let marks = Marks::of(&padded, &mut escape, tail.len());
             self.block(&padded, &marks, chunk, at..chunk.len(), visitor)?;
         }
         self.escape = escape;
