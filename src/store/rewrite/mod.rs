@@ -169,7 +169,7 @@ struct Sort<'a, J> {
     /// Where to note the keys, to find out which may stand twice.
     keys: Option<&'a mut Keys>,
     /// Those that may, once that is known.
-    doubles: HashMap<Vec<u16>, Double>,
+    doubles: HashMap<Vec<u8>, Double>,
     /// The current entry's.
     is_run: bool,
     cut: Cut,
@@ -270,7 +270,7 @@ impl<'a, J: Judge> Sort<'a, J> {
         if self.doubles.is_empty() {
             return None;
         }
-        let key = key.code_units()?;
+        let key = key.wtf8()?;
         let decided = Double::Decided(true);
         let stays = match std::mem::replace(self.doubles.get_mut(&key)?, decided) {
             Double::Decided(stays) => stays,
@@ -442,7 +442,7 @@ impl Keys {
 /// Collects the last values of the keys that stand twice.
 struct Doubles<'a> {
     keys: &'a Keys,
-    last: HashMap<Vec<u16>, Double>,
+    last: HashMap<Vec<u8>, Double>,
 }
 
 impl Visitor for Doubles<'_> {
@@ -451,7 +451,7 @@ impl Visitor for Doubles<'_> {
         if !self.keys.may_stand_twice(key) {
             return;
         }
-        if let Some(units) = key.code_units() {
+        if let Some(units) = key.wtf8() {
             let facts = Facts::of(entry, key.is_run()).into_owned();
             self.last.insert(units, Double::Undecided(facts));
         }

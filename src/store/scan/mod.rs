@@ -101,8 +101,8 @@ impl<'a> Key<'a> {
     }
 
     /// The key exactly as JavaScript compares it. `None` where it is too long to be remembered.
-    pub(crate) fn code_units(self) -> Option<Vec<u16>> {
-        js::code_units(self.0.raw()?)
+    pub(crate) fn wtf8(self) -> Option<Vec<u8>> {
+        js::wtf8(self.0.raw()?)
     }
 }
 
