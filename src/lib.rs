@@ -47,3 +47,11 @@ pub mod store;
 pub mod sweep;
 pub mod system;
 pub mod transcripts;
+
+// The unit tests share `tests/support` with the integration tests.
+#[cfg(test)]
+extern crate self as cron_session_reaper;
+#[cfg(test)]
+#[cfg(unix)]
+#[path = "../tests/support/mod.rs"]
+mod support;

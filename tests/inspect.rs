@@ -13,7 +13,7 @@ use cron_session_reaper::abort::Abort;
 use cron_session_reaper::error::{Error, Result};
 use cron_session_reaper::inspect::stats::{Job, Stats, Sum, stats};
 use cron_session_reaper::inspect::{Inspection, Request, inspect};
-use cron_session_reaper::store::scan::Source;
+use cron_session_reaper::store::reading::Source;
 use cron_session_reaper::system::{Os, System};
 use cron_session_reaper::transcripts::Tally;
 use proptest::prelude::*;

@@ -120,7 +120,6 @@ mod tests {
 
     /// Compares exactly up to 2^53. Above, `serde_json` may parse the recorded number with an error
     /// of one bit.
-    #[expect(clippy::float_cmp, reason = "the results are exactly JavaScript's")]
     fn is_same(ms: Option<f64>, recorded: Option<f64>) -> bool {
         match (ms, recorded) {
             (Some(ms), Some(recorded)) if recorded > 9_007_199_254_740_992.0 => {

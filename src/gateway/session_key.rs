@@ -47,7 +47,7 @@ fn parts(key: &str) -> impl Iterator<Item = &str> {
 /// The [`kind`] of a cron job's run.
 pub(crate) const CRON_RUN: &str = "cron run";
 
-/// The [`kind`] of an entry whose key has no known form.
+/// The [`kind`] of an entry whose key has another form.
 pub(crate) const OTHER: &str = "other";
 
 /// The longest name of a kind, in bytes. The gateway's longest channel has 14.

@@ -10,7 +10,8 @@ use crate::error::Result;
 use crate::gateway::session_key;
 use crate::system::System;
 
-use crate::store::scan::{Entry, Key, Reading, Source, Visitor};
+use crate::store::reading::{Reading, Source};
+use crate::store::scan::{Entry, Key, Visitor};
 
 /// More kinds than this are no channels but somebody's own keys: the smallest count as `other`.
 const MOST_KINDS: usize = 24;
@@ -90,7 +91,7 @@ pub struct Stats {
 /// ```
 /// use cron_session_reaper::abort::Abort;
 /// use cron_session_reaper::inspect::stats::stats;
-/// use cron_session_reaper::store::scan::Source;
+/// use cron_session_reaper::store::reading::Source;
 /// use cron_session_reaper::system::{Os, System};
 ///
 /// let folder = tempfile::tempdir()?;
@@ -122,8 +123,7 @@ pub fn stats<S: System>(
         biggest: Biggest::of(top),
     };
     let mut reading = Reading::new(store, buffer);
-    let mut visitor: &mut dyn Visitor = &mut count;
-    while let Some(chunk) = reading.next(&mut visitor)? {
+    while let Some(chunk) = reading.next(&mut count)? {
         progress(chunk.end());
     }
     Ok(count.finish(top))

@@ -1,14 +1,17 @@
-//! The store on disk: read it, write it anew, lock it, replace it.
+//! The store on disk: reads it, removes entries from it and replaces it.
 //!
-//! [`scan`] reads JSON of any size in constant memory. [`survey`] and [`rewrite`] use it: the one to
-//! see whether anything expired, the other to write what stays to a new file. [`lock`] is the
-//! gateway's lock file; [`commit`] puts the new file in the old one's place; [`temps`] removes what
-//! crashed writers left; [`memory`] spares the next survey of an unchanged store. [`stats`] counts
-//! what is in a store, for people.
+//! [`reading`] reads a store in chunks, and [`scan`] parses them in constant memory. [`survey`] looks
+//! for expired runs; [`rewrite`] writes the kept entries to a new file; [`replace`] exchanges that
+//! file with the store. [`leftovers`] removes the temp files of crashed writers, and [`survey_cache`]
+//! makes the next survey of an unchanged store unnecessary.
 
 pub mod leftovers;
+pub mod reading;
 pub mod replace;
 pub mod rewrite;
 pub mod scan;
 pub mod survey;
 pub mod survey_cache;
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::abort::Abort;
 use crate::error::{Context, Error, Result, is_missing};
 use crate::store::leftovers;
-use crate::store::scan::Source;
+use crate::store::reading::Source;
 use crate::system::{Kind, Stat, System, is_in_use};
 
 /// How often what came out of an exchange is put back before the sweep gives up on a store that

@@ -11,9 +11,10 @@ use crate::error::{Error, Result};
 use crate::gateway::js;
 use crate::lock::{self, Lock};
 use crate::store::leftovers::{self, Leftovers, Temps};
+use crate::store::reading::{Buffer, READ_AT_ONCE};
 use crate::store::replace::{Commit, Committed, Replacement, Store};
-use crate::store::rewrite::{self, Judge, Rewrite, Run};
-use crate::store::scan::{Buffer, READ_AT_ONCE, SessionId};
+use crate::store::rewrite::{self, RemovalPolicy, Rewritten as Rewrite, Run};
+use crate::store::scan::SessionId;
 use crate::store::survey::{self, Survey};
 use crate::store::survey_cache::SurveyCache;
 use crate::sweep::outcome::{Entries, Reason, Report, Size};
@@ -744,10 +745,10 @@ impl<'a, S: System> Bystanders<'a, S> {
     }
 }
 
-impl<S: System> Judge for Bystanders<'_, S> {
+impl<S: System> RemovalPolicy for Bystanders<'_, S> {
     /// A run whose transcript is locked by a live process is still being written, however old its
     /// entry looks.
-    fn goes(&mut self, run: &Run) -> bool {
+    fn removes(&mut self, run: &Run) -> bool {
         let file = run.session_file.as_deref();
         let transcripts = self.folder.transcripts(run.session_id.text(), file);
         if transcripts
@@ -761,7 +762,7 @@ impl<S: System> Judge for Bystanders<'_, S> {
         true
     }
 
-    fn stays(&mut self, session_id: &SessionId<'_>, session_file: Option<&str>) {
+    fn keeps(&mut self, session_id: &SessionId<'_>, session_file: Option<&str>) {
         self.references.add(session_id.text(), session_file);
         // An id that is no string, which the gateway never writes, protects its like, unless
         // JavaScript takes it for false.

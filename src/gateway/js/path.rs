@@ -10,7 +10,7 @@ pub(crate) fn resolve(base: &Path, path: &Path) -> PathBuf {
     for component in base.join(path).components() {
         match component {
             Component::CurDir => {}
-            // At the root, which has no parent, `pop` does nothing.
+            // `pop` does nothing at the root.
             Component::ParentDir => {
                 resolved.pop();
             }

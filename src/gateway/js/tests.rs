@@ -299,8 +299,8 @@ fn code_units() -> impl Strategy<Value = Vec<u16>> {
 }
 
 fn escaped(units: &[u16]) -> Vec<u8> {
-    let escapes: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
-    format!("\"{escapes}\"").into_bytes()
+    let escapes = units.iter().map(|unit| format!("\\u{unit:04x}"));
+    format!("\"{}\"", escapes.collect::<Vec<_>>().concat()).into_bytes()
 }
 
 proptest! {
