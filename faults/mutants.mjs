@@ -9,19 +9,19 @@ import { root } from "../scripts/prepare.mjs";
 export const MUTANTS = [
   {
     corpus: "broken stores",
-    mistake: "takes a cut store",
+    mistake: "accepts a truncated store",
     file: "src/store/scan/scanner.rs",
     right: "Expect::End => return Ok(()),",
     wrong: "Expect::End | Expect::Next => return Ok(()),",
-    tests: ["--test", "survey", "a_broken_store_is_refused"],
+    tests: ["--lib", "store::tests::refuses_a_broken_store"],
   },
   {
     corpus: "odd stores",
-    mistake: "knows no \\udXXX",
+    mistake: "rejects \\udXXX",
     file: "src/store/scan/scanner.rs",
     right: "if !byte.is_ascii_hexdigit() {",
     wrong: "if !byte.is_ascii_digit() {",
-    tests: ["--test", "survey", "what_is_valid_but_odd"],
+    tests: ["--lib", "store::tests::sweeps_a_store_with_valid_but_unusual_values"],
   },
   {
     corpus: "path tricks",

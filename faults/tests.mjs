@@ -87,7 +87,7 @@ async function schedules() {
 }
 
 async function corpora() {
-  const { output, problems } = await cargoTest(["--test", "survey", "--test", "lock"]);
+  const { output, problems } = await cargoTest(["--lib", "--test", "lock"]);
   const paths = await cargoTest(["--lib", "transcripts::tests::locate::"]);
   figure("broken stores refused", sum(output, /(\d+) broken stores refused/g), 40, problems);
   figure("odd but valid stores swept", sum(output, /(\d+) odd stores swept/g), 8);

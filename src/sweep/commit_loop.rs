@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::store::StorePaths;
-use crate::store::scan::Buffer;
+use crate::store::reading::Buffer;
 use crate::system::{Stat, System};
 
 use super::Context;
