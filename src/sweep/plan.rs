@@ -222,7 +222,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
         let mut found = transcripts.into_iter().filter_map(|it| self.position(it));
         let transcripts = [found.next(), found.next()];
         self.sessions.push(RemovedSession {
-            id: id | u64::from(has_file) * HAS_SESSION_FILE,
+            id: if has_file { id | HAS_SESSION_FILE } else { id },
             transcripts,
         });
     }

@@ -2,20 +2,20 @@
 //!
 //! In JavaScript such a key has the position of its first occurrence and the value of its last. No
 //! known writer produces duplicates. The first pass of a rewrite therefore ignores them and only
-//! collects a [hash of each key](KeyHashes). If entries are removed and a hash occurs more than once,
-//! a second pass reads the [last values](DuplicateKeys) of these keys, and a third pass rewrites the
-//! store with them.
+//! collects a [hash of each run's key](KeyHashes): other keys are never removed. If entries are removed
+//! and a hash occurs more than once, a second pass reads the [last values](DuplicateKeys) of these keys,
+//! and a third pass rewrites the store with them.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use super::Facts;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::reading::{Reading, Source};
 use crate::store::scan::{Entry, Key, Visitor};
 use crate::system::System;
 
-/// The hashes of all keys of a store.
+/// The hashes of the keys of a store's runs.
 #[derive(Default)]
 pub(super) struct KeyHashes {
     state: RandomState,
@@ -65,6 +65,9 @@ fn hash(state: &RandomState, key: Key<'_>) -> Option<u64> {
     key.text().map(|text| state.hash_one(&*text))
 }
 
+/// How much memory the last values of duplicate keys may use, in bytes.
+const MAX_MEMORY: usize = 8 << 20;
+
 /// The keys that may occur more than once in a store.
 #[derive(Default)]
 pub(super) struct DuplicateKeys(HashMap<Vec<u8>, Duplicate>);
@@ -78,6 +81,9 @@ enum Duplicate {
 
 impl DuplicateKeys {
     /// Reads the store and returns the last values of the keys with these hashes.
+    ///
+    /// # Errors
+    /// [`Error::TooManyDuplicateKeys`] if they need too much memory, and those of reading.
     pub(super) fn read<S: System>(
         store: Source<'_, S>,
         hashes: &RepeatedHashes,
@@ -86,9 +92,16 @@ impl DuplicateKeys {
         let mut last_values = LastValues {
             hashes,
             keys: Self::default(),
+            memory: 0,
         };
         let mut reading = Reading::new(store, buffer);
-        while reading.next(&mut last_values)?.is_some() {}
+        while reading.next(&mut last_values)?.is_some() {
+            if last_values.memory > MAX_MEMORY {
+                return Err(Error::TooManyDuplicateKeys {
+                    path: store.path.to_owned(),
+                });
+            }
+        }
         Ok(last_values.keys)
     }
 
@@ -116,16 +129,21 @@ impl DuplicateKeys {
 struct LastValues<'a> {
     hashes: &'a RepeatedHashes,
     keys: DuplicateKeys,
+    /// How much memory the values used so far, in bytes. A value that was replaced counts as well.
+    memory: usize,
 }
 
 impl Visitor for LastValues<'_> {
     fn entry(&mut self, entry: &Entry<'_>, _: u64) {
         let key = entry.key();
-        if !self.hashes.contains(key) {
+        if self.memory > MAX_MEMORY || !key.is_run() || !self.hashes.contains(key) {
             return;
         }
         if let Some(bytes) = key.wtf8() {
-            let facts = Facts::of(entry, key.is_run()).into_owned();
+            let facts = Facts::of(entry, true).into_owned();
+            let texts = [facts.session_id.text(), facts.session_file.as_deref()];
+            let texts: usize = texts.iter().flatten().map(|text| text.len()).sum();
+            self.memory += size_of::<(Vec<u8>, Duplicate)>() + bytes.len() + texts;
             self.keys.0.insert(bytes, Duplicate::Undecided(facts));
         }
     }

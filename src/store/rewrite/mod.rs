@@ -284,13 +284,12 @@ impl<P: RemovalPolicy> Visitor for Selector<'_, P> {
     #[inline]
     fn key(&mut self, key: Key<'_>, start: u64) {
         self.decisions.result.entries += 1;
-        if let Some(hashes) = &mut self.hashes {
-            hashes.add(key);
-        }
         self.is_run = key.is_run();
         self.ranges.begin_entry(start);
         if !self.is_run {
             self.ranges.keep_begun_entry();
+        } else if let Some(hashes) = &mut self.hashes {
+            hashes.add(key);
         }
     }
 

@@ -116,15 +116,46 @@ fn treats_a_duplicate_key_as_having_its_first_position_and_its_last_value() {
 }
 
 #[test]
-fn ignores_the_references_of_an_earlier_value_of_a_duplicate_key() {
+fn ignores_the_references_of_an_earlier_value_of_a_duplicate_run() {
+    let (removed, kept) = (run_key(1), run_key(2));
+    let store = format!(
+        r#"{{"{kept}": {{"sessionId": "old"}}, "{removed}": 1, "{kept}": {{"sessionId": "new", "updatedAt": 100}}}}"#
+    );
+    let mut policy = TestPolicy::default();
+    StoreFile::new(store).rewrite(4096, &mut policy).unwrap();
+    assert_eq!(policy.kept, [(Some("new".to_owned()), None)]);
+    assert_eq!(policy.restarts, 1);
+}
+
+/// Only the keys of runs are remembered. The earlier value of another key protects its transcript, too.
+#[test]
+fn counts_the_references_of_all_values_of_a_duplicate_key_that_is_not_a_run() {
     let store = format!(
         r#"{{"a": {{"sessionId": "old"}}, "{}": 1, "a": {{"sessionId": "new"}}}}"#,
         run_key(1)
     );
     let mut policy = TestPolicy::default();
     StoreFile::new(store).rewrite(4096, &mut policy).unwrap();
-    assert_eq!(policy.kept, [(Some("new".to_owned()), None)]);
-    assert_eq!(policy.restarts, 1);
+    let kept = ["old", "new"].map(|id| (Some(id.to_owned()), None));
+    assert_eq!(policy.kept, kept);
+    assert_eq!(policy.restarts, 0);
+}
+
+#[test]
+fn refuses_a_store_with_more_duplicate_keys_than_memory() {
+    let long = "x".repeat(500_000);
+    let entry = |n| format!(r#""{}{long}": {{}}"#, run_key(n));
+    let entries: Vec<_> = (0..20).chain(0..20).map(entry).collect();
+    let store = format!("{{{}}}", entries.join(","));
+    let mut policy = TestPolicy::default();
+    let error = StoreFile::new(store)
+        .rewrite(1 << 20, &mut policy)
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("has too many duplicate keys"),
+        "{error}"
+    );
+    assert_eq!(error.code(), "ERR_SESSION_STORE_INVALID");
 }
 
 #[test]
