@@ -114,7 +114,11 @@ export function run(program, args, env = {}, onLine = () => false) {
         rest = lines.pop();
         lines.forEach(take);
       });
-      stream.on("end", () => take(rest));
+      stream.on("end", () => {
+        if (rest !== "") {
+          take(rest);
+        }
+      });
     }
     child.on("error", (error) => {
       const hint = error.code === "ENOENT" ? "; is it installed?" : "";

@@ -1,4 +1,4 @@
-// What a CommonJS module writes.
+// The interface as a CommonJS module uses it.
 
 import reaper = require("cron-session-reaper");
 

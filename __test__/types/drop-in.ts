@@ -1,4 +1,5 @@
-// Each may stand where the other is expected: the functions that both have, and every type on its own.
+// The types of the package and of the gateway are assignable in both directions: the common functions,
+// and each type separately.
 
 import * as reaper from "cron-session-reaper";
 import type {

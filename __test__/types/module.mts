@@ -1,4 +1,4 @@
-// What an ECMAScript module writes: named imports, and the console as a logger.
+// The interface as an ECMAScript module uses it: named imports, and the console as a logger.
 
 import {
   type InspectError,
@@ -35,7 +35,7 @@ const options: SweepOptions = {
   archiveRetention: "30d",
   signal: AbortSignal.timeout(1_000),
 };
-// What the drop-in takes is enough; so is a path.
+// The parameters of the drop-in are sufficient, and so is a path.
 const reports: SweepReport[] = [
   await sweepSessionStore(options),
   await sweepSessionStore(params),
@@ -46,7 +46,7 @@ const kept: string[] = reports.flatMap(({ temps }) => temps.kept);
 const warnings: SweepWarning[] = reports.flatMap((report) => report.warnings);
 const place = ({ path, line, column }: SweepError): string =>
   `${path ?? "?"}:${line ?? 0}:${column ?? 0}`;
-// Every reason there is, and no other.
+// Fails to compile if a reason is missing or unknown.
 const why = ({ reason }: SweepReport): string => {
   switch (reason) {
     case null:
