@@ -11,6 +11,7 @@ import {
   inspectSessionStore,
   NOW,
   recent,
+  repeatUntilInTime,
   runKey,
   storeWith,
   temporaryFolder,
@@ -207,17 +208,17 @@ describe("a running inspection", () => {
     const { storePath } = storeWith({ a: Array(3e6).fill(1) });
     const signal = AbortSignal.abort("not now");
     await expect(inspect(storePath, { signal })).rejects.toMatchObject(aborted("not now"));
-    // On a busy machine the abort may come too late. Then it is tried once more.
-    for (;;) {
+    await repeatUntilInTime(async () => {
       const controller = new AbortController();
       const inspecting = inspect(storePath, { signal: controller.signal });
       controller.abort("enough");
       const outcome = await inspecting.catch((error) => error);
-      if (outcome instanceof Error) {
+      const isInTime = outcome instanceof Error;
+      if (isInTime) {
         expect(outcome).toMatchObject(aborted("enough"));
-        return;
       }
-    }
+      return isInTime;
+    });
   });
 
   /** Lets the test decide when the interval of the progress has passed. */

@@ -13,6 +13,7 @@ import {
   lockPayload,
   NOW,
   readStore,
+  repeatUntilInTime,
   runKey,
   storeWith,
   sweep,
@@ -197,15 +198,14 @@ describe("the transcript of a removed run", () => {
   });
 
   it("replaces no archive: the new one gets the next free millisecond", async () => {
-    // The stamp is the time of the sweep, for which the names of 900 ms are taken in advance. A sweep
-    // at another time tests nothing and is repeated.
+    // The stamp is the time of the sweep, for which the names of 900 ms are taken in advance.
     const COUNT = 900;
-    for (let leadMs = 50; ; leadMs *= 2) {
+    await repeatUntilInTime(async (attempt) => {
       const { folder, storePath } = storeWith(
         { [runKey(1)]: { sessionId: "id" } },
         { "id.jsonl": "new", earlier: "earlier" },
       );
-      const beginMs = Date.now() + leadMs;
+      const beginMs = Date.now() + 50 * (attempt + 1);
       const nameAt = (ms) => archiveName("id.jsonl", beginMs + ms);
       const taken = Array.from({ length: COUNT }, (_, ms) => nameAt(ms));
       for (const name of taken) {
@@ -220,10 +220,8 @@ describe("the transcript of a removed run", () => {
       }
       const added = Object.keys(tree).filter((name) => tree[name] === "new");
       expect(added).toHaveLength(1);
-      if (added[0] === nameAt(COUNT)) {
-        return;
-      }
-    }
+      return added[0] === nameAt(COUNT);
+    });
   });
 });
 

@@ -24,6 +24,7 @@ import {
   recent,
   recordingLogger,
   recordings,
+  repeatUntilInTime,
   resetReaperThrottle,
   runKey,
   setAge,
@@ -153,23 +154,21 @@ describe("the report of a sweep", () => {
   });
 
   it("reports the time during which another holder has the lock as waiting", async () => {
-    // A busy machine may delay the sweep until just before the lock is released. Then the time is too
-    // short to be compared, and a longer one is tried.
-    for (let heldMs = 100; ; heldMs *= 2) {
+    // The time is too short to be compared if the sweep begins just before the lock is released.
+    await repeatUntilInTime(async (attempt) => {
       const { storePath } = fullStore();
       const release = lockStore(storePath);
       const reporting = report(storePath);
       await untilPrepared(storePath);
+      const heldMs = 100 * (attempt + 1);
       await sleep(heldMs);
       const released = performance.now();
       release();
       const { pruned, ms } = await reporting;
       expect(pruned).toBe(3);
       expect(ms.holding).toBeLessThan(performance.now() - released);
-      if (ms.waiting > heldMs / 2) {
-        return;
-      }
-    }
+      return ms.waiting > heldMs / 2;
+    });
   });
 
   it("logs what the drop-in logs to an optional logger", async () => {
@@ -562,8 +561,7 @@ describe("an abort", () => {
     async (stage) => {
       const folder = temporaryFolder();
       const options = { entries: 300, expired: 90, nowMs: NOW, smallest: 30_000 };
-      // On a busy machine the abort may come too late. Then it is tried once more.
-      for (;;) {
+      await repeatUntilInTime(async () => {
         const storePath = createSampleStore(folder, options);
         const before = treeOf(folder);
         const controller = new AbortController();
@@ -579,14 +577,14 @@ describe("an abort", () => {
         await sweepUntil(stage, storePath, begin, () => isOver);
         controller.abort();
         const outcome = await reporting;
-        if (outcome instanceof Error) {
+        const isInTime = outcome instanceof Error;
+        if (isInTime) {
           expect(outcome).toEqual(aborted(controller.signal.reason));
           expect(treeOf(folder)).toEqual(before);
-          expect((await report(storePath)).pruned).toBe(90);
-          return;
         }
-        expect(outcome.pruned).toBe(90);
-      }
+        expect((isInTime ? await report(storePath) : outcome).pruned).toBe(90);
+        return isInTime;
+      });
     },
   );
 
