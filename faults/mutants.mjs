@@ -30,7 +30,7 @@ export const MUTANTS = [
     right:
       "path.strip_prefix(folder)\n        .is_ok_and(|below| !below.as_os_str().is_empty() && !begins_with_dots(below))",
     wrong: "path.to_string_lossy().starts_with(&*folder.to_string_lossy())",
-    tests: ["--test", "transcripts", "inside_the_folder_and_nothing_else"],
+    tests: ["--lib", "transcripts::tests::locate::"],
   },
   {
     corpus: "live locks",

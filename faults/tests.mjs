@@ -40,7 +40,7 @@ export async function bites({ scratch }) {
 async function mutantBites({ corpus, mistake, tests, ...change }, folder) {
   plant(change, folder);
   const { output } = await cargoTest(tests, { cwd: folder });
-  const noticed = [...output.matchAll(/^test (\w+) \.\.\. FAILED$/gm)].map(([, test]) => test);
+  const noticed = [...output.matchAll(/^test ([\w:]+) \.\.\. FAILED$/gm)].map(([, test]) => test);
   bite(corpus, mistake, noticed);
 }
 
@@ -56,7 +56,7 @@ async function cargoTest(args, { release = false, cwd = root } = {}) {
     env: { CARGO_TARGET_DIR: process.env.CARGO_TARGET_DIR ?? join(root, "target") },
   });
   // With --nocapture a test's own lines stand between its name and its verdict.
-  const output = stdout.replaceAll(/^(test \w+ \.\.\. )((?:.*\n)*?)(ok|FAILED)$/gm, "$2$1$3");
+  const output = stdout.replaceAll(/^(test [\w:]+ \.\.\. )((?:.*\n)*?)(ok|FAILED)$/gm, "$2$1$3");
   return { ok: code === 0, output, problems: code === 0 ? [] : failures(`${stdout}\n${stderr}`) };
 }
 
@@ -87,11 +87,12 @@ async function schedules() {
 }
 
 async function corpora() {
-  const tests = ["--test", "survey", "--test", "transcripts", "--test", "lock"];
-  const { output, problems } = await cargoTest(tests);
+  const { output, problems } = await cargoTest(["--test", "survey", "--test", "lock"]);
+  const paths = await cargoTest(["--lib", "transcripts::tests::locate::"]);
   figure("broken stores refused", sum(output, /(\d+) broken stores refused/g), 40, problems);
   figure("odd but valid stores swept", sum(output, /(\d+) odd stores swept/g), 8);
-  figure("path tricks seen through", sum(output, /(\d+) path tricks/g), 40);
+  const tricks = sum(paths.output, /(\d+) path tricks/g);
+  figure("path tricks seen through", tricks, 40, paths.problems);
   figure("live locks not robbed", sum(output, /(\d+) live locks not robbed/g), 14);
   figure("odd things in the lock's place", sum(output, /(\d+) odd things refused/g), 3);
 }

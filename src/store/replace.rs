@@ -48,7 +48,7 @@ pub struct Replacement<'s, S: System> {
 #[must_use]
 pub enum Swap<'s, S: System> {
     /// The replacement is the store now.
-    Replaced(Replaced<'s, S>),
+    Replaced(Box<Replaced<'s, S>>),
     /// The store changed since it was read. It is as its last writer left it.
     Changed {
         /// An older state of the store that its last writer may not have seen: its path before and
@@ -189,7 +189,7 @@ impl<'s, S: System> Replacement<'s, S> {
             .system
             .stat_open(&self.file)
             .context("examine the new content of", &self.store.path)?;
-        let name = leftovers::name(&self.store.path, &temp, &self.store.before);
+        let name = leftovers::exchange_name(&self.store.path, &temp, &self.store.before);
         match &self.name {
             None => self.system.link(&self.file, &name),
             Some(provisional) => self.system.rename(provisional, &name),
@@ -226,12 +226,12 @@ impl<'s, S: System> Replacement<'s, S> {
     }
 
     /// Must not fail: the caller would undo the archives of runs that are already removed.
-    fn replaced(self, old: Option<OldFile>) -> Replaced<'s, S> {
-        Replaced {
+    fn replaced(self, old: Option<OldFile>) -> Box<Replaced<'s, S>> {
+        Box::new(Replaced {
             after: self.system.stat_open(&self.file).ok(),
             replacement: self,
             old,
-        }
+        })
     }
 
     /// Undoes the exchange if the file that came out cannot be examined. Returns whether it was

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::store::StorePaths;
-use crate::store::leftovers::Temps;
+use crate::store::leftovers::Cleared;
 use crate::system::{Stat, System};
 use crate::transcripts::archive;
 use crate::transcripts::listing::Listings;
@@ -97,19 +97,19 @@ fn clear_leftovers<S: System>(
     store: &Stat,
     listings: &mut Listings,
     times: &mut LockTimes,
-) -> Result<Temps> {
+) -> Result<Cleared> {
     sweep.options.abort.check()?;
     let Some(paths) = paths else {
-        return Ok(Temps::default());
+        return Ok(Cleared::default());
     };
     let Some(leftovers) = plan::find_leftovers(sweep, paths, store, 0, listings)? else {
-        return Ok(Temps::default());
+        return Ok(Cleared::default());
     };
-    if leftovers.count_dead(sweep.system)? == Temps::default() {
-        return Ok(Temps::default());
+    if leftovers.clear(sweep.system, Mode::DryRun)? == Cleared::default() {
+        return Ok(Cleared::default());
     }
     let held = times.acquire(sweep, paths)?;
-    let cleared = leftovers.remove_dead(sweep.system)?;
+    let cleared = leftovers.clear(sweep.system, Mode::Apply)?;
     times.release(sweep, held)?;
     Ok(cleared)
 }
@@ -132,7 +132,12 @@ pub(super) fn old_archives<'f, S: System>(
     let mut old = Vec::new();
     for folder in folders {
         match listings.of(folder) {
-            Ok(listing) => old.extend(listing.old_archives.iter().map(|name| folder.join(name))),
+            Ok(listing) => old.extend(
+                listing
+                    .expired_archives
+                    .iter()
+                    .map(|name| folder.join(name)),
+            ),
             Err(error) => log.cleanup_failed(&error),
         }
     }

@@ -21,15 +21,16 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::Result;
 use crate::gateway::js;
-use crate::store::leftovers::Temps;
+use crate::store::leftovers::Cleared;
 use crate::store::rewrite::Rewrite;
 use crate::store::scan::{Buffer, READ_AT_ONCE};
 use crate::store::survey::{self, Survey};
 use crate::store::survey_cache::SurveyCache;
 use crate::store::{Store, StorePaths};
 use crate::system::{Stat, System};
-use crate::transcripts::archive;
 use crate::transcripts::listing::Listings;
+use crate::transcripts::outside::OutsideLookups;
+use crate::transcripts::{archive, archive_name};
 
 pub use options::{Ageing, Options, Request};
 pub use outcome::Outcome;
@@ -121,7 +122,7 @@ pub fn preview<S: System>(
     }
 }
 
-/// What the steps of one sweep share. None of them changes it.
+/// What the steps of one sweep share.
 struct Context<'a, S> {
     system: &'a S,
     request: Request<'a>,
@@ -129,6 +130,8 @@ struct Context<'a, S> {
     cache: &'a SurveyCache,
     /// Whether the caller has not swept this store before.
     is_first: bool,
+    /// How many paths outside the store's folder may still be accessed.
+    lookups: OutsideLookups,
 }
 
 /// A sweep that ran to its end.
@@ -244,14 +247,14 @@ fn preview_report<S: System>(sweep: &Context<'_, S>, log: &mut Log) -> Result<Re
     let mut plan = draft.into_plan(sweep, &paths, store.before)?;
 
     let leftovers = match &plan.leftovers {
-        Some(leftovers) => leftovers.count_dead(sweep.system)?,
-        None => Temps::default(),
+        Some(leftovers) => leftovers.clear(sweep.system, Mode::DryRun)?,
+        None => Cleared::default(),
     };
     let (archived, folders) = plan::tally(&plan.transcripts);
     let old = old_archives(sweep, &paths, folders, &mut plan.listings, log);
     let mut aged = archive::count(old);
     // With `now` in the future, an archive may be old at once.
-    if archive::is_expired(
+    if archive_name::is_expired(
         js::epoch_ms(sweep.system.now()).max(0),
         sweep.archive_cutoff_ms(),
     ) {
@@ -291,6 +294,7 @@ impl<'a, S: System> Context<'a, S> {
             options,
             cache,
             is_first: !cache.knows(request.store),
+            lookups: OutsideLookups::new(),
         }
     }
 
@@ -336,3 +340,8 @@ impl<'a, S: System> Context<'a, S> {
         self.cache.mark_derived(named, after, plan.written_at);
     }
 }
+
+#[cfg(test)]
+mod recovery_tests;
+#[cfg(test)]
+mod tests;

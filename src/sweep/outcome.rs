@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Failure};
-use crate::store::leftovers::Temps;
+use crate::store::leftovers::Cleared;
+pub use crate::store::leftovers::Mode;
 use crate::store::rewrite::Rewrite;
 use crate::transcripts::Tally;
 
@@ -231,23 +232,14 @@ impl From<Tally> for Removed {
     }
 }
 
-impl From<Temps> for Leftover {
-    fn from(temps: Temps) -> Self {
+impl From<Cleared> for Leftover {
+    fn from(cleared: Cleared) -> Self {
         Self {
-            removed: temps.removed,
-            bytes: temps.bytes,
-            kept: temps.kept.into_iter().map(|(_, to)| to).collect(),
+            removed: cleared.removed,
+            bytes: cleared.bytes,
+            kept: cleared.kept.into_iter().map(|(_, to)| to).collect(),
         }
     }
-}
-
-/// Whether a sweep is applied or previewed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// It is applied.
-    Apply,
-    /// It is previewed.
-    DryRun,
 }
 
 /// What a sweep found in the store, and what it removes from it.
@@ -312,7 +304,7 @@ pub(super) struct Removals {
     /// Deleted archives.
     pub(super) archives: Tally,
     /// Leftover temp files.
-    pub(super) leftovers: Temps,
+    pub(super) leftovers: Cleared,
 }
 
 impl Report {

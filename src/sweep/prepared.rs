@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::gateway::js;
 use crate::lock::Lock;
-use crate::store::leftovers::Temps;
+use crate::store::leftovers::Cleared;
 use crate::store::replace::{Replaced, Replacement, Swap};
 use crate::store::scan::Buffer;
 use crate::store::{Store, StorePaths};
@@ -12,7 +12,7 @@ use crate::transcripts::Tally;
 use crate::transcripts::archive::Archive;
 
 use super::Context;
-use super::outcome::{Log, StoreFigures};
+use super::outcome::{Log, Mode, StoreFigures};
 use super::plan::{Draft, RemovalPlan, is_any_locked};
 
 /// A sweep that only has to be committed. It may wait for that, and dropping it leaves no trace: the
@@ -42,8 +42,8 @@ pub(super) struct Committed<'a, S: System> {
     /// The archived transcripts.
     pub(super) archived: Tally,
     /// What became of the leftover temp files.
-    pub(super) cleared: Temps,
-    replaced: Replaced<'a, S>,
+    pub(super) cleared: Cleared,
+    replaced: Box<Replaced<'a, S>>,
 }
 
 impl<'a, S: System> Prepared<'a, S> {
@@ -137,11 +137,13 @@ impl<'a, S: System> Prepared<'a, S> {
         let mut cleared = plan
             .leftovers
             .as_ref()
-            .map_or_else(Temps::default, |leftovers| {
-                leftovers.remove_dead(system).unwrap_or_else(|error| {
-                    log.failed_after_commit(&error);
-                    Temps::default()
-                })
+            .map_or_else(Cleared::default, |leftovers| {
+                leftovers
+                    .clear(system, Mode::Apply)
+                    .unwrap_or_else(|error| {
+                        log.failed_after_commit(&error);
+                        Cleared::default()
+                    })
             });
         log.kept(cleared.kept.drain(..));
         Ok(Some(Box::new(Committed {

@@ -1,65 +1,63 @@
-//! What a sweep looks for in folders. A folder may hold a hundred thousand archives, so a sweep
-//! lists each at most once, however many rooms ask.
+//! Folder listings. A folder can contain a hundred thousand archives, so a sweep lists each folder
+//! at most once.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Context, Result, is_missing};
-use crate::transcripts::archive;
+use crate::transcripts::archive_name;
 
-/// The listings of one sweep, made as they are asked for.
+/// The listings of one sweep. A folder is listed when it is first asked for.
 #[derive(Debug)]
-pub struct Listings {
+pub(crate) struct Listings {
     archive_cutoff_ms: f64,
-    listed: HashMap<PathBuf, Listing>,
+    pub(super) listed: HashMap<PathBuf, Arc<Listing>>,
 }
 
-/// The names of what may matter in a folder; what else is there is passed over.
+/// The names in a folder that a sweep can need. All other names are left out.
 #[derive(Debug, Default)]
-pub struct Listing {
+pub(crate) struct Listing {
     /// Regular files that end in `.tmp`.
-    pub temps: Vec<String>,
+    pub(crate) temp_files: Vec<String>,
     /// Symbolic links.
-    pub links: Vec<OsString>,
-    /// Regular files that are archives from before the cutoff.
-    pub old_archives: Vec<OsString>,
+    pub(crate) links: Vec<OsString>,
+    /// Archives whose stamp is before the cutoff. Regular files only.
+    pub(crate) expired_archives: Vec<OsString>,
 }
 
 impl Listings {
-    /// Nothing listed yet. Archives from before `archive_cutoff_ms`, in milliseconds since 1970,
-    /// are old.
-    #[must_use]
-    pub fn new(archive_cutoff_ms: f64) -> Self {
+    /// Creates an empty collection. An archive expires if its stamp is before `archive_cutoff_ms`,
+    /// in milliseconds since 1970.
+    pub(crate) fn new(archive_cutoff_ms: f64) -> Self {
         Self {
             archive_cutoff_ms,
             listed: HashMap::new(),
         }
     }
 
-    /// What there was in `folder` when it was first asked for. A missing folder has nothing.
+    /// Returns the listing of `folder`, made when it was first asked for. The listing of a missing
+    /// folder is empty.
     ///
     /// # Errors
     /// If the folder cannot be listed.
-    ///
-    /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use cron_session_reaper::transcripts::listing::Listings;
-    ///
-    /// let sessions = tempfile::tempdir()?;
-    /// std::fs::write(sessions.path().join("a.jsonl.deleted.2026-03-01T12-00-00.000Z"), "")?;
-    ///
-    /// let mut listings = Listings::new(1_772_366_400_000.5);
-    /// assert_eq!(listings.of(sessions.path())?.old_archives.len(), 1);
-    /// # Ok(()) }
-    /// ```
-    pub fn of(&mut self, folder: &Path) -> Result<&Listing> {
-        Ok(match self.listed.entry(folder.to_owned()) {
+    pub(crate) fn of(&mut self, folder: &Path) -> Result<Arc<Listing>> {
+        let listing = match self.listed.entry(folder.to_owned()) {
             Entry::Occupied(listed) => listed.into_mut(),
-            Entry::Vacant(vacant) => vacant.insert(list(folder, self.archive_cutoff_ms)?),
-        })
+            Entry::Vacant(vacant) => vacant.insert(Arc::new(list(folder, self.archive_cutoff_ms)?)),
+        };
+        Ok(Arc::clone(listing))
+    }
+
+    /// Returns the listing of the folder that contains `file`.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed.
+    pub(crate) fn beside(&mut self, file: &Path) -> Result<Arc<Listing>> {
+        self.of(file.parent().unwrap_or(file))
     }
 }
 
@@ -72,31 +70,32 @@ fn list(folder: &Path, archive_cutoff_ms: f64) -> Result<Listing> {
     for entry in entries {
         let entry = entry.context("list", folder)?;
         let name = entry.file_name();
-        // The listing itself tells the kind on every common file system: no stat for each.
+        // On all common file systems this is part of the listing and needs no further system call.
         let Ok(kind) = entry.file_type() else {
             continue;
         };
         if kind.is_symlink() {
             listing.links.push(name);
         } else if kind.is_file() {
-            listing.file(name, archive_cutoff_ms);
+            listing.add_file(name, archive_cutoff_ms);
         }
     }
     Ok(listing)
 }
 
 impl Listing {
-    fn file(&mut self, name: OsString, archive_cutoff_ms: f64) {
-        if is_old_archive(&name, archive_cutoff_ms) {
-            self.old_archives.push(name);
+    fn add_file(&mut self, name: OsString, archive_cutoff_ms: f64) {
+        if is_expired_archive(&name, archive_cutoff_ms) {
+            self.expired_archives.push(name);
         } else if let Some(name) = name.to_str()
             && Path::new(name).extension() == Some(OsStr::new("tmp"))
         {
-            self.temps.push(name.to_owned());
+            self.temp_files.push(name.to_owned());
         }
     }
 }
 
-fn is_old_archive(name: &OsStr, cutoff_ms: f64) -> bool {
-    archive::stamp_of(name).is_some_and(|stamp_ms| archive::is_expired(stamp_ms, cutoff_ms))
+fn is_expired_archive(name: &OsStr, cutoff_ms: f64) -> bool {
+    archive_name::stamp_of(name)
+        .is_some_and(|stamp_ms| archive_name::is_expired(stamp_ms, cutoff_ms))
 }

@@ -1,70 +1,83 @@
-//! Which files are a session's transcripts, and which files entries that stay still point at.
+//! Finds the files that are a session's transcripts.
 //!
-//! A session names its files itself, in a store that anyone may have edited, so nothing it says is
-//! believed: only what is, all links resolved, a regular `*.jsonl` file inside the store's own
-//! folder counts.
+//! A session names its files itself, in a store that anyone can have edited. Therefore a path counts
+//! only if it leads, with all links resolved, to a regular `*.jsonl` file inside the store's folder.
 
-use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
 use std::ffi::OsStr;
-use std::hash::{BuildHasher, Hash};
 use std::path::{Path, PathBuf};
+#[cfg(test)]
 use std::{env, fs};
 
-use crate::error::{Context, Error, Result, is_missing};
+#[cfg(test)]
+use crate::error::{Context, Error, Result};
 use crate::gateway::js;
-use crate::transcripts::listing::Listings;
+use crate::system::{Kind, Stat, System};
+use crate::transcripts::outside::OutsideLookups;
 
-const EXTENSION: &str = ".jsonl";
+/// The file name extension of transcripts.
+pub(super) const EXTENSION: &str = ".jsonl";
 
-/// How many folders [`References`] remembers. Real stores have one; the limit keeps a store made
-/// to name a million of them from filling the memory.
-const REMEMBERED_FOLDERS: usize = 1024;
+/// Whether file names that differ in case can name the same file. Then the system is asked about every
+/// path, because only it knows the spelling on the disk. On Windows and macOS this is the default; single
+/// folders and volumes can differ. On Linux it is an exception that is not supported.
+pub(super) const CASE_FOLDS: bool = cfg!(any(target_os = "macos", target_os = "ios", windows));
 
-/// Where two spellings may name one file, only the system can tell which file a path stands for: it
-/// is asked for every path, and answers with the spelling on the disk. That is the rule on Windows
-/// and macOS, whatever a single folder or volume is set to there, and the exception on Linux.
-const CASE_FOLDS: bool = cfg!(any(target_os = "macos", target_os = "ios", windows));
+/// The maximum depth of a transcript below the folder. Resolving a path reads each folder on the way from
+/// the root, which is quadratic in the depth. The gateway's own transcripts are at most one folder deep.
+const MAX_DEPTH: usize = 32;
 
-/// The folder that a store lies in, and that the transcripts of its sessions lie in.
-///
-/// ```
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use cron_session_reaper::transcripts::locate::Folder;
-///
-/// let sessions = tempfile::tempdir()?;
-/// std::fs::write(sessions.path().join("a1.jsonl"), "")?;
-/// let folder = Folder::of(&sessions.path().join("sessions.json"))?;
-///
-/// let found = folder.transcripts(Some("a1"), None);
-/// assert_eq!(found[0].path, folder.real().join("a1.jsonl"));
-/// assert!(folder.transcripts(Some("../a1"), Some("/etc/hosts")).is_empty());
-/// # Ok(()) }
-/// ```
+/// The folder of a store, which also contains the transcripts of its sessions.
 #[derive(Debug, Clone)]
-pub struct Folder {
-    path: PathBuf,
+pub(crate) struct Folder {
+    /// As the store's path names it: absolute and normalised.
+    pub(super) named: PathBuf,
+    /// With all links resolved.
     real: PathBuf,
-    /// The store, and the file that it is a link to: never a transcript, whatever its name.
+    /// The store, and the file that it is a link to. Neither is a transcript, even if its name is one.
     store: [PathBuf; 2],
 }
 
-/// A transcript as it was found.
+/// A transcript that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transcript {
-    /// Where it is, all links resolved.
-    pub path: PathBuf,
-    /// Its size.
-    pub bytes: u64,
+pub(crate) struct Transcript {
+    /// Its path, with all links resolved.
+    pub(crate) path: PathBuf,
+    /// Its size in bytes.
+    pub(crate) bytes: u64,
+    /// Which file it is, independent of its path.
+    pub(super) id: FileId,
+}
+
+/// The device and inode of a file: equal if two paths lead to the same file, for example through a
+/// bind mount, a firmlink or a different case.
+pub(super) type FileId = (u64, u64);
+
+/// Returns the identity of a regular file, and `None` for anything else.
+pub(super) fn file_id(stat: &Stat) -> Option<FileId> {
+    (stat.kind == Kind::File).then_some((stat.dev, stat.ino))
 }
 
 impl Folder {
-    /// The folder of a store. The store itself need not exist, the folder must. A relative path is
-    /// one from the working directory.
+    /// Creates the folder of a store from paths that are already resolved. `named_folder` is the
+    /// folder as the store's path names it, absolute and normalised, `real_folder` the same folder
+    /// with all links resolved. `store` is the store in `real_folder`, and the file that it is a link
+    /// to or the same path again.
+    pub(crate) fn new(named_folder: PathBuf, real_folder: PathBuf, store: [PathBuf; 2]) -> Self {
+        Self {
+            named: named_folder,
+            real: real_folder,
+            store,
+        }
+    }
+
+    /// Resolves the folder of a store. The folder must exist, the store need not. A relative path is
+    /// resolved from the working directory.
     ///
     /// # Errors
-    /// If `store` names no file, or the folder is missing or cannot be resolved.
-    pub fn of(store: &Path) -> Result<Self> {
+    /// If `store` does not name a file, or if the folder is missing or cannot be resolved.
+    #[cfg(test)]
+    pub(crate) fn of(store: &Path) -> Result<Self> {
         if store.as_os_str().is_empty() {
             return Err(Error::NoStorePath);
         }
@@ -74,54 +87,44 @@ impl Folder {
             env::current_dir().context("resolve", store)?
         };
         let absolute = js::resolve(&base, store);
-        let (Some(path), Some(name)) = (absolute.parent(), absolute.file_name()) else {
+        let (Some(named), Some(name)) = (absolute.parent(), absolute.file_name()) else {
             return Err(Error::NotAFile {
                 path: absolute,
                 found: "a directory",
             });
         };
-        let real = fs::canonicalize(path).context("resolve", path)?;
+        let real = fs::canonicalize(named).context("resolve", named)?;
         let store = real.join(name);
         let target = fs::canonicalize(&store).unwrap_or_else(|_| store.clone());
-        Ok(Self {
-            path: path.to_owned(),
-            real,
-            store: [store, target],
-        })
+        Ok(Self::new(named.to_owned(), real, [store, target]))
     }
 
-    /// The folder as the store's path names it, absolute; links are not resolved.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The folder, all links resolved.
-    #[must_use]
-    pub fn real(&self) -> &Path {
+    /// Returns the folder's path with all links resolved.
+    pub(crate) fn real(&self) -> &Path {
         &self.real
     }
 
-    /// The transcripts of a session that exist, resolved, each once: the one that the entry's
-    /// `sessionFile` names, and `<sessionId>.jsonl`.
+    /// Returns the transcripts of a session that exist, each once: first the file that the entry's
+    /// `sessionFile` names, then `<sessionId>.jsonl`.
     ///
-    /// What is missing, unreadable, outside the folder, no regular file, without the extension
-    /// `.jsonl`, or the store itself is left out.
-    #[must_use]
-    pub fn transcripts(
+    /// Leaves out files that are missing, unreadable, outside the folder, not regular files, without
+    /// the extension `.jsonl`, or the store itself.
+    pub(crate) fn transcripts<S: System>(
         &self,
+        system: &S,
+        lookups: &OutsideLookups,
         session_id: Option<&str>,
         session_file: Option<&str>,
     ) -> Vec<Transcript> {
-        let named = session_file.and_then(|file| self.named(file));
-        let own = session_id
+        let by_file = session_file.and_then(|file| self.session_file(system, lookups, file));
+        let by_id = session_id
             .and_then(file_name)
-            .map(|name| self.path.join(name));
-        // Nearly always both are one, and need one look.
-        let own = own.filter(|own| named.as_ref() != Some(own));
+            .map(|name| self.named.join(name))
+            // Nearly always both are the same path, which is then examined once.
+            .filter(|by_id| by_file.as_ref() != Some(by_id));
         let mut found: Vec<Transcript> = Vec::new();
-        for candidate in [named, own].into_iter().flatten() {
-            if let Some(transcript) = self.transcript(&candidate)
+        for candidate in [by_file, by_id].into_iter().flatten() {
+            if let Some(transcript) = self.transcript(system, &candidate)
                 && !found.iter().any(|it| it.path == transcript.path)
             {
                 found.push(transcript);
@@ -130,17 +133,41 @@ impl Folder {
         found
     }
 
-    /// Where a `sessionFile` points, unless that is outside by its spelling alone. Of an absolute
-    /// one only its links can tell: the gateway takes one from elsewhere that leads in here.
-    fn named(&self, session_file: &str) -> Option<PathBuf> {
-        let file = Path::new(js::trim(session_file));
-        let is_outside = file.as_os_str().is_empty() || begins_with_dots(file);
-        (!is_outside).then(|| js::resolve(&self.real, file))
+    /// Returns the path that a `sessionFile` names, if its links are to be resolved.
+    ///
+    /// Returns `None` for a relative path that begins with `..`, as the gateway does, and for one that is
+    /// deeper than [`MAX_DEPTH`]. A path outside the folder can be an alias of it. It counts if a file of
+    /// its name is directly in the folder, and as long as `lookups` allows it.
+    fn session_file<S: System>(
+        &self,
+        system: &S,
+        lookups: &OutsideLookups,
+        session_file: &str,
+    ) -> Option<PathBuf> {
+        let file = js::trim(session_file);
+        if file.is_empty() || begins_with_dots(Path::new(file)) {
+            return None;
+        }
+        match self.place(file) {
+            Place::Directly(name) => Some(self.named.join(name)),
+            Place::Below(path) => (self.depth(&path) <= MAX_DEPTH).then_some(path),
+            Place::Outside(path) => {
+                let same_name = self.real.join(path.file_name()?);
+                let is_possible = system.stat(&same_name).is_ok() && lookups.allow(&path);
+                is_possible.then_some(path)
+            }
+        }
     }
 
-    /// The file that may be renamed away when `candidate` is a removed session's.
-    fn transcript(&self, candidate: &Path) -> Option<Transcript> {
-        let found = self.resolve_file(candidate)?;
+    /// Returns the number of names in a path after those of the folder.
+    fn depth(&self, path: &Path) -> usize {
+        let all = path.components().count();
+        all - self.real.components().count()
+    }
+
+    /// Returns the file at `candidate`, with all links resolved, if it is a transcript.
+    fn transcript<S: System>(&self, system: &S, candidate: &Path) -> Option<Transcript> {
+        let found = self.resolve_file(system, candidate)?;
         let real = &found.path;
         let is_transcript = lies_inside(&self.real, real)
             && real
@@ -151,27 +178,47 @@ impl Folder {
         is_transcript.then_some(found)
     }
 
-    /// As `fs::canonicalize`, for a regular file only; but right in this folder, where nearly all
-    /// transcripts lie, at the price of one `lstat` instead of one for every folder on the way.
-    fn resolve_file(&self, path: &Path) -> Option<Transcript> {
+    /// Resolves all links of a path to a regular file, like `canonicalize`. Directly in the folder,
+    /// where nearly all transcripts are, this costs one `lstat` instead of one for each parent folder.
+    fn resolve_file<S: System>(&self, system: &S, path: &Path) -> Option<Transcript> {
         let name = path.file_name()?;
         let parent = path.parent()?;
-        if !CASE_FOLDS && (parent == self.path || parent == self.real) {
-            let metadata = fs::symlink_metadata(path).ok()?;
-            if !metadata.is_symlink() {
-                return regular(self.real.join(name), &metadata);
+        if !CASE_FOLDS && (parent == self.named || parent == self.real) {
+            let stat = system.stat(path).ok()?;
+            if stat.kind != Kind::Link {
+                return regular(self.real.join(name), &stat);
             }
         }
-        let real = fs::canonicalize(path).ok()?;
-        let metadata = fs::symlink_metadata(&real).ok()?;
-        regular(real, &metadata)
+        let real = system.canonicalize(path).ok()?;
+        let stat = system.stat(&real).ok()?;
+        regular(real, &stat)
     }
 
-    /// The name of a `sessionFile` that plainly lies right in this folder, told without a look at
-    /// the file system and without allocating.
+    /// Returns where a `sessionFile` is by its spelling, without a system call. For a file directly in
+    /// the folder, which nearly all are, it does not allocate.
+    pub(super) fn place<'f>(&self, session_file: &'f str) -> Place<'f> {
+        if let Some(name) = self.plain_name(session_file) {
+            return Place::Directly(Cow::Borrowed(name.as_ref()));
+        }
+        let path = js::resolve(&self.real, Path::new(session_file));
+        let below = path
+            .strip_prefix(&self.real)
+            .or_else(|_| path.strip_prefix(&self.named));
+        let Ok(below) = below else {
+            return Place::Outside(path);
+        };
+        match (below.parent(), below.file_name()) {
+            (Some(parent), Some(name)) if parent.as_os_str().is_empty() => {
+                Place::Directly(Cow::Owned(name.to_owned()))
+            }
+            _ => Place::Below(self.real.join(below)),
+        }
+    }
+
+    /// Returns the file name of a `sessionFile` that is obviously directly in the folder.
     fn plain_name<'f>(&self, file: &'f str) -> Option<&'f str> {
         let name = self
-            .path
+            .named
             .to_str()
             .and_then(|folder| file.strip_prefix(folder)?.strip_prefix('/'))
             .unwrap_or(file);
@@ -180,19 +227,31 @@ impl Folder {
     }
 }
 
-fn regular(path: PathBuf, metadata: &fs::Metadata) -> Option<Transcript> {
-    let bytes = metadata.len();
-    metadata.is_file().then_some(Transcript { path, bytes })
+/// Where a path is by its spelling.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place<'f> {
+    /// Directly in the folder, under this name.
+    Directly(Cow<'f, OsStr>),
+    /// In a subfolder, or the folder itself. Absolute, below [`Folder::real`].
+    Below(PathBuf),
+    /// Elsewhere. Absolute.
+    Outside(PathBuf),
 }
 
-/// The transcript's name of a session id, if the id may name a file: `<id>.jsonl`.
-fn file_name(session_id: &str) -> Option<String> {
+fn regular(path: PathBuf, stat: &Stat) -> Option<Transcript> {
+    let bytes = stat.size;
+    file_id(stat).map(|id| Transcript { path, bytes, id })
+}
+
+/// Returns the name of a session id's transcript, `<id>.jsonl`, if the id is one that can name a file.
+pub(super) fn file_name(session_id: &str) -> Option<String> {
     let id = js::trim(session_id);
     is_file_stem(id).then(|| format!("{id}{EXTENSION}"))
 }
 
-/// The gateway's `/^[a-z0-9][a-z0-9._-]{0,127}$/i`.
-fn is_file_stem(id: &str) -> bool {
+/// Returns whether a trimmed session id can name a file: the gateway's
+/// `/^[a-z0-9][a-z0-9._-]{0,127}$/i`.
+pub(super) fn is_file_stem(id: &str) -> bool {
     id.len() <= 128
         && id.starts_with(|first: char| first.is_ascii_alphanumeric())
         && id
@@ -200,8 +259,8 @@ fn is_file_stem(id: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
-/// Is `path` something below `folder`? By spelling; a name like `..x` counts as outside, as it
-/// does in the gateway.
+/// Returns whether `path` is spelled as a path below `folder`. A name like `..x` counts as outside, as
+/// in the gateway.
 fn lies_inside(folder: &Path, path: &Path) -> bool {
     path.strip_prefix(folder)
         .is_ok_and(|below| !below.as_os_str().is_empty() && !begins_with_dots(below))
@@ -211,261 +270,12 @@ fn begins_with_dots(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().starts_with(b"..")
 }
 
-/// What the entries that stay point at, as a survey collects it.
-///
-/// It is made to be fed every entry of a store of any size: one 48-bit hash, seeded anew for each
-/// collection, is kept for an entry's session id, and one more only if its `sessionFile` is not
-/// just `<sessionId>.jsonl`. No system call is made for entries whose files lie right in the
-/// store's folder. Two different values with one hash would protect a transcript too many, never
-/// one too few.
-///
-/// ```
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use cron_session_reaper::transcripts::listing::Listings;
-/// use cron_session_reaper::transcripts::locate::{Folder, References};
-///
-/// let sessions = tempfile::tempdir()?;
-/// std::fs::write(sessions.path().join("a1.jsonl"), "")?;
-/// let folder = Folder::of(&sessions.path().join("sessions.json"))?;
-///
-/// let mut staying = References::new(&folder);
-/// staying.add(Some("b2"), Some("./a1.jsonl"));
-/// let staying = staying.settle(&mut Listings::new(0.0))?;
-///
-/// assert!(staying.has_session("b2"));
-/// assert!(staying.has_path(&folder.real().join("a1.jsonl")));
-/// # Ok(()) }
-/// ```
-#[derive(Debug)]
-pub struct References {
-    folder: Folder,
-    seed: RandomState,
-    sessions: Vec<IdHash>,
-    paths: Vec<u64>,
-    folders: HashMap<PathBuf, RealFolder>,
-}
-
-/// 48 bits, since a store may have a million entries: two of them look alike once in 500 stores of
-/// that size, and then it takes one that goes and one that stays.
-///
-/// Not `Copy`: for such small values the standard library unrolls its sort, to 11 KB of code.
-#[derive(Debug, PartialEq)]
-struct IdHash([u8; 6]);
-
-impl IdHash {
-    fn bits(&self) -> u64 {
-        let mut bits = [0; 8];
-        bits[..6].copy_from_slice(&self.0);
-        u64::from_le_bytes(bits)
-    }
-}
-
-/// What a folder's path stands for.
-#[derive(Debug)]
-enum RealFolder {
-    At(PathBuf),
-    /// Nothing in it exists either.
-    Missing,
-    /// It cannot be listed, so which of its files are links has to be asked file by file.
-    Closed,
-}
-
-impl References {
-    /// An empty collection for the entries of the store in `folder`.
-    #[must_use]
-    pub fn new(folder: &Folder) -> Self {
-        Self {
-            folder: folder.clone(),
-            seed: RandomState::new(),
-            sessions: Vec::new(),
-            paths: Vec::new(),
-            folders: HashMap::new(),
-        }
-    }
-
-    /// Remembers what one entry that stays points at: its `sessionId` and its `sessionFile`, as
-    /// they stand in the store.
-    ///
-    /// Unlike for [`Folder::transcripts`] it does not matter how a `sessionFile` reaches its file:
-    /// one that comes in from outside the folder, through a link, protects it as well.
-    pub fn add(&mut self, session_id: Option<&str>, session_file: Option<&str>) {
-        // As in the gateway, an empty id is none: two entries without one share no session.
-        let session_id = session_id.filter(|id| !id.is_empty());
-        if let Some(id) = session_id {
-            self.sessions.push(self.hash_id(id));
-            // `<id>.jsonl` needs no hash of its own where the id's tells.
-            if (CASE_FOLDS || js::trim(id) != id)
-                && let Some(name) = file_name(id)
-            {
-                self.add_path(&self.folder.path.join(name));
-            }
-        }
-        let file = js::trim(session_file.unwrap_or_default());
-        if file.is_empty() {
-            return;
-        }
-        let Some(name) = self.folder.plain_name(file) else {
-            self.add_path(&js::resolve(&self.folder.real, Path::new(file)));
-            return;
-        };
-        let id = name.strip_suffix(EXTENSION);
-        let is_told_by_id = id.is_some() && id == session_id.map(js::trim);
-        if !is_told_by_id || !id.is_some_and(is_file_stem) {
-            self.paths
-                .push(self.hash_path(&self.folder.real, name.as_ref()));
-        }
-    }
-
-    /// Remembers an id of an entry that stays that is no string, and so names no file.
-    pub fn add_odd_id(&mut self, id: &impl Hash) {
-        self.sessions.push(self.hash_id(id));
-    }
-
-    fn add_path(&mut self, path: &Path) {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return;
-        };
-        if !CASE_FOLDS {
-            self.remember_folder(parent);
-            match self.folders.get(parent) {
-                Some(RealFolder::At(real)) => {
-                    let hash = self.hash_path(real, name);
-                    self.paths.push(hash);
-                    return;
-                }
-                Some(RealFolder::Missing) => return,
-                Some(RealFolder::Closed) | None => {}
-            }
-        }
-        if let Ok(real) = fs::canonicalize(path) {
-            self.paths.extend(self.hash_real(&real));
-        }
-    }
-
-    fn remember_folder(&mut self, folder: &Path) {
-        if self.folders.contains_key(folder) || self.folders.len() >= REMEMBERED_FOLDERS {
-            return;
-        }
-        let real = match fs::canonicalize(folder) {
-            Ok(real) if fs::read_dir(&real).is_ok() => RealFolder::At(real),
-            Err(error) if is_missing(&error) => RealFolder::Missing,
-            _ => RealFolder::Closed,
-        };
-        self.folders.insert(folder.to_owned(), real);
-    }
-
-    fn hash_id(&self, id: &(impl Hash + ?Sized)) -> IdHash {
-        let [hash @ .., _, _] = self.seed.hash_one(id).to_le_bytes();
-        IdHash(hash)
-    }
-
-    fn hash_path(&self, parent: &Path, name: &OsStr) -> u64 {
-        self.seed.hash_one((parent.as_os_str(), name))
-    }
-
-    fn hash_real(&self, path: &Path) -> Option<u64> {
-        Some(self.hash_path(path.parent()?, path.file_name()?))
-    }
-
-    /// Makes the collection ready to be asked, once the last entry is in.
-    ///
-    /// Here the symbolic links are resolved that entries point at. The folders are listed for that,
-    /// which is why a sweep with nothing to archive should not come here.
-    ///
-    /// # Errors
-    /// If a folder cannot be listed: without knowing its links, no transcript is safe to archive.
-    pub fn settle(mut self, listings: &mut Listings) -> Result<Referenced> {
-        self.sessions.sort_unstable_by_key(IdHash::bits);
-        self.sessions.dedup();
-        self.paths.sort_unstable();
-        self.paths.dedup();
-        let mut settled = Referenced { references: self };
-        if !CASE_FOLDS {
-            let targets = settled.link_targets(listings)?;
-            let paths = &mut settled.references.paths;
-            paths.extend(targets);
-            paths.sort_unstable();
-        }
-        Ok(settled)
-    }
-}
-
-/// What the entries that stay point at, ready to be asked.
-#[derive(Debug)]
-pub struct Referenced {
-    references: References,
-}
-
-impl Referenced {
-    /// Has an entry that stays this very `sessionId` (as it stands in the store, untrimmed)?
-    #[must_use]
-    pub fn has_session(&self, session_id: &str) -> bool {
-        self.has_hash(&self.references.hash_id(session_id))
-    }
-
-    /// Was it [told](References::add_odd_id) that an entry that stays has this id?
-    #[must_use]
-    pub fn has_odd_id(&self, id: &impl Hash) -> bool {
-        self.has_hash(&self.references.hash_id(id))
-    }
-
-    fn has_hash(&self, hash: &IdHash) -> bool {
-        self.references
-            .sessions
-            .binary_search_by_key(&hash.bits(), IdHash::bits)
-            .is_ok()
-    }
-
-    /// Does an entry that stays point at this file, by its id or its `sessionFile`? The path must
-    /// be a resolved one, as [`Folder::transcripts`] gives them.
-    #[must_use]
-    pub fn has_path(&self, path: &Path) -> bool {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return false;
-        };
-        let hash = self.references.hash_path(parent, name);
-        self.references.paths.binary_search(&hash).is_ok() || self.has_id_of(parent, name)
-    }
-
-    /// Is it `<sessionId>.jsonl` of an entry that stays?
-    fn has_id_of(&self, parent: &Path, name: &OsStr) -> bool {
-        let id = name.to_str().and_then(|name| name.strip_suffix(EXTENSION));
-        parent == self.references.folder.real
-            && id.is_some_and(|id| is_file_stem(id) && self.has_session(id))
-    }
-
-    /// What the links lead to that entries point at.
-    fn link_targets(&self, listings: &mut Listings) -> Result<Vec<u64>> {
-        let references = &self.references;
-        let mut folders: HashSet<&Path> = HashSet::from([&*references.folder.real]);
-        for folder in references.folders.values() {
-            if let RealFolder::At(real) = folder {
-                folders.insert(real);
-            }
-        }
-
-        let mut targets = Vec::new();
-        for folder in folders {
-            for name in &listings.of(folder)?.links {
-                let link = folder.join(name);
-                // A link that leads nowhere, or in circles, points at no file.
-                if self.has_path(&link)
-                    && let Ok(real) = fs::canonicalize(&link)
-                {
-                    targets.extend(references.hash_real(&real));
-                }
-            }
-        }
-        Ok(targets)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_ids_of_the_gateways_pattern_name_a_file() {
+    fn a_session_id_names_a_file_only_if_it_matches_the_gateways_pattern() {
         let longest = "x".repeat(128);
         for id in ["a", "0", "A.b_c-d", "a..b", " a ", "\u{feff}a\n", &longest] {
             assert!(file_name(id).is_some(), "{id:?}");
@@ -477,37 +287,5 @@ mod tests {
         ] {
             assert!(file_name(id).is_none(), "{id:?}");
         }
-    }
-
-    #[test]
-    fn a_million_entries_cost_eight_bytes_each() {
-        let sessions = tempfile::tempdir().unwrap();
-        let folder = Folder::of(&sessions.path().join("sessions.json")).unwrap();
-        let mut references = References::new(&folder);
-        for n in 0..10_000 {
-            let id = format!("00000000-0000-4000-8000-{n:012}");
-            let file = folder.path().join(format!("{id}.jsonl"));
-            references.add(Some(&id), file.to_str());
-        }
-        assert_eq!(references.sessions.len(), 10_000);
-        assert!(references.paths.is_empty() && references.folders.is_empty());
-    }
-
-    #[test]
-    fn a_store_that_names_countless_folders_does_not_fill_the_memory() {
-        let sessions = tempfile::tempdir().unwrap();
-        let folder = Folder::of(&sessions.path().join("sessions.json")).unwrap();
-        fs::create_dir(folder.real().join("last")).unwrap();
-        fs::write(folder.real().join("last/x.jsonl"), "").unwrap();
-        let mut references = References::new(&folder);
-        for n in 0..2_000 {
-            references.add(None, Some(&format!("{n}/x.jsonl")));
-        }
-        references.add(None, Some("last/x.jsonl"));
-        // Where case folds no folder is remembered: each file is asked for by itself.
-        let remembered = if CASE_FOLDS { 0 } else { REMEMBERED_FOLDERS };
-        assert_eq!(references.folders.len(), remembered);
-        let settled = references.settle(&mut Listings::new(0.0)).unwrap();
-        assert!(settled.has_path(&folder.real().join("last/x.jsonl")));
     }
 }

@@ -1,26 +1,33 @@
-//! Transcripts and archives: the `*.jsonl` files beside a store, and what becomes of them when
-//! their session goes.
+//! Transcripts, the `*.jsonl` files of sessions, and their archives.
 //!
-//! [`locate`] says which files are a session's, and which of them an entry that stays still points
-//! at. [`archive`] renames them away, renames them back if the sweep cannot be finished, and
-//! deletes archives that have grown too old.
+//! `locate` finds the transcripts of a removed session, and `references` those of them that a kept entry
+//! references. `outside` limits the access to paths outside the folder. `archive` renames transcripts to
+//! their `archive_name`, renames them back if the sweep fails, and deletes expired archives. `listing`
+//! lists each folder once.
 
-pub mod archive;
-pub mod listing;
-pub mod locate;
+pub(crate) mod archive;
+pub(crate) mod archive_name;
+mod hashes;
+pub(crate) mod listing;
+pub(crate) mod locate;
+pub(crate) mod outside;
+pub(crate) mod references;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 
-/// How many files, and their sizes in all.
+/// A number of files and their total size.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// How many.
+    /// The number of files.
     pub files: u64,
-    /// What they hold together.
+    /// Their total size in bytes.
     pub bytes: u64,
 }
 
 impl Tally {
+    /// Counts one more file of that size.
     pub(crate) fn add(&mut self, bytes: u64) {
         self.files += 1;
         self.bytes += bytes;

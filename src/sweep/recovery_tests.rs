@@ -1,9 +1,8 @@
-//! Sweeps that meet trouble: crashes of others, aborts, and stores that disappear.
+//! Sweeps after crashes, sweeps that are aborted, and stores that disappear.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![cfg(unix)]
 
-mod support;
-use support::Swept;
+use crate::testing::Swept;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,12 +11,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cron_session_reaper::store::leftovers;
-use cron_session_reaper::store::survey_cache::SurveyCache;
-use cron_session_reaper::sweep::outcome::{Entries, Reason, Removed, Sizes};
-use cron_session_reaper::sweep::{Ageing, Options, Request};
-use cron_session_reaper::system::{Os, System};
-use support::{Faulty, touch};
+use crate::store::leftovers;
+use crate::store::survey_cache::SurveyCache;
+use crate::sweep::outcome::{Entries, Reason, Removed, Sizes};
+use crate::sweep::{Ageing, Options, Request};
+use crate::system::{Os, System};
+use crate::testing::{Faulty, touch};
 
 const UUID: &str = "3ab3ddeb-5fc7-4d35-adf6-d83c0627287f";
 const DUE: &str =
@@ -51,8 +50,8 @@ impl Sessions {
         names
     }
 
-    fn sweep(&self, system: &impl System, options: &Options, memory: &SurveyCache) -> Swept {
-        sweep_at(system, &self.store, now_ms(), options, memory)
+    fn sweep(&self, system: &impl System, options: &Options, cache: &SurveyCache) -> Swept {
+        sweep_at(system, &self.store, now_ms(), options, cache)
     }
 }
 
@@ -61,14 +60,14 @@ fn sweep_at(
     store: &Path,
     now_ms: f64,
     options: &Options,
-    memory: &SurveyCache,
+    cache: &SurveyCache,
 ) -> Swept {
     let request = Request {
         store,
         now_ms,
         retention_ms: 1000.0,
     };
-    support::swept_with(system, request, options, memory)
+    crate::testing::swept_with(system, request, options, cache)
 }
 
 fn now_ms() -> f64 {
@@ -83,7 +82,7 @@ fn written_ago(path: &Path, seconds: u64) {
     touch(path, SystemTime::now() - Duration::from_secs(seconds));
 }
 
-/// Long enough for what was written before to bear another time than what comes now.
+/// Waits until a new change has another time stamp than an earlier one.
 fn pause() {
     thread::sleep(Duration::from_millis(80));
 }
@@ -94,7 +93,7 @@ fn without_unnamed_files() -> impl System {
 }
 
 #[test]
-fn a_temp_file_that_the_swept_store_lacks_is_kept_although_a_sweep_wrote_since() {
+fn keeps_a_temp_file_newer_than_the_last_store_not_written_by_a_sweep() {
     let later = now_ms() + 100_000.0;
     let sessions = Sessions::new(&format!(
         r#"{{"agent:main:cron:j:run:1":{{"updatedAt":1}},"agent:main:cron:j:run:2":{{"updatedAt":{later}}},"m":{{}}}}"#
@@ -103,23 +102,29 @@ fn a_temp_file_that_the_swept_store_lacks_is_kept_although_a_sweep_wrote_since()
     let temp = sessions.path(&format!("sessions.json.{UUID}.tmp"));
     fs::write(&temp, "only copy").unwrap();
     written_ago(&temp, 300);
-    let memory = SurveyCache::new();
-    let report = sessions.sweep(&Os, &Options::default(), &memory);
+    let cache = SurveyCache::new();
+    let report = sessions.sweep(&Os, &Options::default(), &cache);
     assert_eq!((report.pruned, report.temps.removed), (1, 0));
     assert!(temp.exists(), "five minutes old: it may still be written");
 
-    // Ten minutes after it was written nobody writes it any more.
+    // Ten minutes after its last change no process writes it any more.
     let clock = Faulty::new(|_, _| None).with_now(SystemTime::now() + Duration::from_secs(400));
     let options = Options::default();
-    let report = sweep_at(&clock, &sessions.store, later + 5000.0, &options, &memory);
+    let report = sweep_at(&clock, &sessions.store, later + 5000.0, &options, &cache);
     assert_eq!((report.pruned, report.temps.removed), (1, 0));
     let kept = &report.temps.kept[0];
     assert!(!temp.exists());
     assert_eq!(fs::read_to_string(kept).unwrap(), "only copy");
+    let warning = format!(
+        "Error: {} may contain sessions that the store lacks; it was kept as {}",
+        temp.display(),
+        kept.display()
+    );
+    assert_eq!(report.warnings[0].error, warning);
 }
 
 #[test]
-fn without_unnamed_files_a_crash_of_the_same_pid_stands_in_nobodys_way() {
+fn sweeps_without_unnamed_files_beside_leftovers_of_the_same_pid() {
     let sessions = Sessions::new(DUE);
     for number in 0..50 {
         let left = leftovers::unfinished_name(&sessions.store, std::process::id().into(), number);
@@ -133,7 +138,7 @@ fn without_unnamed_files_a_crash_of_the_same_pid_stands_in_nobodys_way() {
 }
 
 #[test]
-fn without_unnamed_files_two_sweeps_at_once_have_a_temp_file_each() {
+fn two_sweeps_without_unnamed_files_use_different_temp_files() {
     let sessions = Sessions::new(DUE);
     let store = sessions.store.clone();
     let calls = AtomicU32::new(0);
@@ -156,8 +161,8 @@ fn without_unnamed_files_two_sweeps_at_once_have_a_temp_file_each() {
 fn an_abort_ends_a_sweep_that_has_nothing_to_commit() {
     let sessions = Sessions::new(SWEPT);
     pause();
-    let memory = SurveyCache::new();
-    sessions.sweep(&Os, &Options::default(), &memory);
+    let cache = SurveyCache::new();
+    sessions.sweep(&Os, &Options::default(), &cache);
     let archive = sessions.path("x.jsonl.deleted.2020-01-20T12-00-00.000Z");
     fs::write(&archive, "old").unwrap();
     let options = Options {
@@ -167,7 +172,7 @@ fn an_abort_ends_a_sweep_that_has_nothing_to_commit() {
     options.abort.request();
     let missing = sessions.path("none.json");
     for store in [&sessions.store, &missing] {
-        let report = sweep_at(&Os, store, now_ms(), &options, &memory);
+        let report = sweep_at(&Os, store, now_ms(), &options, &cache);
         assert_eq!(report.failure.clone().unwrap().code, "ABORT_ERR");
         assert_eq!(report.archives, Removed::default());
         assert!(!report.swept && archive.exists());
@@ -175,7 +180,7 @@ fn an_abort_ends_a_sweep_that_has_nothing_to_commit() {
 }
 
 #[test]
-fn of_a_store_that_disappears_during_the_sweep_nothing_is_told() {
+fn reports_no_store_if_it_disappears_during_the_sweep() {
     let sessions = Sessions::new(DUE);
     let store = sessions.store.clone();
     let system = Faulty::new(move |call, _| {
@@ -192,30 +197,30 @@ fn of_a_store_that_disappears_during_the_sweep_nothing_is_told() {
 }
 
 #[test]
-fn what_a_sweep_left_that_could_not_sync_the_folder_is_removed_by_the_next() {
+fn removes_the_old_store_that_a_failed_folder_sync_left() {
     let sessions = Sessions::new(DUE);
     let calls = AtomicU32::new(0);
     let system = Faulty::new(move |call, _| {
         let is_first = call == "sync_folder" && calls.fetch_add(1, Ordering::Relaxed) == 0;
         is_first.then_some(ErrorKind::Other)
     });
-    let memory = SurveyCache::new();
-    let report = sessions.sweep(&system, &Options::default(), &memory);
+    let cache = SurveyCache::new();
+    let report = sessions.sweep(&system, &Options::default(), &cache);
     let failure = report.failure.clone().unwrap();
     assert!(failure.message.starts_with("cannot sync "), "{failure:?}");
-    // The runs are gone all the same, and the old store has not been let go of.
+    // The runs are removed nevertheless, and the old store still exists.
     assert_eq!(fs::read_to_string(&sessions.store).unwrap(), SWEPT);
     assert_eq!(sessions.names().len(), 2);
 
-    let report = sessions.sweep(&system, &Options::default(), &memory);
+    let report = sessions.sweep(&system, &Options::default(), &cache);
     assert_eq!(report.temps.removed, 1);
     assert_eq!(sessions.names(), ["sessions.json"]);
 }
 
-/// A program that ignores the lock crosses the exchange, and crosses it again before its store is
-/// back: what it read in between was ours, which lacks what it had written before.
+/// A process that ignores the lock replaces the store just before the exchange and again before its
+/// file is put back. In between it read our store, which lacks what it had written before.
 #[test]
-fn what_a_program_writes_that_crosses_twice_is_kept() {
+fn keeps_a_store_that_its_writer_replaced_during_the_put_back() {
     let sessions = Sessions::new(DUE);
     let store = sessions.store.clone();
     let replace = move |text: &str| {

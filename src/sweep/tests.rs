@@ -1,46 +1,39 @@
 //! Whole sweeps, without Node.js: the recordings of the real gateway, and what the contract adds.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![cfg(unix)]
 
-#[cfg(unix)]
-mod support;
-
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-#[cfg(unix)]
 use std::time::Duration;
 use std::time::SystemTime;
 
-use cron_session_reaper::abort::Abort;
-use cron_session_reaper::gateway::retention::{self, Setting};
-use cron_session_reaper::store::survey_cache::SurveyCache;
-use cron_session_reaper::sweep::outcome::{
-    Archived, Entries, Fields, Level, Mode, Reason, Removed, Sizes,
-};
-use cron_session_reaper::sweep::{Ageing, Options, Outcome, Request};
-use cron_session_reaper::system::{Os, System};
-use cron_session_reaper::transcripts::Tally;
-use serde_json::Value;
-#[cfg(unix)]
-use support::{Faulty, Swept, preview, swept};
+use crate::abort::Abort;
+use crate::gateway::retention::{self, Setting};
+use crate::store::survey_cache::SurveyCache;
+use crate::sweep::outcome::{Archived, Entries, Fields, Level, Mode, Reason, Removed, Sizes};
+use crate::sweep::{Ageing, Options, Outcome, Request};
+use crate::system::{Os, System};
+use crate::testing::{Faulty, Swept, preview, swept};
+use crate::transcripts::Tally;
 
 const HOUR: f64 = 3_600_000.0;
 const NOW: f64 = 1_772_366_400_000.0;
 
-fn sweep_at(store: &Path, memory: &SurveyCache, now_ms: f64) -> Swept {
+fn sweep_at(store: &Path, cache: &SurveyCache, now_ms: f64) -> Swept {
     let request = Request {
         store,
         now_ms,
         retention_ms: 24.0 * HOUR,
     };
-    swept(&Os, request, memory)
+    swept(&Os, request, cache)
 }
 
 fn sweep_once(store: &Path) -> Swept {
     sweep_at(store, &SurveyCache::new(), NOW)
 }
 
-/// Every path below `root`: folders end in `/`, stamps of this moment are written `{STAMP}`.
+/// Returns the files below `root` by path. Folders end in `/`.
 fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
     fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -63,7 +56,7 @@ fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// The archive stamp of a moment within this test run, as opposed to one that a recording laid out.
+/// Replaces the stamp of an archive that the sweep made by `{STAMP}`.
 fn with_stamp_hidden(name: &str, laid_out: &BTreeMap<String, Vec<u8>>) -> String {
     match name.rsplit_once(".deleted.") {
         Some((before, stamp)) if stamp.len() == 24 && !laid_out.contains_key(name) => {
@@ -73,10 +66,9 @@ fn with_stamp_hidden(name: &str, laid_out: &BTreeMap<String, Vec<u8>>) -> String
     }
 }
 
-#[cfg(unix)]
 #[test]
-fn every_recorded_sweep_of_the_gateway_comes_out_the_same() {
-    let recordings = include_str!("../__test__/gateway-vectors/sweeps.json");
+fn replays_every_recorded_sweep_of_the_gateway() {
+    let recordings = include_str!("../../__test__/gateway-vectors/sweeps.json");
     let recordings: Value = serde_json::from_str(recordings).unwrap();
     let cases = recordings["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 150);
@@ -85,7 +77,6 @@ fn every_recorded_sweep_of_the_gateway_comes_out_the_same() {
     }
 }
 
-#[cfg(unix)]
 fn replay(case: &Value) {
     let name = case["name"].as_str().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -155,7 +146,7 @@ fn replay(case: &Value) {
     }
 }
 
-fn log_as_json(line: &cron_session_reaper::sweep::outcome::LogLine) -> Value {
+fn log_as_json(line: &crate::sweep::outcome::LogLine) -> Value {
     let level = match line.level {
         Level::Info => "info",
         Level::Warn => "warn",
@@ -214,14 +205,14 @@ impl Gateway {
     }
 }
 
-/// What a lock file holds that this very process made.
+/// Returns the contents of a lock file of this process.
 fn live_lock() -> String {
     let pid = std::process::id();
     format!(r#"{{"pid":{pid},"createdAt":"2999-01-01T00:00:00.000Z"}}"#)
 }
 
 #[test]
-fn an_expired_run_goes_with_its_transcript_and_nothing_is_left_behind() {
+fn removes_an_expired_run_and_archives_its_transcript() {
     let gateway = Gateway::new();
     let report = sweep_once(&gateway.store);
     assert!(report.swept);
@@ -233,9 +224,8 @@ fn an_expired_run_goes_with_its_transcript_and_nothing_is_left_behind() {
     );
 }
 
-#[cfg(unix)]
 #[test]
-fn the_new_store_is_readable_by_its_owner_only() {
+fn writes_a_store_of_mode_0600() {
     use std::os::unix::fs::PermissionsExt;
     let gateway = Gateway::new();
     sweep_once(&gateway.store);
@@ -243,9 +233,8 @@ fn the_new_store_is_readable_by_its_owner_only() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-#[cfg(unix)]
 #[test]
-fn the_new_store_has_the_owner_of_the_old_one() {
+fn preserves_the_owner_of_the_store() {
     use std::os::unix::fs::{MetadataExt, chown};
     let gateway = Gateway::new();
     if let Err(error) = chown(&gateway.store, Some(12_345), Some(54_321)) {
@@ -258,7 +247,7 @@ fn the_new_store_has_the_owner_of_the_old_one() {
 }
 
 #[test]
-fn a_missing_store_is_swept_without_creating_anything() {
+fn creates_nothing_if_the_store_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let report = sweep_once(&folder.path().join("none/sessions.json"));
     assert_eq!((report.swept, report.pruned), (true, 0));
@@ -267,7 +256,7 @@ fn a_missing_store_is_swept_without_creating_anything() {
 }
 
 #[test]
-fn a_damaged_store_is_named_with_line_and_column_and_left_alone() {
+fn leaves_a_damaged_store_unmodified_and_logs_line_and_column() {
     let gateway = Gateway::new();
     let damaged = "{\n  \"agent:main:cron:j:run:1\": {\"updatedAt\": 1},\n  oops";
     fs::write(&gateway.store, damaged).unwrap();
@@ -288,9 +277,9 @@ fn a_damaged_store_is_named_with_line_and_column_and_left_alone() {
 }
 
 #[test]
-fn a_sweep_that_finds_nothing_expired_takes_no_lock_and_writes_nothing() {
+fn takes_no_lock_and_writes_nothing_if_no_run_is_expired() {
     let gateway = Gateway::new();
-    // A lock held by this very process: a sweep that wanted it would wait ten seconds and fail.
+    // A sweep that needed this lock would wait ten seconds and fail.
     fs::write(gateway.root.join("sessions.json.lock"), live_lock()).unwrap();
     let before = tree(&gateway.root);
     let report = sweep_at(&gateway.store, &SurveyCache::new(), 24.0 * HOUR);
@@ -298,9 +287,8 @@ fn a_sweep_that_finds_nothing_expired_takes_no_lock_and_writes_nothing() {
     assert_eq!(tree(&gateway.root), before);
 }
 
-#[cfg(unix)]
 #[test]
-fn a_linked_store_is_written_through() {
+fn writes_through_a_store_that_is_a_link() {
     let gateway = Gateway::new();
     let elsewhere = tempfile::tempdir().unwrap();
     let target = elsewhere.path().join("real.json");
@@ -316,14 +304,14 @@ fn a_linked_store_is_written_through() {
 }
 
 #[test]
-fn a_run_whose_transcript_a_live_process_holds_stays_until_it_is_free() {
+fn keeps_a_run_while_a_live_process_locks_its_transcript() {
     let gateway = Gateway::new();
     let before = gateway.text();
     let lock = gateway.root.join("r.jsonl.lock");
-    // However old the lock is.
+    // The age of the lock does not matter.
     fs::write(&lock, live_lock().replace("2999", "2026")).unwrap();
-    let memory = SurveyCache::new();
-    let report = sweep_at(&gateway.store, &memory, NOW);
+    let cache = SurveyCache::new();
+    let report = sweep_at(&gateway.store, &cache, NOW);
     assert_eq!((report.swept, report.pruned), (true, 0));
     assert_eq!(gateway.text(), before);
     assert_eq!(
@@ -331,23 +319,21 @@ fn a_run_whose_transcript_a_live_process_holds_stays_until_it_is_free() {
         ["m.jsonl", "r.jsonl", "r.jsonl.lock", "sessions.json"]
     );
     fs::remove_file(&lock).unwrap();
-    assert_eq!(sweep_at(&gateway.store, &memory, NOW).pruned, 1);
+    assert_eq!(sweep_at(&gateway.store, &cache, NOW).pruned, 1);
 }
 
-/// A system by whose clock every change was long ago.
-#[cfg(unix)]
+/// Returns a system whose clock is an hour ahead, so that every change is old.
 fn an_hour_ahead() -> Faulty {
     Faulty::new(|_, _| None).with_now(SystemTime::now() + Duration::from_secs(3600))
 }
 
-#[cfg(unix)]
 #[test]
-fn an_unchanged_store_is_not_read_again_and_a_changed_one_is() {
+fn reads_a_store_again_only_if_it_changed() {
     let gateway = Gateway::new();
-    let (system, memory) = (an_hour_ahead(), SurveyCache::new());
+    let (system, cache) = (an_hour_ahead(), SurveyCache::new());
     let swept_at = |now_ms| {
         let request = request(&gateway.store);
-        swept(&system, Request { now_ms, ..request }, &memory)
+        swept(&system, Request { now_ms, ..request }, &cache)
     };
     assert_eq!(swept_at(2.0).reason, Some(Reason::NothingExpired));
     assert!(!system.calls("read_at").is_empty());
@@ -355,7 +341,7 @@ fn an_unchanged_store_is_not_read_again_and_a_changed_one_is() {
     assert_eq!(swept_at(3.0).reason, Some(Reason::Unchanged));
     assert!(system.calls("open").is_empty());
     assert!(system.calls("read_at").is_empty());
-    // Of another size: by this clock, time stamps tell all changes apart, which they need not do.
+    // The size changes as well, because the time stamps of two changes can be equal.
     let changed = gateway
         .text()
         .replace(r#""updatedAt":1"#, r#""updatedAt":0.5"#);
@@ -363,17 +349,16 @@ fn an_unchanged_store_is_not_read_again_and_a_changed_one_is() {
     assert_eq!(swept_at(24.0 * HOUR + 1.0).pruned, 1);
 }
 
-#[cfg(unix)]
 #[test]
-fn what_a_sweep_left_is_not_read_again_until_it_is_due() {
+fn does_not_read_its_own_store_again_until_a_run_expires() {
     let gateway = Gateway::new();
     let fresh = format!(r#""agent:main:cron:j:run:2":{{"updatedAt":{NOW}}},"agent:main:main""#);
     let text = gateway.text().replace(r#""agent:main:main""#, &fresh);
     fs::write(&gateway.store, text).unwrap();
-    let (system, memory) = (an_hour_ahead(), SurveyCache::new());
+    let (system, cache) = (an_hour_ahead(), SurveyCache::new());
     let swept_at = |now_ms| {
         let request = request(&gateway.store);
-        swept(&system, Request { now_ms, ..request }, &memory)
+        swept(&system, Request { now_ms, ..request }, &cache)
     };
     assert_eq!(swept_at(NOW).pruned, 1);
     system.forget_calls();
@@ -390,22 +375,21 @@ fn what_a_sweep_left_is_not_read_again_until_it_is_due() {
     assert_eq!(swept_at(NOW + 24.0 * HOUR + 1.0).pruned, 1);
 }
 
-/// A later change could bear the same time stamp.
-#[cfg(unix)]
+/// A later change can have the same time stamp.
 #[test]
-fn what_was_written_this_very_moment_is_read_again() {
+fn reads_a_store_again_that_was_written_within_the_last_clock_tick() {
     let gateway = Gateway::new();
-    let memory = SurveyCache::new();
+    let cache = SurveyCache::new();
     let system = Faulty::new(|_, _| None).with_now(SystemTime::now());
-    let sweep = || swept(&system, request(&gateway.store), &memory);
+    let sweep = || swept(&system, request(&gateway.store), &cache);
     assert_eq!(sweep().pruned, 1);
     assert_eq!(sweep().reason, Some(Reason::NothingExpired));
-    // What that sweep read may be out of date as well.
+    // The store that this sweep read can have changed as well.
     assert_eq!(sweep().reason, Some(Reason::NothingExpired));
 }
 
 #[test]
-fn a_sweep_tells_what_it_found_and_what_it_did() {
+fn reports_what_was_found_and_removed() {
     let gateway = Gateway::new();
     let before = gateway.text().len() as u64;
     let report = sweep_once(&gateway.store);
@@ -438,7 +422,7 @@ fn a_sweep_tells_what_it_found_and_what_it_did() {
 }
 
 #[test]
-fn what_was_just_archived_is_deleted_if_the_sweeps_moment_is_far_ahead() {
+fn deletes_its_own_archives_if_now_is_far_in_the_future() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("sessions.json");
     let text = r#"{"agent:main:cron:j:run:1":{"sessionId":"r1","sessionFile":"sub/r1.jsonl","updatedAt":1}}"#;
@@ -467,7 +451,7 @@ fn what_was_just_archived_is_deleted_if_the_sweeps_moment_is_far_ahead() {
 }
 
 #[test]
-fn a_transcript_that_runs_share_counts_once() {
+fn counts_a_transcript_of_several_runs_once() {
     let gateway = Gateway::new();
     let text = r#"{"agent:main:cron:j:run:1":{"sessionId":"r","updatedAt":1},"agent:main:cron:j:run:2":{"sessionId":"m","updatedAt":1},"agent:main:cron:j:run:3":{"sessionFile":"r.jsonl","updatedAt":1}}"#;
     fs::write(&gateway.store, text).unwrap();
@@ -483,7 +467,7 @@ fn a_transcript_that_runs_share_counts_once() {
 }
 
 #[test]
-fn an_id_that_is_no_string_protects_its_like_unless_it_is_false() {
+fn a_kept_id_that_is_not_a_string_protects_equal_ids_unless_it_is_falsy() {
     let gateway = Gateway::new();
     let text = r#"{"agent:main:cron:j:run:1":{"sessionId":7,"sessionFile":"r.jsonl","updatedAt":1},"agent:main:cron:j:run:2":{"sessionId":0,"sessionFile":"m.jsonl","updatedAt":1},"a":{"sessionId":7.0},"b":{"sessionId":0}}"#;
     fs::write(&gateway.store, text).unwrap();
@@ -493,7 +477,7 @@ fn an_id_that_is_no_string_protects_its_like_unless_it_is_false() {
 }
 
 #[test]
-fn an_archive_counts_once_in_a_folder_that_is_looked_through_for_two_reasons() {
+fn counts_an_archive_once_if_two_rules_apply_to_its_folder() {
     let gateway = Gateway::new();
     let old = "x.jsonl.deleted.2026-01-20T12-00-00.000Z";
     fs::write(gateway.root.join(old), "old").unwrap();
@@ -516,19 +500,19 @@ fn an_archive_counts_once_in_a_folder_that_is_looked_through_for_two_reasons() {
 }
 
 #[test]
-fn a_dry_run_tells_of_left_overs_only_where_the_sweep_looks_for_them() {
+fn a_preview_counts_leftovers_exactly_when_a_sweep_removes_them() {
     let gateway = Gateway::new();
-    let (options, memory) = (Options::default(), SurveyCache::new());
+    let (options, cache) = (Options::default(), SurveyCache::new());
     let both = || {
         let request = request(&gateway.store);
-        let dry = preview(&Os, request, &options, &memory);
-        [dry, swept(&Os, request, &memory)]
+        let dry = preview(&Os, request, &options, &cache);
+        [dry, swept(&Os, request, &cache)]
     };
     let lock = gateway.root.join("r.jsonl.lock");
     fs::write(&lock, live_lock()).unwrap();
-    // The first sweep looks, the second need not, and one that removes a run does.
+    // The first sweep searches, the second does not, and one that removes a run does.
     for removed in [1, 0] {
-        left_over(&gateway);
+        create_leftover(&gateway);
         for report in both() {
             let found = (report.entries.locked, report.temps.removed);
             assert_eq!(found, (1, removed));
@@ -540,8 +524,8 @@ fn a_dry_run_tells_of_left_overs_only_where_the_sweep_looks_for_them() {
     }
 }
 
-/// What a sweep that crashed may leave. No process has this id.
-fn left_over(gateway: &Gateway) -> PathBuf {
+/// Creates a temp file that a crashed sweep can leave. No process has this id.
+fn create_leftover(gateway: &Gateway) -> PathBuf {
     let path = gateway.root.join("sessions.json.99999999-0.reaper.tmp");
     let dated = fs::File::create(&path).and_then(|it| it.set_modified(SystemTime::UNIX_EPOCH));
     dated.unwrap();
@@ -549,7 +533,7 @@ fn left_over(gateway: &Gateway) -> PathBuf {
 }
 
 #[test]
-fn a_dry_run_tells_the_same_and_changes_nothing() {
+fn a_preview_reports_what_the_sweep_reports_and_changes_nothing() {
     let gateway = Gateway::new();
     let old = gateway
         .root
@@ -578,7 +562,7 @@ fn a_dry_run_tells_the_same_and_changes_nothing() {
     assert_eq!(dry, expected);
 }
 
-/// What a sweep logs when it fails.
+/// Returns the error that a failed sweep logged.
 fn failure(report: &Swept) -> &str {
     assert!(!report.swept);
     assert_eq!(report.pruned, 0);
@@ -605,11 +589,11 @@ fn sweep_on(system: &impl System, store: &Path) -> Swept {
 }
 
 fn sweep_with(system: &impl System, store: &Path, options: &Options) -> Swept {
-    support::swept_with(system, request(store), options, &SurveyCache::new())
+    crate::testing::swept_with(system, request(store), options, &SurveyCache::new())
 }
 
 #[cfg(target_os = "linux")]
-mod when_something_goes_wrong {
+mod failures {
     use std::io::ErrorKind;
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::fs::symlink;
@@ -618,9 +602,9 @@ mod when_something_goes_wrong {
 
     use super::*;
 
-    /// At each of these calls a sweep fails, and leaves everything as it was.
+    /// A sweep fails at each of these calls and changes nothing.
     #[test]
-    fn a_sweep_that_cannot_commit_leaves_store_and_transcripts_as_they_were() {
+    fn a_failed_commit_leaves_store_and_transcripts_unmodified() {
         for (call, kind, said) in [
             (
                 "create_unnamed",
@@ -654,7 +638,7 @@ mod when_something_goes_wrong {
     }
 
     #[test]
-    fn a_sweep_is_not_done_before_the_folder_is_on_the_disk() {
+    fn fails_if_the_folder_cannot_be_synced() {
         let gateway = Gateway::new();
         let system = Faulty::new(|name, _| (name == "sync_folder").then_some(ErrorKind::Other));
         let report = sweep_on(&system, &gateway.store);
@@ -662,16 +646,17 @@ mod when_something_goes_wrong {
     }
 
     #[test]
-    fn the_new_store_and_the_archives_beside_it_are_synced_at_once() {
+    fn syncs_the_folder_once_for_store_and_archives() {
         let gateway = Gateway::new();
         let system = Faulty::new(|_, _| None);
         assert_eq!(sweep_on(&system, &gateway.store).transcripts.archived, 1);
         assert_eq!(system.calls("sync_folder").len(), 1);
     }
 
-    /// Nobody can see what came out of the exchange: it goes back, and so do the archives.
+    /// The file that came out of the exchange cannot be examined: the exchange and the archives are
+    /// undone.
     #[test]
-    fn a_commit_that_cannot_be_examined_is_taken_back() {
+    fn undoes_an_exchange_that_cannot_be_examined() {
         let gateway = Gateway::new();
         let before = tree(&gateway.root);
         let looks = AtomicU32::new(0);
@@ -684,10 +669,10 @@ mod when_something_goes_wrong {
         assert_eq!(tree(&gateway.root), before);
     }
 
-    /// It cannot be taken back either: then the runs are gone, and their transcripts must not
-    /// come back without them.
+    /// The exchange cannot be undone either: the runs are removed, so their transcripts must remain
+    /// archived.
     #[test]
-    fn a_commit_that_can_be_neither_examined_nor_taken_back_stands() {
+    fn keeps_an_exchange_that_can_be_neither_examined_nor_undone() {
         let gateway = Gateway::new();
         let exchanges = AtomicU32::new(0);
         let system = Faulty::new(move |name, path| {
@@ -707,7 +692,7 @@ mod when_something_goes_wrong {
     }
 
     #[test]
-    fn a_transcript_that_cannot_be_archived_is_told() {
+    fn warns_about_a_transcript_that_cannot_be_archived() {
         let gateway = Gateway::new();
         let system =
             Faulty::new(|name, _| (name == "rename_no_replace").then_some(ErrorKind::Other));
@@ -723,7 +708,7 @@ mod when_something_goes_wrong {
     }
 
     #[test]
-    fn without_exchange_the_store_is_replaced_by_a_rename() {
+    fn replaces_the_store_by_rename_without_exchange() {
         let gateway = Gateway::new();
         let system = Faulty::new(|name, _| (name == "exchange").then_some(ErrorKind::Unsupported));
         assert_eq!(sweep_on(&system, &gateway.store).pruned, 1);
@@ -735,7 +720,7 @@ mod when_something_goes_wrong {
     }
 
     #[test]
-    fn without_unnamed_files_the_sweep_does_the_same() {
+    fn sweeps_without_unnamed_files() {
         let gateway = Gateway::new();
         let system =
             Faulty::new(|name, _| (name == "create_unnamed").then_some(ErrorKind::Unsupported));
@@ -746,33 +731,44 @@ mod when_something_goes_wrong {
         );
     }
 
-    const THIEFS: &str = r#"{"agent:main:main":{"sessionId":"m"},"new":{"sessionId":"n"},"agent:main:cron:j:run:1":{"sessionId":"r","updatedAt":1}}"#;
+    const WRITTEN_WITHOUT_LOCK: &str = r#"{"agent:main:main":{"sessionId":"m"},"new":{"sessionId":"n"},"agent:main:cron:j:run:1":{"sessionId":"r","updatedAt":1}}"#;
 
-    /// A program that ignores the lock replaces the store `times` times, each time just before the
-    /// call of that name that has the store as its goal.
-    fn with_thief(call: &'static str, store: &Path, times: u32) -> Faulty {
+    /// Returns a process that ignores the lock: it replaces the store `times` times, each time just
+    /// before that call.
+    fn ignorant_writer(
+        call: &'static str,
+        store: &Path,
+        times: u32,
+    ) -> impl Fn(&str, &Path) + Send + Sync + 'static {
         let store = store.to_owned();
-        let thefts = AtomicU32::new(0);
-        Faulty::new(move |name, path| {
+        let writes = AtomicU32::new(0);
+        move |name, path| {
             let is_the_stores = path.to_str().unwrap().contains("sessions.json.reaper.");
-            if name == call && is_the_stores && thefts.fetch_add(1, Ordering::Relaxed) < times {
-                let temp = store.with_extension("thief");
-                fs::write(&temp, THIEFS).unwrap();
+            if name == call && is_the_stores && writes.fetch_add(1, Ordering::Relaxed) < times {
+                let temp = store.with_extension("new");
+                fs::write(&temp, WRITTEN_WITHOUT_LOCK).unwrap();
                 fs::rename(&temp, &store).unwrap();
             }
+        }
+    }
+
+    fn with_ignorant_writer(call: &'static str, store: &Path, times: u32) -> Faulty {
+        let write = ignorant_writer(call, store, times);
+        Faulty::new(move |name, path| {
+            write(name, path);
             None
         })
     }
 
     #[test]
-    fn what_a_program_that_ignores_the_lock_writes_is_put_back_and_then_swept() {
+    fn puts_back_a_store_written_without_the_lock_and_sweeps_it() {
         for times in 1..=3 {
             let gateway = Gateway::new();
-            let system = with_thief("exchange", &gateway.store, times);
+            let system = with_ignorant_writer("exchange", &gateway.store, times);
             assert_eq!(sweep_on(&system, &gateway.store).pruned, 1, "{times}");
             let stays = r#"{"agent:main:main":{"sessionId":"m"},"new":{"sessionId":"n"}}"#;
             assert_eq!(gateway.text(), stays, "{times}");
-            // What crossed the putting back as well may lack what was there before, which is kept.
+            // A writer that replaced the store during the put-back may lack its own older state.
             let mut names = gateway.names();
             let all = names.len();
             names.retain(|name| !name.starts_with("sessions.json.kept."));
@@ -780,6 +776,105 @@ mod when_something_goes_wrong {
             let stay = ["m.jsonl", "r.jsonl.deleted.{STAMP}", "sessions.json"];
             assert_eq!(names, stay, "{times}");
         }
+    }
+
+    /// Returns a system on which a process writes the store in place, with the same size, just before
+    /// the first such call for a path that contains `part`.
+    fn with_write_in_place(
+        call: &'static str,
+        part: &'static str,
+        store: &Path,
+        after_write: fn(&Path, SystemTime),
+    ) -> Faulty {
+        let store = store.to_owned();
+        let writes = AtomicU32::new(0);
+        Faulty::new(move |name, path| {
+            let is_it = name == call && path.to_str().unwrap().contains(part);
+            if is_it && writes.fetch_add(1, Ordering::Relaxed) == 0 {
+                let written = fs::metadata(&store).unwrap().modified().unwrap();
+                let text = fs::read_to_string(&store).unwrap();
+                fs::write(&store, text.replace(r#""m""#, r#""n""#)).unwrap();
+                after_write(&store, written);
+            }
+            None
+        })
+    }
+
+    /// An exchange moves the same inode, so the inode alone does not show that it was written.
+    #[test]
+    fn sweeps_again_after_a_write_in_place_just_before_the_exchange() {
+        let gateway = Gateway::new();
+        let system = with_write_in_place("exchange", ".reaper.", &gateway.store, |_, _| {});
+        assert_eq!(sweep_on(&system, &gateway.store).pruned, 1);
+        assert_eq!(gateway.text(), r#"{"agent:main:main":{"sessionId":"n"}}"#);
+    }
+
+    /// `ctime` shows what a restored `mtime` hides.
+    #[test]
+    fn sweeps_again_after_a_write_in_place_that_restored_the_modification_time() {
+        let gateway = Gateway::new();
+        let system = with_write_in_place("sync", "", &gateway.store, |store, written| {
+            crate::testing::touch(store, written);
+        });
+        assert_eq!(sweep_on(&system, &gateway.store).pruned, 1);
+        assert_eq!(gateway.text(), r#"{"agent:main:main":{"sessionId":"n"}}"#);
+    }
+
+    /// A power cut after the report must not lose an archive's name.
+    #[test]
+    fn fails_if_a_subfolder_with_an_archive_cannot_be_synced() {
+        let gateway = Gateway::new();
+        let text = r#"{"agent:main:cron:j:run:1":{"sessionFile":"sub/r.jsonl","updatedAt":1}}"#;
+        fs::write(&gateway.store, text).unwrap();
+        fs::create_dir(gateway.root.join("sub")).unwrap();
+        fs::write(gateway.root.join("sub/r.jsonl"), "").unwrap();
+        let system = Faulty::new(|name, path| {
+            (name == "sync_folder" && path.ends_with("sub")).then_some(ErrorKind::Other)
+        });
+        let report = sweep_on(&system, &gateway.store);
+        assert!(failure(&report).contains("cannot sync"));
+        assert_eq!(system.calls("sync_folder").len(), 1);
+    }
+
+    /// A file system that loses part of the new store must not make it the store.
+    #[test]
+    fn fails_if_the_new_store_is_shorter_than_what_was_written() {
+        let gateway = Gateway::new();
+        let before = gateway.text();
+        let root = gateway.root.clone();
+        let system = Faulty::new(move |name, _| {
+            if name == "sync" {
+                let is_temp = |it: &PathBuf| it.to_str().unwrap().ends_with(".reaper.tmp");
+                let mut files = fs::read_dir(&root).unwrap().map(|it| it.unwrap().path());
+                let temp = fs::File::options()
+                    .write(true)
+                    .open(files.find(is_temp).unwrap());
+                temp.unwrap().set_len(1).unwrap();
+            }
+            (name == "create_unnamed").then_some(ErrorKind::Unsupported)
+        });
+        let report = sweep_on(&system, &gateway.store);
+        assert!(failure(&report).contains("bytes were written, the file has 1"));
+        assert_eq!(gateway.text(), before);
+    }
+
+    /// Preparing a large store takes long. Other processes need the lock in the meantime.
+    #[test]
+    fn releases_the_lock_between_the_first_two_attempts() {
+        let gateway = Gateway::new();
+        let lock = gateway.root.join("sessions.json.lock");
+        let was_held = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = Arc::clone(&was_held);
+        let write = ignorant_writer("exchange", &gateway.store, 1);
+        let system = Faulty::new(move |name, path| {
+            write(name, path);
+            if name == "read_at" {
+                seen.lock().unwrap().push(lock.exists());
+            }
+            None
+        });
+        assert_eq!(sweep_on(&system, &gateway.store).pruned, 1);
+        assert!(was_held.lock().unwrap().iter().all(|held| !held));
     }
 
     /// A process that ignores the lock has the old store open and writes to it after the exchange.
@@ -817,16 +912,16 @@ mod when_something_goes_wrong {
         }
     }
 
-    /// Half of what the sweep then reads is the old store, half the new one.
+    /// The sweep reads half of the old store and half of the new one.
     #[test]
-    fn a_store_that_is_written_in_place_while_it_is_rewritten_is_swept_as_it_became() {
+    fn sweeps_the_new_content_of_a_store_written_in_place_during_the_rewrite() {
         let gateway = Gateway::new();
         let store = gateway.store.clone();
         let reads = AtomicU32::new(0);
         let system = Faulty::new(move |name, _| {
-            // The first is the survey's, the second the rewrite's, and the third would find the end.
+            // The survey reads once, the rewrite twice: the second time at the end of the file.
             if name == "read_at" && reads.fetch_add(1, Ordering::Relaxed) == 2 {
-                fs::write(&store, THIEFS).unwrap();
+                fs::write(&store, WRITTEN_WITHOUT_LOCK).unwrap();
             }
             None
         });
@@ -836,10 +931,10 @@ mod when_something_goes_wrong {
         assert_eq!(gateway.text(), stays);
     }
 
-    /// Who writes like that cuts the file off, which then stands still for a while: here at the first
-    /// look, or at each.
+    /// A process that writes in place truncates the file and writes it a moment later: here before
+    /// the first read, or before each.
     #[test]
-    fn a_store_that_is_being_written_in_place_is_read_again() {
+    fn reads_a_store_again_that_is_being_written_in_place() {
         for dry in [true, false] {
             for cuts in [1, u32::MAX] {
                 let gateway = Gateway::new();
@@ -856,8 +951,8 @@ mod when_something_goes_wrong {
                     None
                 });
                 let report = if dry {
-                    let (request, memory) = (request(&gateway.store), SurveyCache::new());
-                    preview(&system, request, &Options::default(), &memory)
+                    let (request, cache) = (request(&gateway.store), SurveyCache::new());
+                    preview(&system, request, &Options::default(), &cache)
                 } else {
                     sweep_on(&system, &gateway.store)
                 };
@@ -868,13 +963,13 @@ mod when_something_goes_wrong {
         }
     }
 
-    /// The look for what a crash left is the first sweep's, whatever else that one met.
+    /// Only the first sweep searches for the leftovers of a crash.
     #[test]
-    fn a_first_sweep_looks_for_left_overs_though_somebody_is_writing() {
+    fn a_first_sweep_searches_for_leftovers_even_if_the_store_is_being_written() {
         let gateway = Gateway::new();
         let nothing_due = r#"{"agent:main:main":{}}"#;
         let store = gateway.store.clone();
-        let left = left_over(&gateway);
+        let left = create_leftover(&gateway);
         let opens = AtomicU32::new(0);
         let system = Faulty::new(move |name, path| {
             if name == "open" && path == store {
@@ -891,16 +986,17 @@ mod when_something_goes_wrong {
     }
 
     #[test]
-    fn a_link_that_is_made_after_the_first_attempt_protects_its_transcript() {
+    fn a_link_made_between_two_attempts_protects_its_transcript() {
         let gateway = Gateway::new();
         let store = gateway.store.clone();
         let lock = gateway.root.join("sessions.json.lock");
         let link = gateway.root.join("new.jsonl");
         let system = Faulty::new(move |name, path| {
-            // A second link cannot be made, so this happens once.
+            // This happens once, because the link exists then.
             if name == "link" && path == lock && symlink("r.jsonl", &link).is_ok() {
                 let temp = store.with_extension("thief");
-                let text = THIEFS.replace(r#""sessionId":"n""#, r#""sessionFile":"new.jsonl""#);
+                let text = WRITTEN_WITHOUT_LOCK
+                    .replace(r#""sessionId":"n""#, r#""sessionFile":"new.jsonl""#);
                 fs::write(&temp, text).unwrap();
                 fs::rename(&temp, &store).unwrap();
             }
@@ -914,9 +1010,9 @@ mod when_something_goes_wrong {
         );
     }
 
-    /// A sweep may wait for the store's lock for seconds, time enough for a run to be taken up.
+    /// A sweep can wait for the store's lock for seconds. Another process can open a transcript then.
     #[test]
-    fn a_run_whose_transcript_is_locked_just_before_the_commit_stays() {
+    fn keeps_a_run_whose_transcript_is_locked_just_before_the_commit() {
         let gateway = Gateway::new();
         let before = gateway.text();
         let lock = gateway.root.join("sessions.json.lock");
@@ -938,20 +1034,20 @@ mod when_something_goes_wrong {
     }
 
     #[test]
-    fn a_sweep_gives_way_to_a_program_that_never_stops_ignoring_the_lock() {
+    fn gives_up_if_another_process_replaces_the_store_at_every_attempt() {
         let gateway = Gateway::new();
-        let system = with_thief("link", &gateway.store, u32::MAX);
+        let system = with_ignorant_writer("link", &gateway.store, u32::MAX);
         let report = sweep_on(&system, &gateway.store);
         let err = failure(&report);
         assert!(
             err.contains("replaced by a process that ignores its lock"),
             "{err}"
         );
-        assert_eq!(gateway.text(), THIEFS);
+        assert_eq!(gateway.text(), WRITTEN_WITHOUT_LOCK);
         assert_eq!(gateway.names(), ["m.jsonl", "r.jsonl", "sessions.json"]);
     }
 
-    /// A sweep that is told to stop at the `nth` of its system calls, and how many it made.
+    /// Sweeps, aborts at the `nth` system call, and returns how many calls were made.
     fn aborted_at(gateway: &Gateway, nth: u32) -> (Swept, u32) {
         let options = Options::default();
         let abort: Abort = options.abort.clone();
@@ -968,7 +1064,7 @@ mod when_something_goes_wrong {
     }
 
     #[test]
-    fn an_abort_at_any_call_leaves_all_as_it_was_or_comes_too_late() {
+    fn an_abort_at_any_call_changes_nothing_or_is_too_late() {
         let (report, calls) = aborted_at(&Gateway::new(), u32::MAX);
         assert_eq!(report.pruned, 1);
         let mut too_late = 0;
@@ -991,12 +1087,12 @@ mod when_something_goes_wrong {
             assert_eq!(tree(&gateway.root), before, "{nth}");
             assert_eq!(sweep_once(&gateway.store).pruned, 1, "{nth}");
         }
-        // The commit is the smaller part of it.
+        // Most calls are made before the commit.
         assert!((1..calls / 2).contains(&too_late), "{too_late} of {calls}");
     }
 
     #[test]
-    fn an_abort_ends_a_survey_that_finds_nothing_due_before_its_next_read() {
+    fn an_abort_ends_a_survey_before_its_next_read() {
         for (call, reads) in [("open", 0), ("read_at", 1)] {
             let gateway = Gateway::new();
             fs::write(&gateway.store, r#"{"agent:main:main":{"sessionId":"m"}}"#).unwrap();
@@ -1036,7 +1132,7 @@ mod when_something_goes_wrong {
     }
 
     #[test]
-    fn a_dry_run_makes_no_call_that_could_change_anything() {
+    fn a_preview_makes_no_call_that_changes_anything() {
         let gateway = Gateway::new();
         let temp = "sessions.json.3ab3ddeb-5fc7-4d35-adf6-d83c0627287f.tmp";
         fs::write(gateway.root.join(temp), "").unwrap();
@@ -1055,11 +1151,11 @@ mod when_something_goes_wrong {
     }
 
     #[test]
-    fn a_lock_that_was_taken_away_ends_the_sweep_before_anything_is_changed() {
+    fn fails_before_any_change_if_the_lock_is_lost() {
         let gateway = Gateway::new();
         let lock = gateway.root.join("sessions.json.lock");
         let stolen = lock.clone();
-        // The first look at the lock after it was made is the one before the commit.
+        // The first `stat` of the lock after it was made is that before the commit.
         let made = AtomicU32::new(0);
         let system = Faulty::new(move |name, path| {
             if name == "link" && path == stolen {
