@@ -172,21 +172,3 @@ fn holds_the_flock_of_the_new_store_while_it_has_another_name() {
     assert_eq!(sweep_on(&tree, &system).pruned, 1);
     assert!(was_held.load(Ordering::Relaxed));
 }
-
-#[test]
-fn compares_the_contents_of_the_file_that_came_out_of_the_exchange() {
-    let tree = folder(&format!("{{{CHAT},{RUN}}}"));
-    let written = format!(r#"{{{CHAT},{RUN},"new":{{}}}}"#);
-    let store = tree.at("sessions.json");
-    let exchanges = AtomicU32::new(0);
-    let system = Faulty::new(move |name, path| {
-        let is_commit = name == "exchange" && is_commits_temp(path);
-        if is_commit && exchanges.fetch_add(1, Ordering::Relaxed) == 0 {
-            fs::write(&store, &written).unwrap();
-        }
-        None
-    });
-    assert_eq!(sweep_on(&tree, &system).pruned, 1);
-    let text = fs::read_to_string(tree.at("sessions.json")).unwrap();
-    assert_eq!(text, format!(r#"{{{CHAT},"new":{{}}}}"#));
-}
