@@ -43,11 +43,3 @@ pub mod system;
 #[cfg(test)]
 mod testing;
 pub mod transcripts;
-
-// The unit tests share `tests/support` with the integration tests.
-#[cfg(test)]
-extern crate self as cron_session_reaper;
-#[cfg(test)]
-#[cfg(unix)]
-#[path = "../tests/support/mod.rs"]
-mod support;

@@ -342,6 +342,8 @@ impl<'a, S: System> Context<'a, S> {
 }
 
 #[cfg(test)]
+mod ordering_tests;
+#[cfg(test)]
 mod recovery_tests;
 #[cfg(test)]
 mod tests;

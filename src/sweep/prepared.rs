@@ -86,6 +86,13 @@ impl<'a, S: System> Prepared<'a, S> {
         self.replacement.store().is_current(sweep.system)
     }
 
+    /// Returns whether the commit also moves or removes other files than the store. There may be
+    /// thousands of them.
+    pub(super) fn moves_files(&self) -> bool {
+        let leftovers = self.plan.leftovers.as_ref();
+        !self.plan.transcripts.is_empty() || leftovers.is_some_and(|it| !it.is_empty())
+    }
+
     /// Returns whether the plan still holds: `lock` is ours, the store is unchanged, and no process
     /// has locked one of the transcripts since.
     pub(super) fn may_commit(&self, sweep: &Context<'a, S>, lock: &Lock<'a, S>) -> Result<bool> {

@@ -618,7 +618,7 @@ mod failures {
                 "cannot preserve the owner of",
             ),
             ("sync", ErrorKind::Other, "cannot write the new content of"),
-            ("link", ErrorKind::PermissionDenied, "cannot make"),
+            ("link", ErrorKind::PermissionDenied, "cannot create"),
             ("exchange", ErrorKind::PermissionDenied, "cannot replace"),
             ("read_at", ErrorKind::Other, "cannot read"),
         ] {

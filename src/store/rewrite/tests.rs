@@ -199,7 +199,7 @@ fn stops_at_every_read_of_its_three_passes_if_aborted() {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use crate::support::Faulty;
+    use crate::testing::Faulty;
 
     // The duplicate key causes the second and the third pass.
     let entry = format!(r#""{}":{{"updatedAt":99}}"#, run_key(1));
