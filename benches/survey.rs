@@ -1,9 +1,5 @@
 //! Measures a survey and a rewrite of a store, and compares them with reading and copying the file.
 
-#![expect(
-    missing_docs,
-    reason = "criterion's macros define undocumented functions"
-)]
 #![expect(clippy::unwrap_used, reason = "a bench may panic")]
 
 use std::fmt::Write as _;

@@ -18,8 +18,8 @@ const CARGO = { CARGO_TERM_QUIET: "true", RUSTDOCFLAGS: "-D warnings" };
 const steps = [
   ["dependencies", async () => (isInstalled() ? PASSED : check(await install()))],
   ["build", buildAndCompare],
-  ["cargo fmt", () => cargo("fmt", "--check")],
-  ["cargo clippy", () => cargo("clippy", "--locked", "--all-targets", "--", "-D", "warnings")],
+  ["cargo fmt", () => cargo("fmt", "--all", "--check")],
+  ["cargo clippy", () => cargo("clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings")],
   ["cargo doc", () => cargo("doc", "--locked", "--no-deps")],
   ["cargo test", rustTests],
   [

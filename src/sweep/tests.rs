@@ -153,7 +153,7 @@ fn log_as_json(line: &crate::sweep::outcome::LogLine) -> Value {
     };
     let fields = match &line.fields {
         Fields::Failure { err } => serde_json::json!({ "err": err }),
-        #[allow(
+        #[expect(
             clippy::cast_possible_truncation,
             reason = "recorded retentions are whole"
         )]
