@@ -68,7 +68,7 @@ describe("a platform without a binary", () => {
 
   it("is told which there are, and how to build one, where none is published", () => {
     const { message } = failure({ published: ["sunos-x64", "aix-ppc64"] });
-    expect(message).toContain("there is a binary only for aix-ppc64, sunos-x64.");
+    expect(message).toContain("binaries exist only for aix-ppc64, sunos-x64.");
     expect(message).toContain("npm install && npm run build");
   });
 
@@ -80,7 +80,7 @@ describe("a platform without a binary", () => {
         [`node_modules/${manifest.name}-${name}/${binary}`]: "no addon",
       },
     });
-    expect(message).toMatch(/its binary is there, but does not load \(.+\)\. To build one/);
+    expect(message).toMatch(/its binary is installed, but cannot be loaded \(.+\)\. To build one/);
     expect(message).toContain(binary);
   });
 
@@ -94,7 +94,7 @@ describe("a platform without a binary", () => {
   it("is told so where the variable leads nowhere", () => {
     const { message } = failure({ env: { NAPI_RS_NATIVE_LIBRARY_PATH: "/no/such/addon.node" } });
     expect(message).toMatch(
-      /what NAPI_RS_NATIVE_LIBRARY_PATH names is no addon that can be loaded \(.*\/no\/such\/addon\.node.*\)/,
+      /NAPI_RS_NATIVE_LIBRARY_PATH does not point to a loadable addon \(.*\/no\/such\/addon\.node.*\)/,
     );
   });
 
