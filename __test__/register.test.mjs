@@ -88,7 +88,7 @@ describe("a gateway of a version that it is meant for", () => {
     const { status, printed, said } = start(gateway());
     expect(printed).toEqual(NATIVE);
     expect(said).toMatch(
-      /^cron-session-reaper: sweeps in place of the reaper in dist.chunk\.js of openclaw 2026\.3\.2\n$/,
+      /^cron-session-reaper: replaced the reaper in dist.chunk\.js of openclaw 2026\.3\.2 with the native sweep\n$/,
     );
     expect(status).toBe(0);
   });
@@ -122,7 +122,7 @@ describe("a gateway of a version that it is meant for", () => {
     const thrower = `${BUNDLE}export const where = () => new Error().stack;\n`;
     const program = `const { where } = await import("./dist/chunk.js"); console.log(JSON.stringify(where().match(/chunk\\.js:(\\d+)/)[1]));`;
     const made = gateway({ "dist/chunk.js": thrower, "openclaw.mjs": program });
-    expect(start(made).said).toContain("sweeps in place");
+    expect(start(made).said).toContain("replaced the reaper");
     expect(start(made).printed).toBe(start(made, { env: { NODE_OPTIONS: "" } }).printed);
   });
 
@@ -176,18 +176,18 @@ describe("a gateway is left as it is, and one line says so,", () => {
       const { printed, said } = start(gateway({}, { version }));
       expect(printed).toEqual(ITS_OWN);
       expect(said).toBe(
-        `cron-session-reaper: openclaw ${version} is not one of the versions it is meant for (2026.2.23 to 2026.4.29); nothing is replaced\n`,
+        `cron-session-reaper: openclaw ${version} is not supported (only 2026.2.23 to 2026.4.29); using the gateway's own reaper\n`,
       );
     },
   );
 
   it.each([
-    ["with two reapers in one file", `{${reaper()}}${BUNDLE}`, /has 2 reapers instead of one/],
-    ["with another body", BUNDLE.replace("its own", "its own "), /is not one that it knows/],
+    ["with two reapers in one file", `{${reaper()}}${BUNDLE}`, /found 2 reapers in .*, expected one/],
+    ["with another body", BUNDLE.replace("its own", "its own "), /has an unknown fingerprint/],
     [
       "with another constant near it",
       BUNDLE.replace("EVERY = 5", "EVERY = 6"),
-      /is not one that it knows/,
+      /has an unknown fingerprint/,
     ],
     [
       "with other parameters",
@@ -195,19 +195,19 @@ describe("a gateway is left as it is, and one line says so,", () => {
         "Sessions(params) {",
         "Sessions(params, more) {",
       ),
-      /is not one that it knows/,
+      /has an unknown fingerprint/,
     ],
     [
       "in another module",
       BUNDLE.replace("cron/session-reaper.ts", "cron/reaper.ts"),
-      /is not one that it knows/,
+      /has an unknown fingerprint/,
     ],
-    ["without the bundler's marks", BUNDLE.replace(/\/\/#.*\n/g, ""), /is not one that it knows/],
+    ["without the bundler's marks", BUNDLE.replace(/\/\/#.*\n/g, ""), /has an unknown fingerprint/],
   ])("%s", (_, bundle, line) => {
     const { status, printed, said } = start(gateway({ "dist/chunk.js": bundle }));
     expect([printed[1], printed[2]]).toEqual([0, true]);
     expect(said).toMatch(line);
-    expect(said).toMatch(/; nothing is replaced\n$/);
+    expect(said).toMatch(/; using the gateway's own reaper\n$/);
     expect(said.split("\n")).toHaveLength(2);
     expect(status).toBe(0);
   });
@@ -216,7 +216,7 @@ describe("a gateway is left as it is, and one line says so,", () => {
     const { printed, said } = start(gateway({}, { addon: false }));
     expect(printed).toEqual(ITS_OWN);
     expect(said).toMatch(
-      /^cron-session-reaper: the native addon cannot be loaded .*nothing is replaced in dist.chunk\.js/,
+      /^cron-session-reaper: the native addon cannot be loaded .*using the gateway's own reaper in dist.chunk\.js/,
     );
   });
 });
