@@ -1,8 +1,8 @@
-// What inspectSessionStore tells of a store and its folder, and its manners.
+// inspectSessionStore: what it reports about a store and its folder, progress, aborts and errors.
 
 import { symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { layOut, temporaryFolder, treeOf } from "./fixtures/folder.mjs";
 import { HOUR, inspectSessionStore, NOW } from "./fixtures/reaper.mjs";
 
@@ -17,14 +17,14 @@ function storeOf(content) {
   return join(folder, "sessions.json");
 }
 
-/** A store that takes a few tenths of a second on any machine: numbers are read byte by byte. */
+/** A store of 120 MB, so that an inspection is still running when it is aborted immediately. */
 function longStore() {
   const entry = `"a":[${"1,".repeat(5e6)}1]`;
   return storeOf(`{${Array(12).fill(entry).join(",")}}`);
 }
 
 describe("an inspection", () => {
-  it("tells what is in a store and in its folder, and leaves both as they were", async () => {
+  it("reports the contents of a store and its folder and modifies neither", async () => {
     const storePath = storeOf({
       [runKey("nightly", 1)]: { sessionId: "a", updatedAt: NOW - 25 * HOUR },
       [runKey("nightly", 2)]: {
@@ -82,7 +82,7 @@ describe("an inspection", () => {
     expect(found.runs.expiredBytes).toBeLessThan(found.runs.bytes);
   });
 
-  it("of an empty store finds nothing", async () => {
+  it("reports nothing in an empty store", async () => {
     expect(await inspect(storeOf("{}"))).toEqual({
       bytes: 2,
       entries: 0,
@@ -97,7 +97,7 @@ describe("an inspection", () => {
     });
   });
 
-  it("takes the retention and the number of what it lists from its options", async () => {
+  it("takes the retention and the length of its lists from its options", async () => {
     const storePath = storeOf({
       [runKey("j", 1)]: { updatedAt: NOW - 3 * HOUR },
       [runKey("j", 2)]: { updatedAt: NOW - HOUR },
@@ -115,7 +115,7 @@ describe("an inspection", () => {
     expect((await inspect(storePath, options)).runs.expired).toBe(2);
   });
 
-  it("tells times as exactly as the store does", async () => {
+  it("reports times with the precision of the store", async () => {
     const storePath = storeOf({
       [runKey("j", 1)]: { updatedAt: 0.1 },
       [runKey("j", 2)]: { updatedAt: Number.MAX_VALUE },
@@ -133,7 +133,7 @@ describe("an inspection", () => {
 });
 
 describe("an inspection that fails", () => {
-  it("rejects with an error that says where a damaged store is damaged", async () => {
+  it("rejects with the line and column for a store that is not valid JSON", async () => {
     const storePath = storeOf('{\n  "a": 1,\n  "b": tru}');
     await expect(inspect(storePath)).rejects.toMatchObject({
       name: "InspectError",
@@ -145,7 +145,7 @@ describe("an inspection that fails", () => {
     });
   });
 
-  it("rejects for a store that is missing or no file", async () => {
+  it("rejects for a store that is missing or not a file", async () => {
     const folder = temporaryFolder();
     const missing = join(folder, "sessions.json");
     const error = await inspect(missing).catch((error) => error);
@@ -179,24 +179,49 @@ describe("an inspection that fails", () => {
   });
 });
 
-describe("a long inspection", () => {
-  it("says how far it is", async () => {
+describe("the progress of an inspection", () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  });
+  afterEach(() => vi.useRealTimers());
+
+  it("is reported every tenth of a second, until the end", async () => {
     const storePath = longStore();
-    const told = [];
-    const { bytes } = await inspect(storePath, { onProgress: (progress) => told.push(progress) });
-    expect(told.length).toBeGreaterThan(0);
-    for (const { bytesRead, bytes: size } of told.filter(({ bytes }) => bytes > 0)) {
-      expect(size).toBe(bytes);
-      expect(bytesRead).toBeLessThanOrEqual(bytes);
+    const received = [];
+    let isRunning = true;
+    const inspecting = inspect(storePath, { onProgress: (progress) => received.push(progress) });
+    inspecting.finally(() => {
+      isRunning = false;
+    });
+    while (isRunning) {
+      vi.advanceTimersByTime(100);
+      await new Promise(setImmediate);
     }
+    const { bytes } = await inspecting;
+
+    expect(received.length).toBeGreaterThan(0);
+    const counts = received.map(({ bytesRead }) => bytesRead);
+    expect(counts).toEqual(counts.toSorted((a, b) => a - b));
+    expect(counts.at(-1)).toBeLessThanOrEqual(bytes);
+    expect([0, bytes]).toEqual(expect.arrayContaining(received.map((progress) => progress.bytes)));
+    const calls = received.length;
+    vi.advanceTimersByTime(1000);
+    expect(received).toHaveLength(calls);
+  });
+
+  it("ends the inspection with the exception of onProgress", async () => {
     const boom = new Error("boom");
     const onProgress = () => {
       throw boom;
     };
-    await expect(inspect(storePath, { onProgress })).rejects.toBe(boom);
+    const inspecting = inspect(longStore(), { onProgress });
+    vi.advanceTimersByTime(100);
+    await expect(inspecting).rejects.toBe(boom);
   });
+});
 
-  it("can be aborted before and while it is under way", async () => {
+describe("an abort", () => {
+  it("rejects with an AbortError before and during an inspection", async () => {
     const aborted = (reason) => ({ name: "AbortError", code: "ABORT_ERR", cause: reason });
     const storePath = longStore();
     const signal = AbortSignal.abort("not now");

@@ -175,7 +175,7 @@ describe("the report of a sweep", () => {
     expect(warnings).toEqual([
       {
         message: "cron-reaper: kept a leftover temp file",
-        error: `Error: ${temp} may hold sessions that the store lacks; it was kept as ${temps.kept[0]}`,
+        error: `Error: ${temp} may contain sessions that the store lacks; it was kept as ${temps.kept[0]}`,
       },
     ]);
   });

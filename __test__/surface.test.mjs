@@ -1,6 +1,6 @@
 // The manners of the JavaScript surface: what it takes, what it refuses and how, what it logs.
 
-import { readFileSync } from "node:fs";
+import { readFileSync, rmdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
@@ -9,6 +9,7 @@ import { layOut, temporaryFolder, treeOf } from "./fixtures/folder.mjs";
 import {
   failLine,
   HOUR,
+  inspectSessionStore,
   NOW,
   pruneLine,
   recordingLogger,
@@ -399,6 +400,26 @@ describe("the logger", () => {
     await expect(sweepCronRunSessions(params)).rejects.toThrow("full disk");
     expect(Object.keys(JSON.parse(readFileSync(storePath, "utf8")))).toEqual(["agent:main:main"]);
     expect(await sweepCronRunSessions(params)).toEqual({ swept: false, pruned: 0 });
+  });
+});
+
+describe.skipIf(process.platform === "win32")("a removed working directory", () => {
+  it("does not affect an absolute path, and is the error for a relative one", async () => {
+    const { storePath } = smallStore();
+    const before = process.cwd();
+    onTestFinished(() => process.chdir(before));
+    const removed = temporaryFolder();
+    process.chdir(removed);
+    rmdirSync(removed);
+
+    const { runs } = await inspectSessionStore({ sessionStorePath: storePath, nowMs: NOW });
+    expect(runs.expired).toBe(1);
+    expect((await sweep(storePath)).result).toEqual({ swept: true, pruned: 1 });
+    const { calls } = await sweep("sessions.json");
+    const path = "the current directory for sessions.json";
+    expect(calls).toEqual([
+      failLine(`Error: cannot find ${path}: ENOENT: no such file or directory`),
+    ]);
   });
 });
 

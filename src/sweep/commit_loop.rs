@@ -76,8 +76,12 @@ pub(super) fn prune<'a, S: System>(
     let mut times = LockTimes::default();
     let mut held: Option<Held<'a, S>> = None;
     for attempt in 1..=ATTEMPTS {
-        if attempt > ATTEMPTS_WITHOUT_LOCK && held.is_none() {
-            held = Some(times.acquire(sweep, paths)?);
+        if attempt > ATTEMPTS_WITHOUT_LOCK {
+            // No other process is to wait for a file system that the store's content names.
+            sweep.lookups.end();
+            if held.is_none() {
+                held = Some(times.acquire(sweep, paths)?);
+            }
         }
         let prepared = match Prepared::prepare(sweep, paths, buffer)? {
             Preparation::Ready(prepared) => prepared,

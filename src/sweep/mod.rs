@@ -29,6 +29,7 @@ use crate::store::survey_cache::SurveyCache;
 use crate::store::{Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::listing::Listings;
+use crate::transcripts::outside::OutsideLookups;
 use crate::transcripts::{archive, archive_name};
 
 pub use options::{Ageing, Options, Request};
@@ -121,7 +122,7 @@ pub fn preview<S: System>(
     }
 }
 
-/// What the steps of one sweep share. None of them changes it.
+/// What the steps of one sweep share.
 struct Context<'a, S> {
     system: &'a S,
     request: Request<'a>,
@@ -129,6 +130,8 @@ struct Context<'a, S> {
     cache: &'a SurveyCache,
     /// Whether the caller has not swept this store before.
     is_first: bool,
+    /// How many paths outside the store's folder may still be accessed.
+    lookups: OutsideLookups,
 }
 
 /// A sweep that ran to its end.
@@ -291,6 +294,7 @@ impl<'a, S: System> Context<'a, S> {
             options,
             cache,
             is_first: !cache.knows(request.store),
+            lookups: OutsideLookups::new(),
         }
     }
 
