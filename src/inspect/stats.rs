@@ -18,6 +18,13 @@ const MOST_KINDS: usize = 24;
 /// How many different kinds are counted separately while a store is read.
 const KINDS_REMEMBERED: usize = 1024;
 
+/// How much memory the jobs may use while a store is read, in bytes: about 100,000 jobs with ids of
+/// ordinary length.
+const MAX_JOB_MEMORY: usize = 12 << 20;
+
+/// What a job uses beside its id: the entry of the hash table, and the allocation of the id.
+const JOB_OVERHEAD: usize = 2 * size_of::<(String, JobSum)>();
+
 /// The greatest length of the lists of entries and jobs.
 const MOST_LISTED: usize = 1000;
 
@@ -89,7 +96,7 @@ pub(crate) struct JobStats {
 /// is the length of the lists of entries and jobs, at most [`MOST_LISTED`]. `buffer` is the memory
 /// for one read; it must not be empty. `progress` receives the number of bytes read so far.
 ///
-/// Memory grows with the number of jobs, but not with the size of the store.
+/// Memory is bounded: it does not grow with the store, and with the number of jobs only up to 12 MB.
 ///
 /// # Errors
 /// As [`survey`](crate::store::survey::survey).
@@ -134,6 +141,8 @@ struct Counter {
     other: Sum,
     runs: RunStats,
     jobs: HashMap<String, JobSum>,
+    /// How much memory `jobs` uses, in bytes.
+    job_memory: usize,
     largest: Largest,
 }
 
@@ -176,6 +185,7 @@ impl Counter {
             other: Sum::default(),
             runs: RunStats::default(),
             jobs: HashMap::new(),
+            job_memory: 0,
             largest: Largest::new(top),
         }
     }
@@ -189,7 +199,15 @@ impl Counter {
     }
 
     fn add_run(&mut self, job: String, updated_at: Option<f64>, bytes: u64) {
-        let job = self.jobs.entry(shown(job)).or_default();
+        let job = shown(job);
+        if !self.jobs.contains_key(&job) {
+            self.job_memory += job.len() + JOB_OVERHEAD;
+            if self.job_memory > MAX_JOB_MEMORY {
+                self.forget_small_jobs();
+                self.job_memory += job.len() + JOB_OVERHEAD;
+            }
+        }
+        let job = self.jobs.entry(job).or_default();
         let runs = &mut self.runs;
         job.runs.add(bytes);
         runs.total += 1;
@@ -203,6 +221,22 @@ impl Counter {
             runs.oldest_ms = Some(runs.oldest_ms.map_or(at, |oldest| oldest.min(at)));
             runs.newest_ms = Some(runs.newest_ms.map_or(at, |newest| newest.max(at)));
         }
+    }
+
+    /// Keeps the larger half of the jobs. A small job whose runs come later again is then counted anew,
+    /// so in a store with so many jobs the figures of small jobs are too low.
+    fn forget_small_jobs(&mut self) {
+        let mut sizes: Vec<u64> = self.jobs.values().map(|job| job.runs.bytes).collect();
+        let middle = sizes.len() / 2;
+        let (_, median, _) = sizes.select_nth_unstable(middle);
+        let median = *median;
+        let mut left = self.jobs.len() - middle;
+        self.jobs.retain(|_, job| {
+            let keeps = job.runs.bytes >= median && left > 0;
+            left -= usize::from(keeps);
+            keeps
+        });
+        self.job_memory = self.jobs.keys().map(|job| job.len() + JOB_OVERHEAD).sum();
     }
 
     fn finish(mut self) -> Stats {

@@ -255,6 +255,26 @@ fn lists_as_many_entries_and_jobs_as_asked_for_but_at_most_1000() {
     }
 }
 
+/// A store with a job for each run must not fill the memory, and must not hide a large job.
+#[test]
+fn counts_a_large_job_exactly_among_a_hundred_thousand_small_ones() {
+    let tree = Tree::new();
+    let small = |n| format!("\"agent:a:cron:{n:0100}:run:1\":1");
+    let large = |n| format!("\"agent:a:cron:large:run:{n}\":{{\"text\":\"{n:0100}\"}}");
+    let entries: Vec<_> = (0..100_000)
+        .flat_map(|n| {
+            [small(n)]
+                .into_iter()
+                .chain((n % 1000 == 0).then(|| large(n)))
+        })
+        .collect();
+    let text = format!("{{{}}}", entries.join(","));
+    let found = inspect_store(&tree.file_of("sessions.json", text.as_bytes())).unwrap();
+    assert_eq!(found.stats.runs.total, 100_100);
+    let first = &found.stats.biggest_jobs[0];
+    assert_eq!((first.job.as_str(), first.runs), ("large", 100));
+}
+
 #[test]
 fn reports_a_missing_store_with_the_error_of_the_system() {
     let tree = Tree::new();
