@@ -196,7 +196,7 @@ function judge(tree, swept, error) {
   if (report.swept && report.pruned > 0) {
     problems.push(...unsynced(calls));
   }
-  if (!report.swept && !report.log.some(({ level, err }) => level === "warn" && err)) {
+  if (!report.swept && !report.log.some(({ level, fields }) => level === "warn" && fields.err)) {
     problems.push("it failed without a word");
   }
   if (!error && (!report.swept || pruned === 0)) {

@@ -144,7 +144,7 @@ async function judge(sweeper, tree, report, written) {
   if (report?.swept && runs.length > 0) {
     problems.push("runs that a sweep removed are back: two had the lock, and neither noticed");
   }
-  if (!report?.swept && !report?.log.some(({ err }) => err)) {
+  if (!report?.swept && !report?.log.some(({ fields }) => fields.err)) {
     problems.push("the sweep failed without a word");
   }
   for (let key = 1; key <= written; key++) {

@@ -78,7 +78,7 @@ function judge(tree, report) {
   if (report.swept !== isNew || report.pruned !== pruned) {
     problems.push(`the report is not true: ${JSON.stringify(report)}`);
   }
-  if (!report.swept && !report.log.some(({ err }) => /No space left/.test(err ?? ""))) {
+  if (!report.swept && !report.log.some(({ fields }) => /ENOSPC: /.test(fields.err ?? ""))) {
     problems.push(`no clear error: ${JSON.stringify(report.log)}`);
   }
   return [...problems, ...strangers(tree)];
