@@ -1,23 +1,23 @@
-// Copies of the tree with one deliberate mistake each, which the corpora must find out: a mistake in
-// a rule cannot be made by a wrong system (see sweeper/wrong.rs) under the right code.
+// Copies of the tree, each with one planted fault that the corpora must detect: a wrong rule cannot be
+// simulated by a faulty system below the right code (see sweeper/faulty_system.rs).
 
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../scripts/prepare.mjs";
 
-/** What is replaced by what, in which file, and which test must notice. */
+/** For each fault: the file, the right text and the wrong one, and the tests that must fail. */
 export const MUTANTS = [
   {
     corpus: "broken stores",
-    mistake: "takes a cut store",
+    fault: "accepts a truncated store",
     file: "src/store/scan/scanner.rs",
     right: "Expect::End => return Ok(()),",
     wrong: "Expect::End | Expect::Next => return Ok(()),",
     tests: ["--test", "survey", "a_broken_store_is_refused"],
   },
   {
-    corpus: "odd stores",
-    mistake: "knows no \\udXXX",
+    corpus: "unusual stores",
+    fault: "refuses \\udXXX",
     file: "src/store/scan/scanner.rs",
     right: "if !byte.is_ascii_hexdigit() {",
     wrong: "if !byte.is_ascii_digit() {",
@@ -25,7 +25,7 @@ export const MUTANTS = [
   },
   {
     corpus: "path tricks",
-    mistake: "compares as text",
+    fault: "compares paths as text",
     file: "src/transcripts/locate.rs",
     right:
       "path.strip_prefix(folder)\n        .is_ok_and(|below| !below.as_os_str().is_empty() && !begins_with_dots(below))",
@@ -34,15 +34,15 @@ export const MUTANTS = [
   },
   {
     corpus: "live locks",
-    mistake: "robs after 30 s",
+    fault: "takes it after 30 s",
     file: "src/lock/staleness.rs",
     right: "LET_GO_AFTER: Duration = Duration::from_secs(5 * 60)",
     wrong: "LET_GO_AFTER: Duration = Duration::from_secs(30)",
     tests: ["--test", "lock", "a_live_javascript_holder_is_never_robbed"],
   },
   {
-    corpus: "odd things in the lock's place",
-    mistake: "takes all for files",
+    corpus: "other objects as lock",
+    fault: "accepts any object",
     file: "src/lock/mod.rs",
     right: "if kind == Kind::File {\n        return Ok(());",
     wrong: "if kind != Kind::Folder {\n        return Ok(());",
@@ -50,11 +50,11 @@ export const MUTANTS = [
   },
 ];
 
-/** What cargo needs of the tree. */
+/** The files and folders that cargo needs. */
 const COPIED = ["Cargo.toml", "Cargo.lock", "build.rs", "README.md"];
 const COPIED_FOLDERS = ["src", "tests", "benches", "faults", "__test__/gateway-vectors"];
 
-/** Copies the tree into `folder`, makes the mistake there, and says where that is. */
+/** Copies the tree into `folder` and plants the fault there. */
 export function plant({ file, right, wrong }, folder) {
   for (const name of [...COPIED, ...COPIED_FOLDERS]) {
     cpSync(join(root, name), join(folder, name), { recursive: true });
@@ -62,7 +62,9 @@ export function plant({ file, right, wrong }, folder) {
   const path = join(folder, file);
   const parts = readFileSync(path, "utf8").split(right);
   if (parts.length !== 2) {
-    throw new Error(`${file} holds ${JSON.stringify(right)} ${parts.length - 1} times, not once`);
+    throw new Error(
+      `${file} contains ${JSON.stringify(right)} ${parts.length - 1} times, expected once`,
+    );
   }
   writeFileSync(path, parts.join(wrong));
 }

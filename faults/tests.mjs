@@ -1,4 +1,4 @@
-// Figures that tests of the tree print: the tests are run, and what they say is counted.
+// Runs tests of the tree and sums the figures that they print.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ const MINUTES = 60_000;
 
 export async function campaign({ short, scratch }) {
   if (short) {
-    return; // Their short forms are tests like all others, which run beside this every time.
+    return; // The short forms of these are ordinary tests, which npm test runs anyway.
   }
   await contention();
   await schedules();
@@ -21,7 +21,7 @@ export async function campaign({ short, scratch }) {
   await throughNode(scratch);
 }
 
-/** What shows that these bite is a test like the others: it fails unless the mistake is found. */
+/** Some planted faults are in ordinary tests, which fail unless the fault is detected. */
 export async function bites({ scratch }) {
   const contended = await cargoTest(["--test", "lock", "increments_without_the_lock"]);
   const lost = Number(/kills, (\d+) lost/.exec(contended.output)?.[1] ?? 0);
@@ -30,32 +30,32 @@ export async function bites({ scratch }) {
   const found = [...model.output.matchAll(/^test (\w+_found_out) \.\.\. ok/gm)];
   const all = /^running (\d+) tests?$/m.exec(model.output)?.[1];
   const caught = model.ok && found.length === Number(all) && found.length >= 4;
-  bite("schedules", `${all} mistakes`, caught ? found.map(([, it]) => it) : []);
+  bite("schedules", `${all} faults`, caught ? found.map(([, it]) => it) : []);
   for (const [index, mutant] of MUTANTS.entries()) {
     await mutantBites(mutant, join(scratch, `mutant-${index}`));
   }
 }
 
-/** The tests must compile and run: only one that fails by itself has noticed anything. */
-async function mutantBites({ corpus, mistake, tests, ...change }, folder) {
+/** Only a test that compiled, ran and failed has detected the fault. */
+async function mutantBites({ corpus, fault, tests, ...change }, folder) {
   plant(change, folder);
   const { output } = await cargoTest(tests, { cwd: folder });
-  const noticed = [...output.matchAll(/^test ([\w:]+) \.\.\. FAILED$/gm)].map(([, test]) => test);
-  bite(corpus, mistake, noticed);
+  const failed = [...output.matchAll(/^test ([\w:]+) \.\.\. FAILED$/gm)].map(([, test]) => test);
+  bite(corpus, fault, failed);
 }
 
 async function cargoTest(args, { release = false, cwd = root } = {}) {
   const profile = release ? ["--release"] : [];
   const command = ["test", "--locked", ...profile, ...args];
-  // `--` may be there already, before what is for the tests themselves.
+  // The arguments may already contain `--`, before those of the test program.
   const options = args.includes("--") ? ["--nocapture"] : ["--", "--nocapture"];
   const { code, stdout, stderr } = await run("cargo", [...command, ...options], {
     timeoutMs: 10 * MINUTES,
     cwd,
-    // The copies of the tree share what the tree itself was built with.
+    // Copies of the tree share the tree's target folder.
     env: { CARGO_TARGET_DIR: process.env.CARGO_TARGET_DIR ?? join(root, "target") },
   });
-  // With --nocapture a test's own lines stand between its name and its verdict.
+  // With --nocapture, the lines that a test prints are between its name and its result.
   const output = stdout.replaceAll(/^(test [\w:]+ \.\.\. )((?:.*\n)*?)(ok|FAILED)$/gm, "$2$1$3");
   return { ok: code === 0, output, problems: code === 0 ? [] : failures(`${stdout}\n${stderr}`) };
 }
@@ -74,7 +74,7 @@ async function contention() {
   const [, increments, kills, lost] =
     /(\d+) increments, (\d+) kills, (\d+) lost/.exec(output)?.map(Number) ?? [];
   figure("increments by four native holders", increments ?? 0, 10_000, problems);
-  figure("of them killed at random", kills ?? 0, 900);
+  figure("random kills of these holders", kills ?? 0, 900);
   none("increments lost", lost ?? "?");
 }
 
@@ -90,11 +90,11 @@ async function corpora() {
   const { output, problems } = await cargoTest(["--test", "survey", "--test", "lock"]);
   const paths = await cargoTest(["--lib", "transcripts::tests::locate::"]);
   figure("broken stores refused", sum(output, /(\d+) broken stores refused/g), 40, problems);
-  figure("odd but valid stores swept", sum(output, /(\d+) odd stores swept/g), 8);
+  figure("unusual valid stores swept", sum(output, /(\d+) odd stores swept/g), 8);
   const tricks = sum(paths.output, /(\d+) path tricks/g);
-  figure("path tricks seen through", tricks, 40, paths.problems);
-  figure("live locks not robbed", sum(output, /(\d+) live locks not robbed/g), 14);
-  figure("odd things in the lock's place", sum(output, /(\d+) odd things refused/g), 3);
+  figure("path tricks detected", tricks, 40, paths.problems);
+  figure("live locks not taken", sum(output, /(\d+) live locks not robbed/g), 14);
+  figure("other objects at the lock's path", sum(output, /(\d+) odd things refused/g), 3);
 }
 
 async function throughNode(scratch) {
