@@ -54,6 +54,15 @@ function candidateOf(entry, folder) {
     : sessionFileOf(entry, folder);
 }
 
+/** Returns whether a sessionFile is outside the folder by its text, and the folder has no such name. */
+function isOutside(sessionFile, folder) {
+  const file = path.resolve(folder, sessionFile.trim());
+  return (
+    path.relative(folder, file).startsWith("..") &&
+    !fs.existsSync(path.join(folder, path.basename(file)))
+  );
+}
+
 function transcriptOf(entry, folder) {
   const id = typeof entry?.sessionId === "string" ? entry.sessionId.trim() : "";
   return ID.test(id) ? realpath(path.join(folder, `${id}.jsonl`)) : null;
@@ -104,6 +113,10 @@ export function twinOf(step, { version, root, store }) {
       replace("sessionFile", entry.sessionFile ? '"  "' : '""');
     }
     const file = sessionFileOf(entry, folder);
+    if (file !== null && isOutside(entry.sessionFile, folder)) {
+      rules.add("a path outside the folder counts only if its file name is in the folder");
+      replace("sessionFile", '"  "');
+    }
     if (file !== null && !(file.endsWith(".jsonl") && fs.statSync(file).isFile())) {
       rules.add("only regular *.jsonl files are transcripts");
       replace("sessionFile", '"  "');
