@@ -83,7 +83,7 @@ describe("a preview", () => {
       /^ {4}temp files +1 +3 B {2}left by/,
       /^ {2}A sweep would remove 1 run, archive 1 transcript/,
       /^ {2}It would free \d+ B\.$/,
-      /^ {2}Nothing was changed; with --apply it is\.$/,
+      /^ {2}Nothing was changed\. Run again with --apply to sweep\.$/,
     ]) {
       expect(lines).toContainEqual(expect.stringMatching(line));
     }
@@ -190,17 +190,17 @@ describe("the search for stores", () => {
     const home = temporaryFolder();
     const none = await command(home);
     expect(none).toMatchObject({ code: 3, stdout: "" });
-    expect(none.stderr).toContain(`No session store: there is no ${home}/.openclaw\n`);
+    expect(none.stderr).toContain(`No session store: ${home}/.openclaw does not exist\n`);
     expect(none.stderr).toContain("OPENCLAW_STATE_DIR");
 
     mkdirSync(join(home, ".openclaw/agents/main"), { recursive: true });
     const empty = await command(home);
     expect(empty.code).toBe(3);
-    expect(empty.stderr).toContain(`there is no sessions.json in ${home}/.openclaw\n`);
+    expect(empty.stderr).toContain(`no sessions.json in ${home}/.openclaw\n`);
 
     const named = await command(home, ["nowhere"], { cwd: home });
     expect(named.code).toBe(3);
-    expect(named.stderr).toContain(`there is no ${home}/nowhere\n`);
+    expect(named.stderr).toContain(`${home}/nowhere does not exist\n`);
     expect(existsSync(join(home, "nowhere"))).toBe(false);
   });
 
@@ -276,7 +276,9 @@ describe("a gateway that keeps runs forever", () => {
     for (const name of ["moldbot.json", "moltbot.json"]) {
       const other = homeWith({ main: smallStore() });
       layOut(other, { [`.openclaw/${name}`]: forever });
-      expect(await applied(other, [])).toContain(`${name} says to some versions`);
+      expect(await applied(other, [])).toMatch(
+        new RegExp(`only some gateway versions read the retention from .*${name}`),
+      );
     }
   });
 
@@ -288,7 +290,7 @@ describe("a gateway that keeps runs forever", () => {
       ".openclaw-work/agents/main/sessions": { symlink: join(storeIn(home), "..") },
     });
     const work = join(home, ".openclaw-work");
-    const message = "more than one state folder says how long runs are kept";
+    const message = "more than one state folder may set the retention";
     expect(await applied(home, [work])).toContain(message);
     expect(await applied(home, [], { OPENCLAW_STATE_DIR: work })).toContain(message);
     expect(await applied(home, [work, join(home, ".openclaw")])).toContain(message);
@@ -304,11 +306,11 @@ describe("an unknown retention", () => {
     layOut(join(backup, ".."), { "sessions.json": JSON.stringify(smallStore()) });
     for (const path of [copy, backup, join(home, "backup")]) {
       expect(await applied(home, [path])).toContain(
-        "no openclaw.json says how long runs are kept here; say it with --retention\n",
+        "no openclaw.json found for this store, so its retention is unknown; pass --retention\n",
       );
       const shown = await command(home, [path]);
       expect(shown.code).toBe(0);
-      expect(shown.stdout).toContain("with --apply and --retention it is.");
+      expect(shown.stdout).toContain("Run again with --apply and --retention to sweep.");
       const [{ doubt }] = JSON.parse((await command(home, ["--json", path])).stdout).stores;
       expect(shown.stderr).toContain(doubt);
     }
@@ -322,15 +324,17 @@ describe("an unknown retention", () => {
     const home = homeWith({ main: smallStore() });
     const file = join(home, ".openclaw/openclaw.json");
     mkdirSync(file);
-    const message = `how long runs are kept cannot be read from ${file}: `;
-    expect(await applied(home, [])).toContain(`${message}illegal operation on a directory; say it`);
+    const message = `cannot read the retention from ${file}: `;
+    expect(await applied(home, [])).toContain(
+      `${message}EISDIR: illegal operation on a directory; pass`,
+    );
     rmSync(file, { recursive: true });
     symlinkSync(join(home, "nowhere"), file);
-    expect(await applied(home, [])).toContain(`${message}no such file or directory; say it`);
+    expect(await applied(home, [])).toContain(`${message}ENOENT: no such file or directory; pass`);
     unlinkSync(file);
     const OPENCLAW_CONFIG_PATH = join(home, "mistyped.json");
     expect(await applied(home, [], { OPENCLAW_CONFIG_PATH })).toContain(
-      "mistyped.json: no such file",
+      "mistyped.json: ENOENT: no such file",
     );
     expect(await applied(home, [])).toBe("swept");
   });
@@ -344,7 +348,7 @@ describe("an unknown retention", () => {
       chmodSync(home, 0o755);
       const { code, stderr } = await command(home, ["--apply", "--yes"], NOT_ROOT);
       expect(code).toBe(1);
-      expect(stderr).toContain("openclaw.json: permission denied; say it with --retention");
+      expect(stderr).toContain("openclaw.json: EACCES: permission denied; pass --retention");
     },
   );
 
@@ -352,12 +356,12 @@ describe("an unknown retention", () => {
     const work = ".openclaw-work/agents/main/sessions/sessions.json";
     const config = '{"cron": {"sessionRetention": false}}';
     for (const [files, env, args, message] of [
-      [{ "mine.json": "{}" }, { OPENCLAW_CONFIG_PATH: "~/mine.json" }, [work], "perhaps not those"],
-      [{}, { CLAWDBOT_CONFIG_PATH: "~/mine.json" }, [], "CLAWDBOT_CONFIG_PATH says to some"],
-      [{}, { CLAWDBOT_STATE_DIR: "~/mine" }, [], "CLAWDBOT_STATE_DIR says to some"],
-      [{ ".clawdbot/clawdbot.json": config }, {}, [], "clawdbot.json may say how long"],
-      [{ ".openclaw/.env": "A=1\nOPENCLAW_CONFIG_PATH=/x" }, {}, [], ".env may name another file"],
-      [{ ".config/openclaw/gateway.env": "OPENCLAW_HOME=/x" }, {}, [], "gateway.env may name"],
+      [{ "mine.json": "{}" }, { OPENCLAW_CONFIG_PATH: "~/mine.json" }, [work], "may not apply to"],
+      [{}, { CLAWDBOT_CONFIG_PATH: "~/mine.json" }, [], "retention from CLAWDBOT_CONFIG_PATH"],
+      [{}, { CLAWDBOT_STATE_DIR: "~/mine" }, [], "retention from CLAWDBOT_STATE_DIR"],
+      [{ ".clawdbot/clawdbot.json": config }, {}, [], "clawdbot.json may set the retention"],
+      [{ ".openclaw/.env": "A=1\nOPENCLAW_CONFIG_PATH=/x" }, {}, [], ".env may select another"],
+      [{ ".config/openclaw/gateway.env": "OPENCLAW_HOME=/x" }, {}, [], "gateway.env may select"],
     ]) {
       const home = homeWith({ main: smallStore() });
       layOut(home, {
@@ -380,13 +384,10 @@ describe("an unknown retention", () => {
 
   it("refuses to sweep if the configured retention is not a duration", async () => {
     for (const [value, message] of [
-      [
-        '"forever"',
-        'says that runs are kept for "forever", which is no duration: the gateway refuses',
-      ],
-      ['""', 'says that runs are kept for "", which is no duration'],
-      ["null", "seems to say how long runs are kept"],
-      ["24", "seems to say how long runs are kept"],
+      ['"forever"', 'openclaw.json is "forever", which is not a duration (the gateway rejects'],
+      ['""', 'openclaw.json is "", which is not a duration'],
+      ["null", "openclaw.json is null, which is not a duration"],
+      ["24", "openclaw.json is 24, which is not a duration"],
     ]) {
       const home = homeWith({ main: smallStore() });
       layOut(home, { ".openclaw/openclaw.json": `{"cron": {"sessionRetention": ${value}}}` });
@@ -408,7 +409,7 @@ describe("a store that cannot be read", () => {
       expect(stderr).toContain(`${storeIn(home, "bad")}:2:63: invalid JSON: expected \`true\``);
       expect(treeOf(home)).toEqual(before);
       // The advice is a command that works.
-      const [, advice] = stderr.match(/To see the place: (.*)/);
+      const [, advice] = stderr.match(/To show the position: (.*)/);
       expect((await run("sh", ["-c", advice])).stdout).toContain('"b": tru}');
     }
   });
@@ -418,7 +419,7 @@ describe("a store that cannot be read", () => {
       const { code, stderr } = await command(homeWith({ main: text }));
       expect(code).toBe(1);
       expect(stderr).toContain("sessions.json:");
-      expect(stderr).toContain("Stop the gateway before you mend it");
+      expect(stderr).toContain("Stop the gateway before you repair the store");
       expect(stderr).not.toContain("sed -n");
     }
   });
@@ -432,8 +433,8 @@ describe("a store that cannot be read", () => {
     const { code, stdout, stderr } = await command(home, [], NOT_ROOT);
     expect(code).toBe(1);
     expect(stdout).toContain("agents/other/sessions/sessions.json\n  3 entries");
-    expect(stderr).toContain(`✗ cannot look at ${storeIn(home)}: permission denied\n`);
-    expect(stderr).toContain("Run it as the user that the gateway runs as.");
+    expect(stderr).toContain(`✗ cannot access ${storeIn(home)}: EACCES: permission denied\n`);
+    expect(stderr).toContain("Run the command as the gateway's user.");
   });
 
   it("reports a store that a live process locks, and modifies nothing", async () => {
@@ -508,7 +509,11 @@ describe("--json", () => {
     });
     expect(document.stores[1]).not.toHaveProperty("sweep");
     const nowhere = JSON.parse((await command(home, ["--json", join(home, "x")])).stdout);
-    expect(nowhere).toMatchObject({ exitCode: 3, stores: [], missing: [`there is no ${home}/x`] });
+    expect(nowhere).toMatchObject({
+      exitCode: 3,
+      stores: [],
+      missing: [`${home}/x does not exist`],
+    });
   });
 
   it("prints what the sweep did with --json and --apply", async () => {
@@ -552,7 +557,7 @@ describe("--apply", () => {
     const { code, stdout, stderr } = await command(home, ["--apply"]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(stderr).toBe(
-      "cron-session-reaper: --apply asks first, and there is no terminal to ask on; add --yes\n",
+      "cron-session-reaper: --apply needs a terminal to ask for confirmation; add --yes\n",
     );
     expect(treeOf(home)).toEqual(before);
   });
@@ -570,7 +575,7 @@ describe("--apply", () => {
     expect(await preview(["--retention", "24h"])).toEqual([1, "--retention"]);
     config('{"cron": {"sessionRetention": false}}');
     expect(await preview()).toEqual([0, "~/.openclaw/openclaw.json"]);
-    expect((await command(home)).stdout).toContain("runs are kept for ever");
+    expect((await command(home)).stdout).toContain("runs are kept forever");
     config('{"cron": {}}');
     expect(await preview()).toEqual([1, "the default"]);
   });
@@ -591,10 +596,10 @@ describe("--apply", () => {
       const before = treeOf(home);
       const shown = await command(home);
       expect(shown.code).toBe(0);
-      expect(shown.stderr).toContain("say it with --retention");
+      expect(shown.stderr).toContain("pass --retention");
       const refused = await command(home, ["--apply", "--yes"]);
       expect(refused.code).toBe(1);
-      expect(refused.stderr).toContain("say it with --retention");
+      expect(refused.stderr).toContain("pass --retention");
       expect(treeOf(home)).toEqual(before);
       expect((await command(home, ["--apply", "--yes", "--retention", "1d"])).code).toBe(0);
       expect(treeOf(home)).not.toEqual(before);
@@ -616,7 +621,7 @@ describe("--apply", () => {
     expect(Object.keys(treeOf(folder))).toEqual(["a.jsonl", "sessions.json"]);
     layOut(home, { ".openclaw/openclaw.json": '{"cron": {"sessionRetention": false}}' });
     layOut(folder, old);
-    const kept = "nothing to do: runs are kept for ever, and with them their archives";
+    const kept = "nothing to do: runs and archives are kept forever";
     expect(await sweep("--archive-retention", "2d")).toContain(kept);
   });
 
@@ -626,17 +631,17 @@ describe("--apply", () => {
     const temp = join(dirname(store), GATEWAY_TEMP);
     writeFileSync(temp, readFileSync(store));
     setAge(temp, 5 * HOUR);
-    expect((await command(home)).stdout).toContain("A sweep would delete 1 dead temp file.");
+    expect((await command(home)).stdout).toContain("A sweep would delete 1 leftover temp file.");
     expect(existsSync(temp)).toBe(true);
     expect((await command(home, ["--apply", "--yes"])).stdout).toContain(
-      "deleted 1 dead temp file",
+      "deleted 1 leftover temp file",
     );
     expect(existsSync(temp)).toBe(false);
   });
 });
 
 describe.skipIf(!hasScript)("on a terminal", () => {
-  const question = "Sweep it, and free";
+  const question = "Sweep 1 store and free";
 
   /** Runs the command on a terminal, and types an answer to its question. */
   async function answered(home, answer) {
@@ -660,7 +665,7 @@ describe.skipIf(!hasScript)("on a terminal", () => {
     const { code, stdout } = await answered(home, "y\n");
     expect(code).toBe(0);
     expect(stdout).toMatch(
-      /Cron runs[\s\S]*A sweep would remove 1 run[\s\S]*Sweep it, and free \d+ B\?.* \[y\/N\] [\s\S]*removed 1 run/,
+      /Cron runs[\s\S]*A sweep would remove 1 run[\s\S]*Sweep 1 store and free \d+ B\?.* \[y\/N\] [\s\S]*removed 1 run/,
     );
     expect(Object.keys(readStore(storeIn(home)))).toHaveLength(2);
   });
@@ -771,9 +776,9 @@ describe("the command line", () => {
     const wrong = [
       [["--aply"], "Unknown option '--aply'; see --help"],
       [["--apply=yes"], "'--apply' does not take an argument"],
-      [["--yes"], "--yes is for --apply; without that nothing is changed"],
-      [["--watch", "5m"], "--watch is for --apply; without that nothing is changed"],
-      [["--apply", "--yes", "--json", "--watch", "5m"], "--json is one document"],
+      [["--yes"], "--yes requires --apply"],
+      [["--watch", "5m"], "--watch requires --apply"],
+      [["--apply", "--yes", "--json", "--watch", "5m"], "--json cannot be used with --watch"],
       [["--apply", "--yes", "--watch", "5"], "--watch 5: write a time from 1s to 24d, such as 5m"],
       [["--apply", "--yes", "--watch", "10ms"], "--watch 10ms: write a time"],
       [["--apply", "--yes", "--watch", "99d"], "--watch 99d: write a time"],
@@ -786,7 +791,7 @@ describe("the command line", () => {
       [["--top", "-1"], "'--top' argument is ambiguous; see --help"],
       [["--top", "all"], "--top all: not a number from 0 to 1000"],
       [["--top", "1001"], "--top 1001: not a number from 0 to 1000"],
-      [["--apply", "--yes", ""], "a path is empty; for the current folder write ."],
+      [["--apply", "--yes", ""], "a path is empty; write . for the current folder"],
     ];
     for (const [args, message] of wrong) {
       const { code, stdout, stderr } = await command(home, args, {

@@ -28,7 +28,7 @@ describe("examples", () => {
     expect(code).toBe(0);
     expect(stdout.split("\n")).toEqual([
       'cron-reaper: pruned 1 expired cron run session(s) {"pruned":1,"retentionMs":86400000}',
-      `${a}: swept, 1 gone`,
+      `${a}: swept, 1 removed`,
       `${b}: not swept`,
       "",
     ]);
@@ -90,7 +90,7 @@ describe("examples", () => {
     expect(stdout).not.toMatch(/undefined|NaN/);
     expect(lines).toContain(`cron_sessions_failed{store="${folder}/mistyped.json"} 1`);
     expect(lines.filter((line) => line.includes("mistyped"))).toHaveLength(1);
-    expect(stderr).toContain(`${folder}/mistyped.json: there is no such store\n`);
+    expect(stderr).toContain(`${folder}/mistyped.json: store not found\n`);
     expect(stderr).toContain("b.json:1:2");
     for (const line of stderr.trimEnd().split("\n")) {
       expect(line.split(folder)).toHaveLength(2);

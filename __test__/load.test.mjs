@@ -64,7 +64,7 @@ describe("the error for a missing binary", () => {
 
   it("lists the platforms and how to build on a platform without a published binary", async () => {
     const { message } = await failure({ published: ["sunos-x64", "aix-ppc64"] });
-    expect(message).toContain("there is a binary only for aix-ppc64, sunos-x64.");
+    expect(message).toContain("binaries exist only for aix-ppc64, sunos-x64.");
     expect(message).toContain("npm install && npm run build");
   });
 
@@ -76,7 +76,7 @@ describe("the error for a missing binary", () => {
         [`node_modules/${manifest.name}-${name}/${binary}`]: "not an addon",
       },
     });
-    expect(message).toMatch(/its binary is there, but does not load \(.+\)\. To build one/);
+    expect(message).toMatch(/its binary is installed, but cannot be loaded \(.+\)\. To build one/);
     expect(message).toContain(binary);
   });
 
@@ -92,7 +92,7 @@ describe("the error for a missing binary", () => {
       env: { NAPI_RS_NATIVE_LIBRARY_PATH: "/no/such/addon.node" },
     });
     expect(message).toMatch(
-      /what NAPI_RS_NATIVE_LIBRARY_PATH names is no addon that can be loaded \(.*\/no\/such\/addon\.node.*\)/,
+      /NAPI_RS_NATIVE_LIBRARY_PATH does not point to a loadable addon \(.*\/no\/such\/addon\.node.*\)/,
     );
   });
 

@@ -80,7 +80,7 @@ describe("a gateway of a supported version", () => {
     const { code, printed, stderr } = await runGateway(gateway());
     expect(printed).toEqual(NATIVE);
     expect(stderr).toMatch(
-      /^cron-session-reaper: sweeps in place of the reaper in dist.chunk\.js of openclaw 2026\.3\.2\n$/,
+      /^cron-session-reaper: replaced the reaper in dist.chunk\.js of openclaw 2026\.3\.2 with the native sweep\n$/,
     );
     expect(code).toBe(0);
   });
@@ -116,7 +116,7 @@ describe("a gateway of a supported version", () => {
     const thrower = `${BUNDLE}export const where = () => new Error().stack;\n`;
     const program = `const { where } = await import("./dist/chunk.js"); console.log(JSON.stringify(where().match(/chunk\\.js:(\\d+)/)[1]));`;
     const made = gateway({ "dist/chunk.js": thrower, "openclaw.mjs": program });
-    expect((await runGateway(made)).stderr).toContain("sweeps in place");
+    expect((await runGateway(made)).stderr).toContain("replaced the reaper");
     const unaffected = await runGateway(made, { env: { NODE_OPTIONS: "" } });
     expect((await runGateway(made)).printed).toBe(unaffected.printed);
   });
@@ -173,18 +173,18 @@ describe("an unsupported gateway", () => {
       const { printed, stderr } = await runGateway(gateway({}, { version }));
       expect(printed).toEqual(ITS_OWN);
       expect(stderr).toBe(
-        `cron-session-reaper: openclaw ${version} is not one of the versions it is meant for (2026.2.23 to 2026.4.29); nothing is replaced\n`,
+        `cron-session-reaper: openclaw ${version} is not supported (only 2026.2.23 to 2026.4.29); using the gateway's own reaper\n`,
       );
     },
   );
 
   it.each([
-    ["two reapers in one file", `{${reaper()}}${BUNDLE}`, /has 2 reapers instead of one/],
-    ["another function body", BUNDLE.replace("its own", "its own "), /is not one that it knows/],
+    ["two reapers in one file", `{${reaper()}}${BUNDLE}`, /found 2 reapers in .*, expected one/],
+    ["another function body", BUNDLE.replace("its own", "its own "), /has an unknown fingerprint/],
     [
       "another constant in its module",
       BUNDLE.replace("EVERY = 5", "EVERY = 6"),
-      /is not one that it knows/,
+      /has an unknown fingerprint/,
     ],
     [
       "other parameters",
@@ -192,23 +192,23 @@ describe("an unsupported gateway", () => {
         "Sessions(params) {",
         "Sessions(params, more) {",
       ),
-      /is not one that it knows/,
+      /has an unknown fingerprint/,
     ],
     [
       "another module name",
       BUNDLE.replace("cron/session-reaper.ts", "cron/reaper.ts"),
-      /is not one that it knows/,
+      /has an unknown fingerprint/,
     ],
     [
       "a bundle without region comments",
       BUNDLE.replace(/\/\/#.*\n/g, ""),
-      /is not one that it knows/,
+      /has an unknown fingerprint/,
     ],
   ])("leaves a gateway with %s unmodified and prints one line", async (_, bundle, line) => {
     const { code, printed, stderr } = await runGateway(gateway({ "dist/chunk.js": bundle }));
     expect([printed[1], printed[2]]).toEqual([0, true]);
     expect(stderr).toMatch(line);
-    expect(stderr).toMatch(/; nothing is replaced\n$/);
+    expect(stderr).toMatch(/; using the gateway's own reaper\n$/);
     expect(stderr.split("\n")).toHaveLength(2);
     expect(code).toBe(0);
   });
@@ -217,7 +217,7 @@ describe("an unsupported gateway", () => {
     const { printed, stderr } = await runGateway(gateway({}, { addon: false }));
     expect(printed).toEqual(ITS_OWN);
     expect(stderr).toMatch(
-      /^cron-session-reaper: the native addon cannot be loaded .*nothing is replaced in dist.chunk\.js/,
+      /^cron-session-reaper: the native addon cannot be loaded .*using the gateway's own reaper in dist.chunk\.js/,
     );
   });
 });
