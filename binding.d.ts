@@ -9,79 +9,83 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
-/** Has the work fail with the code `ABORT_ERR`, soon; a sweep, unless its commit has begun. */
+/**
+ * Makes the watched work fail with the code `ABORT_ERR` as soon as it can stop. A sweep whose
+ * commit has begun is not stopped.
+ */
 export declare function abort(watch: object): void
 
 /**
- * Looks at one store and its folder, on a thread of its own. What comes of it is told as JSON, to
- * which `index.js` gives the form that the user sees: an [`Inspection`], or a [`Failure`].
+ * Inspects one store and its folder on a separate thread. The promise resolves to JSON:
+ * `{"ok": StoreInspection}` or `{"error": InspectError}`.
  *
  * # Errors
- * When the inspection panics (a bug here, never the caller's fault).
+ * The promise rejects if the inspection panics, which is a bug in this package.
  */
-export declare function inspect(request: InspectionRequest, watch: object): Promise<string>
+export declare function inspect(request: InspectRequest, watch: object): Promise<string>
 
-/** What to inspect, already checked by `index.js`. */
-export interface InspectionRequest {
+/** What to inspect. `index.js` has checked the types. */
+export interface InspectRequest {
   /** The store, as the caller named it. */
   storePath: string
-  /** The moment to compare with, in milliseconds since 1970. */
+  /** The current time, in milliseconds since 1970. */
   nowMs: number
-  /** How long runs are kept, in milliseconds; absent: for ever. */
+  /** How long runs are kept, in milliseconds. Absent: for ever. */
   retentionMs?: number
-  /** How many of the biggest entries and jobs to name. */
+  /** How many of the biggest entries and jobs to list; a whole number from 0. */
   top: number
 }
 
-/** To be handed to one sweep or inspection. */
+/** Creates a watch for one sweep or inspection. */
 export declare function newWatch(): object
 
 /**
- * A duration in milliseconds; `null` if the text is none. The grammar is that of
- * `sessionRetention`.
+ * Parses a duration in the grammar of `sessionRetention` and returns it in milliseconds; `null` if
+ * the text is not a duration.
  */
 export declare function parseDuration(text: string): number | null
 
-/** How far an inspection is, as JSON: an `InspectProgress` of `index.d.ts`. */
+/** Returns the progress of an inspection, as JSON: `{"ok": InspectProgress}`. */
 export declare function progressOf(watch: object): string
 
 /**
- * Forgets when stores were last swept, in this environment.
+ * Forgets the times of the last sweeps in this environment.
  *
  * # Errors
- * When the addon was not initialised in this environment.
+ * If the addon was not initialised in this environment.
  */
 export declare function resetReaperThrottle(): void
 
 /**
- * The retention that a configured `sessionRetention` stands for, in milliseconds; `null` means
- * that sweeping is disabled.
+ * Returns the retention for a configured `sessionRetention`, in milliseconds; `null` if sweeping
+ * is disabled.
  */
 export declare function resolveRetentionMs(sessionRetention?: string | boolean | undefined): number | null
 
 /**
- * Sweeps one store on a thread of its own. What comes of it is told as JSON, to which `index.js`
- * gives the form that the user sees: a [`Report`] and how much it reclaimed.
+ * Sweeps one store on a separate thread. The promise resolves to JSON: `{"ok": SweepReport}` or
+ * `{"error": SweepError}`, each with the lines to log beside it, as
+ * `"log": [{"level", "fields", "message"}]`.
  *
  * # Errors
- * When a sweep panics (a bug here, never the caller's fault).
+ * The promise rejects if the sweep panics, which is a bug in this package.
  */
 export declare function sweep(request: SweepRequest, watch: object): Promise<string>
 
-/** What to sweep, already checked by `index.js`. */
+/** What to sweep. `index.js` has checked the types. */
 export interface SweepRequest {
   /** The store, as the caller named it. */
   storePath: string
-  /** The moment to compare with, in milliseconds since 1970. */
+  /** The current time, in milliseconds since 1970. */
   nowMs: number
-  /** How long runs are kept, in milliseconds; absent: sweeping is disabled. */
+  /** How long runs are kept, in milliseconds. Absent: sweeping is disabled. */
   retentionMs?: number
   /** Sweep even if the last sweep was less than five minutes ago. */
   force: boolean
-  /** Only say what a sweep would do. */
+  /** Only report what a sweep would do. */
   dryRun: boolean
-  /** How long archives are kept, in milliseconds; Infinity: for ever; absent: as runs are. */
+  /** How long archives are kept, in milliseconds. Infinity: for ever. Absent: as long as runs. */
   archiveRetentionMs?: number
-  /** Look for dead temp files also if no run is removed. */
+  /** Look for dead temp files even if no run is removed. */
   removeTemps: boolean
 }

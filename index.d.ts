@@ -1,67 +1,91 @@
 /**
- * The part of the gateway's `cron` configuration that the sweep reads. The gateway's own, larger
- * configuration fits as it is.
+ * The part of the gateway's `cron` configuration that a sweep reads. The gateway's complete
+ * configuration object is accepted as it is.
+ *
+ * @example
+ * ```ts
+ * const cronConfig: CronConfig = { sessionRetention: "36h" };
+ * ```
  */
 export interface CronConfig {
   /**
-   * How long a finished run is kept: a number with an optional unit (`ms`, `s`, `m`, `h`, `d`;
-   * hours without one), or a chain such as `"1h30m"`. `false` keeps runs for ever. Absent or not a
-   * duration: 24 hours.
+   * How long a cron run is kept after its last update. `false` keeps runs for ever.
+   *
+   * The grammar is the gateway's: a number with an optional unit (`ms`, `s`, `m`, `h` or `d`; hours
+   * without one), such as `"24h"` or `"1.5d"`, or a chain such as `"1h30m"`. As in the gateway, a
+   * text that is not a duration counts as 24 hours.
+   *
+   * @defaultValue `"24h"`
    */
   sessionRetention?: string | false;
 }
 
-/** Where a sweep tells what it did: the gateway's logger. Only `info` and `warn` are called. */
+/**
+ * Receives the log lines of a sweep: the gateway's logger, or `console`. Only `info` and `warn` are
+ * called. They are called as methods, on the JavaScript thread, before the promise settles.
+ *
+ * @example
+ * ```ts
+ * const log: Logger = {
+ *   debug() {},
+ *   info: (obj, msg) => console.info(msg, obj),
+ *   warn: (obj, msg) => console.warn(msg, obj),
+ *   error() {},
+ * };
+ * ```
+ */
 export interface Logger {
-  /** Not called. */
+  /** Is never called. */
   debug: (obj: unknown, msg?: string) => void;
-  /** What was removed: `{ pruned, retentionMs }` and a message. */
+  /** Receives `{ pruned, retentionMs }` and a message if a sweep removed runs. */
   info: (obj: unknown, msg?: string) => void;
-  /** What went wrong: `{ err }`, with `err` as text, and a message. */
+  /** Receives `{ err }`, where `err` is a string, and a message if something failed. */
   warn: (obj: unknown, msg?: string) => void;
-  /** Not called. */
+  /** Is never called. */
   error: (obj: unknown, msg?: string) => void;
 }
 
-/** What came of a sweep. */
+/** The result of {@link sweepCronRunSessions}, as the gateway declares it. */
 export type ReaperResult = {
   /**
-   * Whether the store was looked through. `false`: too soon after the last sweep of this store,
-   * retention is off, or the sweep failed (then it was warned about).
+   * Whether the store was swept. `false` if the last sweep of this store was less than five minutes
+   * ago, if retention is disabled, or if the sweep failed. A failure is logged as a warning.
    */
   swept: boolean;
-  /** How many expired runs were removed from the store. */
+  /** The number of expired runs that were removed from the store. */
   pruned: number;
 };
 
-/** What a sweep needs to know. `null` counts as absent for whatever is optional. */
+/** The parameters of {@link sweepCronRunSessions}. `null` counts as absent for optional fields. */
 export interface SweepParams {
   /** The gateway's cron configuration. Only `sessionRetention` is read. */
   cronConfig?: CronConfig;
   /**
-   * The path of `sessions.json`. As it is written here it also is the name under which the time of
-   * the last sweep is remembered.
+   * The path of `sessions.json`. The time of the last sweep is stored under this string, so two
+   * spellings of one path are throttled separately.
    */
   sessionStorePath: string;
   /**
-   * The time against which age is measured, in milliseconds since 1970.
+   * The time from which the age of a run is measured, in milliseconds since 1970.
+   *
    * @defaultValue `Date.now()`
    */
   nowMs?: number;
-  /**
-   * Gets one `info` line if runs were removed, and one `warn` line for what failed; as methods, on
-   * the JavaScript thread, before the promise settles.
-   */
+  /** Receives one `info` line if runs were removed, and one `warn` line for each failure. */
   log: Logger;
-  /** Sweep now, however recent the last sweep of this store is. */
+  /**
+   * Sweep even if the last sweep of this store was less than five minutes ago.
+   *
+   * @defaultValue `false`
+   */
   force?: boolean;
 }
 
 /**
- * How long a finished run is kept, in milliseconds; `null` if for ever.
+ * Returns how long a cron run is kept, in milliseconds; `null` if runs are kept for ever. Never
+ * throws.
  *
- * The grammar is the gateway's own, see {@link CronConfig.sessionRetention}. It never throws: what
- * is no duration counts as 24 hours.
+ * The rule is the gateway's, see {@link CronConfig.sessionRetention}.
  *
  * @example
  * ```js
@@ -74,20 +98,22 @@ export declare function resolveRetentionMs(cronConfig?: CronConfig): number | nu
 
 /**
  * Removes every cron run from the store that was last updated before `nowMs - retention`, and
- * archives its transcripts as `*.deleted.<time>`. Archives older than the retention are deleted
- * from the folders in which something was archived.
+ * archives its transcripts as `<transcript>.deleted.<time>`. Deletes archives that are older than
+ * the retention from the folders in which it archived a transcript. These are the rules of the
+ * gateway's own reaper, and this function has its name, parameters and result.
  *
- * At most once in five minutes for each store, unless forced. The work happens on a thread of its
- * own, under the gateway's lock of the store; neither the event loop nor Node's thread pool waits
- * for it. What stays in the store is copied byte for byte.
+ * Sweeps a store at most once in five minutes, unless forced. The work runs on a separate thread and
+ * holds the gateway's lock of the store while it replaces it: neither the event loop nor the thread
+ * pool of Node.js waits for it. Kept entries are copied byte for byte.
  *
- * It never throws synchronously. A sweep that fails (a store that is no JSON, a lock that another
- * process holds for ten seconds, a full disk) leaves the store as it was, warns, and resolves to
- * `{ swept: false, pruned: 0 }`: the next one tries again. Only where the warning says that a folder
- * could not be synced, the runs are gone, but a power cut now may bring them back.
+ * If a sweep fails (the store is not valid JSON, another process holds the lock for more than ten
+ * seconds, the disk is full), the store is not modified. The function then logs a warning and
+ * resolves to `{ swept: false, pruned: 0 }`, and the next sweep tries again. There is one exception:
+ * if the warning says that a folder could not be synced, the runs are removed, but a power failure
+ * can bring them back.
  *
- * @returns A promise that rejects with a `TypeError` if a parameter has the wrong type, and with
- * whatever a method of `log` throws.
+ * @returns A promise for the result. It rejects with a `TypeError` if a parameter has the wrong
+ * type, and with the exception if a method of `log` throws. The call itself never throws.
  *
  * @example
  * ```js
@@ -100,68 +126,81 @@ export declare function resolveRetentionMs(cronConfig?: CronConfig): number | nu
  */
 export declare function sweepCronRunSessions(params: SweepParams): Promise<ReaperResult>;
 
-/** What {@link sweepSessionStore} is to do. `null` counts as absent for whatever is optional. */
+/** The options of {@link sweepSessionStore}. `null` counts as absent for optional fields. */
 export interface SweepOptions {
   /** The gateway's cron configuration. Only `sessionRetention` is read. */
   cronConfig?: CronConfig;
-  /** As {@link SweepParams.sessionStorePath}. */
+  /** The path of `sessions.json`, as in {@link SweepParams.sessionStorePath}. */
   sessionStorePath: string;
   /**
-   * The time against which age is measured, in milliseconds since 1970.
+   * The time from which the age of a run is measured, in milliseconds since 1970.
+   *
    * @defaultValue `Date.now()`
    */
   nowMs?: number;
-  /** Sweep now, however recent the last sweep of this store is. */
+  /**
+   * Sweep even if the last sweep of this store was less than five minutes ago.
+   *
+   * @defaultValue `false`
+   */
   force?: boolean;
-  /** Gets the lines that {@link sweepCronRunSessions} logs, if there is one. */
+  /** Receives the same lines as the logger of {@link sweepCronRunSessions}. */
   log?: Logger;
   /**
-   * Only say what a sweep would do now. It does not take the store's lock and writes nothing; it is
-   * never throttled and does not count as a sweep for the throttle.
+   * Only report what a sweep would do now. A dry run takes no lock and writes nothing. It is never
+   * throttled, and does not count as a sweep of the store.
+   *
+   * @defaultValue `false`
    */
   dryRun?: boolean;
   /**
-   * How long archives (`*.deleted.<time>`) are kept. A duration, in the grammar of
-   * {@link CronConfig.sessionRetention}: those that are older are deleted from the store's folder
-   * and from every other one in which this sweep archived something, in each sweep that finds a
-   * store. `false`: they are kept for ever. Absent: the gateway's rule, which deletes those older
-   * than the runs' retention, in the folders in which this sweep archived something.
+   * How long archives (`*.deleted.<time>`) are kept, as a duration in the grammar of
+   * {@link CronConfig.sessionRetention}. Every sweep of an existing store then deletes older archives
+   * from the store's folder and from all folders in which it archived a transcript. `false` keeps
+   * archives for ever. Absent, the gateway's rule applies: archives older than the retention of runs
+   * are deleted, only from folders in which this sweep archived a transcript.
    *
-   * Unlike a `sessionRetention`, a text that is no duration is a `TypeError`. Where `sessionRetention`
-   * is `false` there is no sweep, and no archive is deleted either.
+   * A text that is not a duration is a `TypeError`, unlike in `sessionRetention`. If
+   * `sessionRetention` is `false`, nothing is swept and no archive is deleted.
    */
   archiveRetention?: string | false;
   /**
-   * Look for temp files that crashed writers left in every sweep, and take the lock to remove those
-   * that are dead, even if no run is removed. Otherwise they are looked for when runs are removed.
+   * In every sweep, look for temp files that crashed writers left behind, and take the lock to delete
+   * them even if no run is removed. By default a sweep looks for them only if it removes runs, or if
+   * it is the first sweep of this store.
+   *
+   * @defaultValue `false`
    */
   removeTemps?: boolean;
   /**
-   * Stops the sweep, until its commit begins: then the promise rejects with an `AbortError`, the
-   * store is as it was, no temp file is left and no lock is held. After that it is too late, and
-   * the sweep goes on to its end.
+   * Stops the sweep until its commit begins. The promise then rejects with an `AbortError`: the store
+   * is not modified, no temp file remains and no lock is held. Once the commit has begun, the sweep
+   * continues to its end.
    */
   signal?: AbortSignal;
 }
 
-/** What a sweep did, or would do. Sizes are in bytes, durations in milliseconds. */
+/**
+ * What a sweep did, or what it would do if it was a dry run. Sizes are in bytes, durations in
+ * milliseconds.
+ */
 export interface SweepReport {
   /**
-   * Whether the store was swept. `false`: too soon after the last sweep of this store, retention is
-   * off, or it was a dry run.
+   * Whether the store was swept. `false` if the last sweep of this store was less than five minutes
+   * ago, if retention is disabled, and for a dry run.
    */
   swept: boolean;
   /**
-   * Why no run was removed; `null` if some were.
+   * Why no run was removed; `null` if runs were removed.
    *
    * - `"throttled"`: the last sweep of this store was less than five minutes ago. The store was not
-   *   looked at, and all figures are 0.
-   * - `"disabled"`: `sessionRetention` is `false`. Likewise.
-   * - `"no-store"`: there is no such file. Nothing else in its folder is touched either.
-   * - `"unchanged"`: it is still the file in which an earlier sweep found nothing that is expired by
-   *   now. It was not read again.
-   * - `"nothing-expired"`: there is nothing to remove; see also `entries.locked`.
-   * - `"dry-run"`: there is, but this was a dry run.
+   *   read, and all figures are 0.
+   * - `"disabled"`: `sessionRetention` is `false`. The store was not read, and all figures are 0.
+   * - `"no-store"`: the store does not exist. Nothing in its folder was modified.
+   * - `"unchanged"`: the store has not changed since an earlier sweep, which found no run that is
+   *   expired now. The store was not read again.
+   * - `"nothing-expired"`: no run can be removed; see also `entries.locked`.
+   * - `"dry-run"`: a sweep would remove runs, but this was a dry run.
    */
   reason:
     | null
@@ -171,121 +210,136 @@ export interface SweepReport {
     | "unchanged"
     | "nothing-expired"
     | "dry-run";
-  /** Whether this was a dry run. Then every figure is what a sweep would have come to. */
+  /** Whether this was a dry run. */
   dryRun: boolean;
-  /** How many expired runs were removed from the store. */
+  /** The number of expired runs that were removed from the store. */
   pruned: number;
   /** How long runs are kept, in milliseconds; `null` if for ever. */
   retentionMs: number | null;
-  /** The entries of the store, runs and others. A key that stands twice in the file counts twice. */
+  /** The entries of the store, cron runs and others. Each occurrence of a duplicate key counts. */
   entries: {
-    /** How many there were; for an unchanged store, when it was last read. */
+    /** The number of entries before the sweep; for an unchanged store, when it was last read. */
     seen: number;
-    /** How many stay. */
+    /** The number of entries after the sweep. */
     kept: number;
-    /** How many went: {@link SweepReport.pruned}. */
+    /** The number of removed runs, as in {@link SweepReport.pruned}. */
     pruned: number;
     /**
-     * How many of those that stay are expired: a live process holds their transcript locked, and
-     * the next sweep tries again.
+     * The number of kept entries that are expired. A live process holds a lock on their transcript,
+     * so the next sweep tries again.
      */
     locked: number;
   };
-  /** The transcripts of removed runs. They still take their place on the disk, as archives. */
+  /** The transcripts of removed runs. As archives they still occupy disk space. */
   transcripts: {
-    /** How many were archived. */
+    /** The number of archived transcripts. */
     archived: number;
-    /** Their size. */
+    /** Their total size. */
     bytes: number;
   };
-  /** The archives that had grown old. */
+  /** The archives whose retention has passed. */
   archives: {
-    /** How many were deleted. */
+    /** The number of deleted archives. */
     removed: number;
-    /** Their size. */
+    /** Their total size. */
     bytes: number;
   };
-  /**
-   * The temp files that crashed writers had left. They are looked for when runs are removed, with
-   * {@link SweepOptions.removeTemps}, and, for those of a sweep, the first time that nothing is.
-   */
+  /** The temp files that crashed writers left behind. See {@link SweepOptions.removeTemps}. */
   temps: {
-    /** How many were deleted. */
+    /** The number of deleted temp files. */
     removed: number;
-    /** Their size. */
+    /** Their total size. */
     bytes: number;
     /**
-     * Where those are now that may be the only copy of something, and so were kept; in a dry run,
-     * where they are still. Each has a warning too.
+     * The paths of temp files that may be the only copy of some data. A sweep renames them, and
+     * these are the new names; in a dry run they are the current names. Each has a warning.
      */
     kept: string[];
   };
   /** Sizes. */
   bytes: {
-    /** The store's, when it was read. */
+    /** The size of the store before the sweep. */
     before: number;
-    /** The store's, afterwards. */
+    /** The size of the store after the sweep. */
     after: number;
-    /** What was freed in all, by the sizes of the files: of the store, of archives and temp files. */
+    /**
+     * The disk space that was freed, computed from file sizes: the difference of the store's sizes,
+     * deleted archives and deleted temp files.
+     */
     reclaimed: number;
   };
-  /** Where the time went. */
+  /** How long the phases of the sweep took. */
   ms: {
-    /** Reading the store and writing what stays, without the lock. */
+    /** Reading the store and writing its replacement, without the lock. */
     surveying: number;
     /** Waiting for the store's lock. */
     waiting: number;
-    /** Holding it. */
+    /** Holding the store's lock. */
     holding: number;
-    /** All of it, syncing and deleting after the lock included. */
+    /** The whole sweep, including syncing and deleting files after the lock was released. */
     total: number;
   };
-  /** What went wrong beside the sweep itself, in the order in which it was noticed. */
+  /** The failures that did not make the sweep fail, in the order in which they occurred. */
   warnings: SweepWarning[];
 }
 
-/** What a logger would get as `log.warn({ err: error }, message)`. */
+/** A failure, as a logger receives it with `log.warn({ err: error }, message)`. */
 export interface SweepWarning {
-  /** What kind of trouble: `"cron-reaper: transcript cleanup failed"`. */
+  /** What failed in general, such as `"cron-reaper: transcript cleanup failed"`. */
   message: string;
-  /** What happened to what, as a sentence that begins with `"Error: "`. */
+  /** What failed in particular: which operation, on which path, and why. Begins with `"Error: "`. */
   error: string;
 }
 
 /**
- * What {@link sweepSessionStore} rejects with when a sweep fails. Its `name` is `"SweepError"`; its
- * `message` says what happened and to which path.
+ * The error with which {@link sweepSessionStore} rejects if the sweep fails. Its `name` is
+ * `"SweepError"`; its `message` says which operation failed, on which path, and why.
+ *
+ * @example
+ * ```js
+ * try {
+ *   await sweepSessionStore({ sessionStorePath });
+ * } catch (error) {
+ *   if (error.code !== "ERR_SESSION_STORE_INVALID") throw error;
+ *   console.error(`repair ${error.path}, line ${error.line}`);
+ * }
+ * ```
  */
 export interface SweepError extends Error {
   /**
-   * The operating system's (`"ENOENT"`, `"EACCES"`, `"ENOSPC"`, …), or one of:
+   * The operating system's error code (`"EACCES"`, `"ENOSPC"`, …), or one of these:
    *
-   * - `"ERR_SESSION_STORE_INVALID"`: the store is no JSON object; see `line` and `column`.
-   * - `"ERR_SESSION_STORE_NOT_A_FILE"`: something other than a file stands where the store or its lock belongs.
+   * - `"ERR_SESSION_STORE_INVALID"`: the store is not a JSON object; see `line` and `column`.
+   * - `"ERR_SESSION_STORE_NOT_A_FILE"`: the store or its lock is not a regular file.
    * - `"ERR_SESSION_STORE_LOCKED"`: another process held the store's lock for more than ten seconds.
-   * - `"ERR_SESSION_STORE_LOCK_LOST"`: the lock was taken away during the sweep.
-   * - `"ERR_SESSION_STORE_BUSY"`: a program that ignores the lock kept writing the store; in a dry run: a
-   *   program, which may be the gateway, kept writing it in place.
+   * - `"ERR_SESSION_STORE_LOCK_LOST"`: another process removed the lock during the sweep.
+   * - `"ERR_SESSION_STORE_BUSY"`: a process that ignores the lock wrote the store during each
+   *   attempt; in a dry run, any process that writes the store in place.
    * - `"ERR_INVALID_ARG_VALUE"`: `sessionStorePath` is empty.
    */
   code: string;
-  /** What it is about: the store, its lock file, a folder. */
+  /** The path of the store, lock file or folder that the error is about. */
   path?: string;
-  /** Of a store that is no JSON: the line of the first byte that does not fit, counted from 1. */
+  /** In a store that is not a JSON object, the line of the first invalid byte, counted from 1. */
   line?: number;
   /** The column of that byte, in bytes, counted from 1. */
   column?: number;
-  /** As {@link SweepReport.warnings}; the last is this very failure. */
+  /** The failures during the sweep, as in {@link SweepReport.warnings}. The last is this error. */
   warnings: SweepWarning[];
 }
 
 /**
- * Does what {@link sweepCronRunSessions} does, and tells all about it; a failure is a rejection.
+ * Like {@link sweepCronRunSessions}, but resolves to a full report and rejects on failure. It can
+ * also preview a sweep, keep archives for a different time, and be aborted.
  *
- * @returns A promise that rejects with a {@link SweepError} if the sweep fails, which leaves the
- * store as it was (but see {@link sweepCronRunSessions}), with an `AbortError` (`code: "ABORT_ERR"`, `cause` the signal's reason) if it was
- * aborted, with a `TypeError` if an option has the wrong type, and with whatever a method of `log`
- * throws.
+ * @returns A promise for the report. The call itself never throws. The promise rejects with
+ *
+ * - a {@link SweepError} if the sweep fails. The store is then not modified, with the exception that
+ *   {@link sweepCronRunSessions} describes.
+ * - an `AbortError` if `signal` stopped the sweep. Its `code` is `"ABORT_ERR"`, its `cause` the
+ *   signal's reason, and it has `warnings` as a {@link SweepError} has.
+ * - a `TypeError` if an option has the wrong type.
+ * - the exception if a method of `log` throws.
  *
  * @example
  * ```js
@@ -300,165 +354,193 @@ export interface SweepError extends Error {
  *
  * @example
  * ```js
- * try {
- *   await sweepSessionStore({ sessionStorePath, signal: AbortSignal.timeout(5000) });
- * } catch (error) {
- *   if (error.code === "ERR_SESSION_STORE_INVALID") console.error(`mend ${error.path}, line ${error.line}`);
- *   else if (error.code !== "ABORT_ERR") throw error;
- * }
+ * const signal = AbortSignal.timeout(5000);
+ * await sweepSessionStore({ sessionStorePath, signal }).catch((error) => {
+ *   if (error.code !== "ABORT_ERR") throw error;
+ * });
  * ```
  */
 export declare function sweepSessionStore(options: SweepOptions): Promise<SweepReport>;
 
-/** Forgets when each store was last swept, so that the next sweep happens at once. For tests. */
+/**
+ * Forgets when each store was last swept, so that the next sweep is not throttled. Affects only the
+ * current JavaScript environment: each worker thread has its own. Intended for tests, as in the
+ * gateway.
+ *
+ * @example
+ * ```js
+ * beforeEach(() => resetReaperThrottle());
+ * ```
+ */
 export declare function resetReaperThrottle(): void;
 
-/** What to look at. `null` counts as absent for whatever is optional. */
+/** The options of {@link inspectSessionStore}. `null` counts as absent for optional fields. */
 export interface InspectOptions {
   /** The path of `sessions.json`. */
   sessionStorePath: string;
-  /** As in a sweep: tells which runs are expired. With `sessionRetention: false` none is. */
+  /** As in a sweep: determines which runs are expired. With `sessionRetention: false` none is. */
   cronConfig?: CronConfig;
   /**
-   * The time against which age is measured, in milliseconds since 1970.
+   * The time from which the age of a run is measured, in milliseconds since 1970.
+   *
    * @defaultValue `Date.now()`
    */
   nowMs?: number;
   /**
-   * How many of the biggest entries and jobs to name, at most 1000.
-   * @defaultValue 5
+   * How many of the biggest entries and jobs to list: a whole number from 0. No list is longer than
+   * 1000.
+   *
+   * @defaultValue `5`
    */
   top?: number;
-  /** Ends the inspection: it rejects with an `AbortError` (`code: "ABORT_ERR"`). */
+  /** Stops the inspection: the promise rejects with an `AbortError` (`code: "ABORT_ERR"`). */
   signal?: AbortSignal;
   /**
-   * Called about ten times a second while the store is read, never for one that is read at once.
-   * What it throws ends the inspection, which rejects with it.
+   * Is called about ten times a second while the store is read; not at all if that takes less than a
+   * tenth of a second. If it throws, the inspection stops and rejects with the exception.
    */
   onProgress?: (progress: InspectProgress) => void;
 }
 
-/** How far an inspection is. */
+/** How much of the store an inspection has read. Sizes are in bytes. */
 export interface InspectProgress {
-  /** Bytes of the store that were read. */
+  /** The number of bytes that were read. */
   bytesRead: number;
-  /** Bytes that the store has; 0 before the first was read. */
+  /** The size of the store; 0 until the first part of it was read. */
   bytes: number;
 }
 
 /**
- * What is in a store and in its folder. All sizes are in bytes.
+ * The contents of a store and of its folder. Sizes are in bytes.
  *
- * The size of an entry is that of its text in the file: key, value and the white space before
- * them, without the comma. A key that stands twice counts twice, as it takes its place twice;
- * a sweep, to which only the last value of a key counts, may remove fewer runs than are expired
- * here. It also leaves runs whose transcript is being written.
+ * The size of an entry is that of its text in the file: key, value and the white space before them,
+ * without the comma. Each occurrence of a duplicate key counts.
+ *
+ * A sweep can remove fewer runs than are expired here: of a duplicate key it considers only the last
+ * value, and it keeps runs whose transcript is locked by a live process.
  */
 export interface StoreInspection {
-  /** The store's size. */
+  /** The size of the store. */
   bytes: number;
-  /** How many entries it has. */
+  /** The number of entries. */
   entries: number;
-  /**
-   * Its entries by kind, the biggest kind first and `"other"` last: `"cron run"`; `"cron job"`, the
-   * job's own session; `"main"`; `"subagent"`; or what the key names after the agent: a channel
-   * such as `"telegram"`, `"hook"`, …. There are at most 25: smaller ones count as `"other"`.
-   */
+  /** The entries by kind, the biggest kind first and `"other"` last. The list has at most 25 items. */
   kinds: {
-    /** What they are. */
+    /**
+     * What the entries are: `"cron run"`, `"cron job"` (a job's own session), `"main"`,
+     * `"subagent"`, or the part of the key after the agent, such as the channel `"telegram"` or
+     * `"hook"`. Entries of unknown kinds, and of kinds that are not listed, are `"other"`.
+     */
     kind: string;
-    /** How many of them there are. */
+    /** The number of these entries. */
     entries: number;
-    /** What they take of the store. */
+    /** Their total size. */
     bytes: number;
   }[];
-  /** The runs of cron jobs, by the rules of a sweep. */
+  /** The runs of all cron jobs. A sweep uses the same rules. */
   runs: {
-    /** How many there are. */
+    /** The number of runs. */
     total: number;
-    /** What they take of the store. */
+    /** Their total size. */
     bytes: number;
-    /** How many were last updated before `nowMs - retention`. */
+    /** The number of runs that were last updated before `nowMs - retention`. */
     expired: number;
-    /** What these take of the store. */
+    /** The total size of these expired runs. */
     expiredBytes: number;
-    /** When the run longest ago was last updated, in ms since 1970; `null` if none tells. */
+    /**
+     * The time of the earliest update of a run, in milliseconds since 1970; `null` if no run has a
+     * valid time.
+     */
     oldestMs: number | null;
-    /** The same of the latest run. */
+    /** The time of the latest update of a run, likewise. */
     newestMs: number | null;
   };
-  /** The biggest entries, the biggest first. A key of over 1000 characters is cut, and ends in `…`. */
+  /** The biggest entries, the biggest first. */
   biggestEntries: {
-    /** The entry's key. */
+    /** The key of the entry. A key of more than 1000 characters is cut and ends in `…`. */
     key: string;
-    /** What it takes of the store. */
+    /** The size of the entry. */
     bytes: number;
   }[];
-  /** The jobs whose runs take the most bytes, the biggest first. */
+  /** The jobs whose runs have the biggest total size, the biggest first. */
   biggestJobs: {
-    /** The job's id. */
+    /** The id of the job. An id of more than 1000 characters is cut and ends in `…`. */
     job: string;
-    /** How many of its runs there are. */
+    /** The number of its runs. */
     runs: number;
-    /** How many of these are expired. */
+    /** The number of its expired runs. */
     expired: number;
-    /** What all its runs take of the store. */
+    /** The total size of its runs. */
     bytes: number;
   }[];
-  /** Regular files `*.jsonl` right in the store's folder. */
+  /** The regular files `*.jsonl` in the store's folder. Subfolders are not searched. */
   transcripts: Files;
-  /** Regular files `*.deleted.<time>` there. */
+  /** The regular files `*.deleted.<time>` in the store's folder. */
   archives: Files & {
-    /** The earliest of these times, in milliseconds since 1970; `null` if there is none. */
+    /** The earliest of these times, in milliseconds since 1970; `null` without archives. */
     oldestMs: number | null;
   };
-  /** Temp files of the store and of its lock. A live process may still be writing one. */
+  /** The temp files of the store and of its lock. A live process may still be writing one of them. */
   temps: Files;
-  /** All other regular files in the store's folder, without the store. */
+  /** All other regular files in the store's folder, except the store itself. */
   others: Files;
 }
 
-/** Some files. */
+/** A number of files and their size. */
 export interface Files {
-  /** How many there are. */
+  /** The number of files. */
   files: number;
-  /** Their size in all. */
+  /** Their total size in bytes. */
   bytes: number;
 }
 
-/** What a failed inspection rejects with. Its `name` is `"InspectError"`. */
+/**
+ * The error with which {@link inspectSessionStore} rejects if the inspection fails. Its `name` is
+ * `"InspectError"`; its `message` says which operation failed, on which path, and why.
+ */
 export interface InspectError extends Error {
   /**
-   * The operating system's name for it (`"ENOENT"`: there is no store), `"ERR_SESSION_STORE_INVALID"` (the store is no
-   * JSON object), `"ERR_SESSION_STORE_NOT_A_FILE"` (it is no regular file), `"ERR_SESSION_STORE_BUSY"` (somebody kept writing it in
-   * place) or `"ERR_INVALID_ARG_VALUE"` (`sessionStorePath` is empty).
+   * The operating system's error code (`"ENOENT"` if the store does not exist, `"EACCES"`, …), or
+   * one of these:
+   *
+   * - `"ERR_SESSION_STORE_INVALID"`: the store is not a JSON object; see `line` and `column`.
+   * - `"ERR_SESSION_STORE_NOT_A_FILE"`: the store is not a regular file.
+   * - `"ERR_SESSION_STORE_BUSY"`: a process wrote the store in place during each attempt to read it.
+   * - `"ERR_INVALID_ARG_VALUE"`: `sessionStorePath` is empty.
    */
   code: string;
-  /** What it is about: the store, its folder. */
+  /** The path of the store or folder that the error is about. */
   path?: string;
-  /** Of a store that is no JSON: the line of the first byte that does not fit, counted from 1. */
+  /** In a store that is not a JSON object, the line of the first invalid byte, counted from 1. */
   line?: number;
   /** The column of that byte, in bytes, counted from 1. */
   column?: number;
 }
 
 /**
- * Says what is in a store and in its folder. It only reads: it takes no lock and changes nothing,
- * and may be used beside a gateway of any version whose store is a `sessions.json`.
+ * Reports what a store and its folder contain. Only reads: takes no lock and modifies nothing. It
+ * can be used while a gateway of any version that stores its sessions in `sessions.json` is running.
  *
- * The store is read once, on a thread of its own, in little memory whatever its size. If it is
- * replaced meanwhile, the answer is that for the store which was there at the beginning; if it is
- * being written in place, it is read again.
+ * The store is read once, on a separate thread, in bounded memory. In a store with more than about
+ * 100,000 cron jobs the figures of the small jobs are too low. If the store is replaced during the
+ * inspection, the result is that for the store at its beginning. If the store is written in place, it
+ * is read again.
  *
- * @returns A promise that rejects with an {@link InspectError} for a store that is missing, damaged
- * or unreadable; with an `AbortError` when aborted; and with a `TypeError` for wrong arguments.
+ * @returns A promise for the contents. The call itself never throws. The promise rejects with
+ *
+ * - an {@link InspectError} if the store does not exist, is damaged or cannot be read.
+ * - an `AbortError` if `signal` stopped the inspection. Its `code` is `"ABORT_ERR"`, its `cause` the
+ *   signal's reason.
+ * - a `TypeError` if an option has the wrong type.
+ * - the exception if `onProgress` throws.
  *
  * @example
  * ```js
- * const { bytes, runs, biggestJobs } = await inspectSessionStore({
+ * const { runs, biggestJobs } = await inspectSessionStore({
  *   sessionStorePath: "/home/me/.openclaw/agents/main/sessions/sessions.json",
  * });
- * console.log(`${runs.expired} of ${runs.total} runs are expired; ${biggestJobs[0]?.job} has most`);
+ * console.log(`${runs.expired} of ${runs.total} runs are expired`);
+ * console.log(`the biggest job is ${biggestJobs[0]?.job}`);
  * ```
  */
 export declare function inspectSessionStore(options: InspectOptions): Promise<StoreInspection>;

@@ -1,7 +1,7 @@
-// The designed surface over the generated binding: it reads the arguments, it logs, and it gives
-// what Rust tells the form that the user sees. The first two happen in JavaScript because the
-// logger's `this`, what it throws and a replaced Date.now must behave as they do with the gateway's
-// own reaper. Everything else happens in Rust, off this thread.
+// The interface of index.d.ts over the generated binding: checks the arguments, reads the clock,
+// calls the logger, and turns what Rust reports into promises. These parts are in JavaScript so that
+// the logger's `this`, its exceptions and a replaced Date.now behave as with the gateway's own reaper.
+// Everything else happens in Rust, on other threads.
 
 const {
   abort,
@@ -19,10 +19,9 @@ function resolveRetentionMs(cronConfig) {
   return retentionOf(typeof setting === "string" || setting === false ? setting : undefined);
 }
 
-// async, as the next one: whatever goes wrong, a bad argument too, is a rejection and never thrown
-// at the caller.
+// Async functions, so that every failure rejects the promise, even a wrong argument.
 async function sweepCronRunSessions(params) {
-  // All of params is read here, before the first await: the caller may reuse the object meanwhile.
+  // All of params is read before the first await: the caller may modify the object afterwards.
   const name = "sweepCronRunSessions: params";
   const request = sweepRequest(params, name);
   const log = loggerOf(params.log, name);
@@ -34,6 +33,8 @@ async function sweepCronRunSessions(params) {
 async function sweepSessionStore(options) {
   const name = "sweepSessionStore: options";
   const request = sweepRequest(options, name);
+  checkRetention(request.sessionRetention, name);
+  checkNow(request.nowMs, name);
   const { dryRun, removeTemps, archiveRetention, log: logger, signal } = options;
   request.dryRun = Boolean(dryRun);
   request.removeTemps = Boolean(removeTemps);
@@ -45,8 +46,7 @@ async function sweepSessionStore(options) {
   }
 
   const watch = newWatch();
-  const swept = sweepAndLog(request, log, watch);
-  const { ok, error } = await abortable(swept, signal, watch);
+  const { ok, error } = await abortable(sweepAndLog(request, log, watch), signal, watch);
   if (error?.code === "ABORT_ERR") {
     throw new AbortError(signal.reason, { warnings: error.warnings });
   }
@@ -56,7 +56,7 @@ async function sweepSessionStore(options) {
   return ok;
 }
 
-/** Waits for the work that `watch` was handed to, and stops it if the signal asks for its end. */
+/** Waits for the work that `watch` belongs to, and aborts it when the signal fires. */
 async function abortable(work, signal, watch) {
   const stop = () => abort(watch);
   signal?.addEventListener("abort", stop, { once: true });
@@ -67,7 +67,17 @@ async function abortable(work, signal, watch) {
   }
 }
 
-/** How often an inspection says how far it is, in milliseconds. */
+/** Sweeps and replays the log lines. */
+async function sweepAndLog(request, log, watch) {
+  const answer = JSON.parse(await sweep(request, watch));
+  for (const { level, fields, message } of answer.log) {
+    // A method call, so that `this` is the logger. An exception rejects the promise.
+    log?.[level](fields, message);
+  }
+  return answer;
+}
+
+/** The interval between two calls of `onProgress`, in milliseconds. */
 const PROGRESS_MS = 100;
 
 async function inspectSessionStore(options) {
@@ -84,78 +94,36 @@ async function inspectSessionStore(options) {
   }
 
   const watch = newWatch();
-  const reporting = onProgress ? report(watch, onProgress) : undefined;
+  const reporting = onProgress ? reportProgress(watch, onProgress) : undefined;
   try {
-    const answer = JSON.parse(await abortable(inspect(request, watch), signal, watch));
-    const { ok: found, error: failure } = answer;
+    const { ok, error } = JSON.parse(await abortable(inspect(request, watch), signal, watch));
     if (reporting?.thrown) {
       throw reporting.thrown.value;
     }
-    if (failure?.code === "ABORT_ERR") {
+    if (error?.code === "ABORT_ERR") {
       throw new AbortError(signal.reason);
     }
-    if (failure) {
-      throw new InspectError(failure);
+    if (error) {
+      throw new InspectError(error);
     }
-    return inspectionOf(found);
+    return ok;
   } finally {
     clearInterval(reporting?.timer);
   }
 }
 
-/** Calls `onProgress` again and again; what it throws ends the inspection. */
-function report(watch, onProgress) {
+/** Calls `onProgress` at intervals. An exception aborts the inspection and is kept in `thrown`. */
+function reportProgress(watch, onProgress) {
   const reporting = { thrown: undefined };
-  const tell = () => {
+  const report = () => {
     try {
-      onProgress(JSON.parse(progressOf(watch)));
+      onProgress(JSON.parse(progressOf(watch)).ok);
     } catch (value) {
       reporting.thrown ??= { value };
       abort(watch);
     }
   };
-  return Object.assign(reporting, { timer: setInterval(tell, PROGRESS_MS) });
-}
-
-/** Sweeps and replays the log lines. */
-async function sweepAndLog(request, log, watch) {
-  const answer = JSON.parse(await sweep(request, watch));
-  for (const { level, fields, message } of answer.log) {
-    // A method call, so that `this` is the logger; an exception rejects the promise.
-    log?.[level](fields, message);
-  }
-  return answer;
-}
-
-/** What Rust found in a store and its folder, as the user sees it. */
-function inspectionOf({ bytes, stats, transcripts, archives, oldestArchiveMs, temps, others }) {
-  const { all, kinds } = stats;
-  const { runs, expired } = stats.runs;
-  const [oldestMs, newestMs] = stats.updatedAtMs ?? [null, null];
-  return {
-    bytes,
-    entries: all.entries,
-    kinds: kinds.map(([kind, sum]) => ({ kind, ...sum })),
-    runs: {
-      total: runs.entries,
-      expired: expired.entries,
-      bytes: runs.bytes,
-      expiredBytes: expired.bytes,
-      oldestMs,
-      newestMs,
-    },
-    biggestEntries: stats.biggestEntries.map(([key, bytes]) => ({ key, bytes })),
-    biggestJobs: stats.biggestJobs.map(([job, { runs, expired }]) => ({
-      job,
-      runs: runs.entries,
-      expired: expired.entries,
-      bytes: runs.bytes,
-    })),
-    transcripts,
-    archives: { ...archives, oldestMs: oldestArchiveMs },
-    temps,
-    others,
-  };
+  return Object.assign(reporting, { timer: setInterval(report, PROGRESS_MS) });
 }
 
 class SweepError extends Error {
@@ -172,7 +140,7 @@ class InspectError extends Error {
   }
 }
 
-// What Node.js's own functions reject with: its class is not to be had.
+// Equals the error with which Node.js's own functions reject. Node.js does not export its class.
 class AbortError extends Error {
   constructor(reason, details) {
     super("The operation was aborted", { cause: reason });
@@ -181,7 +149,7 @@ class AbortError extends Error {
 }
 
 for (const ErrorClass of [SweepError, InspectError, AbortError]) {
-  // Where Error has its own: not among the fields that are printed.
+  // On the prototype, as in Error: a property of the instance would be printed among its fields.
   Object.defineProperty(ErrorClass.prototype, "name", { value: ErrorClass.name });
 }
 
@@ -189,20 +157,28 @@ function sweepRequest(params, name) {
   if (typeof params !== "object" || params === null) {
     throw wrongType(name, "an object", params);
   }
-  // An empty path is no wrong type: the gateway warns about it as a failed sweep, and so does Rust.
+  // An empty or absent path is not a TypeError: the gateway logs it as a failed sweep, as Rust does.
   const storePath = params.sessionStorePath ?? "";
   if (typeof storePath !== "string") {
     throw wrongType(`${name}.sessionStorePath`, "a string", storePath);
   }
-  // The clock is looked up for every call: tests replace Date.now.
+  // Date.now is looked up in each call, because tests replace it.
   const nowMs = params.nowMs ?? Date.now();
   if (typeof nowMs !== "number") {
     throw wrongType(`${name}.nowMs`, "a number of milliseconds", nowMs);
   }
-  // The binding knows a disabled retention by its absence; napi refuses null for an optional value.
-  const retentionMs = resolveRetentionMs(params.cronConfig) ?? undefined;
-  const force = Boolean(params.force);
-  return { storePath, nowMs, retentionMs, force, dryRun: false, removeTemps: false };
+  const { cronConfig } = params;
+  return {
+    storePath,
+    nowMs,
+    // Absent for a disabled retention: napi rejects null for an optional value.
+    retentionMs: resolveRetentionMs(cronConfig) ?? undefined,
+    force: Boolean(params.force),
+    dryRun: false,
+    removeTemps: false,
+    // As it was given, to be checked. Rust does not read it.
+    sessionRetention: cronConfig?.sessionRetention,
+  };
 }
 
 function loggerOf(log, name) {
@@ -212,7 +188,7 @@ function loggerOf(log, name) {
   return log;
 }
 
-/** In milliseconds; Infinity: for ever; undefined: the gateway's rule. */
+/** Returns the retention in milliseconds; Infinity for ever; undefined for the gateway's rule. */
 function archiveRetentionOf(retention, name) {
   if (retention === undefined || retention === null) {
     return undefined;
@@ -225,16 +201,39 @@ function archiveRetentionOf(retention, name) {
     throw wrongType(`${name}.archiveRetention`, expected, retention);
   }
   const ms = parseDuration(retention);
-  // Not 24 hours, as for runs: a slip of the pen must not cost anyone their archives.
   if (ms === null) {
-    const got = JSON.stringify(retention);
-    throw new TypeError(`${name}.archiveRetention must be ${expected}, got ${got}`);
+    throw wrongValue(`${name}.archiveRetention`, expected, JSON.stringify(retention));
   }
   return ms;
 }
 
+/**
+ * The drop-in replaces an invalid retention by 24 hours, as the gateway does. Here it is an error: a
+ * typing error must not delete anything.
+ */
+function checkRetention(retention, name) {
+  const isDefault = (retention ?? "") === "" || retention === false;
+  const expected = 'a duration such as "24h", or false';
+  if (!isDefault && typeof retention !== "string") {
+    throw wrongType(`${name}.cronConfig.sessionRetention`, expected, retention);
+  }
+  if (!isDefault && retention.trim() !== "" && parseDuration(retention) === null) {
+    const got = JSON.stringify(retention);
+    throw wrongValue(`${name}.cronConfig.sessionRetention`, expected, got);
+  }
+}
+
+/** A time in microseconds or nanoseconds would make every run and every archive old. */
+function checkNow(nowMs, name) {
+  const endOf9999 = 253_402_300_799_999;
+  if (!(nowMs <= endOf9999)) {
+    const expected = "milliseconds since 1970, before the year 10000";
+    throw wrongValue(`${name}.nowMs`, expected, nowMs);
+  }
+}
+
 function checkSignal(signal, name) {
-  // By its looks: one of another realm is no instance of this one's AbortSignal.
+  // By its properties: a signal of another realm is not an instance of this realm's AbortSignal.
   const isSignal =
     typeof signal?.aborted === "boolean" &&
     typeof signal.addEventListener === "function" &&
@@ -244,19 +243,25 @@ function checkSignal(signal, name) {
   }
 }
 
-/** How many to name. No inspection names more than 1000, so the binding need not count further. */
+/** Returns how many entries and jobs to list. Rust limits the number. */
 function topOf(top, name) {
   const wanted = top ?? 5;
   if (!Number.isSafeInteger(wanted) || wanted < 0) {
     const got = typeof wanted === "number" ? wanted : typeof wanted;
-    throw new TypeError(`${name}.top must be a whole number from 0, got ${got}`);
+    throw wrongValue(`${name}.top`, "a whole number from 0", got);
   }
-  return Math.min(wanted, 1000);
+  return wanted;
 }
 
 function wrongType(name, expected, value) {
   const got = value === null ? "null" : Array.isArray(value) ? "array" : typeof value;
-  return new TypeError(`${name} must be ${expected}, got ${got}`);
+  const error = new TypeError(`${name} must be ${expected}, got ${got}`);
+  return Object.assign(error, { code: "ERR_INVALID_ARG_TYPE" });
+}
+
+function wrongValue(name, expected, got) {
+  const error = new TypeError(`${name} must be ${expected}, got ${got}`);
+  return Object.assign(error, { code: "ERR_INVALID_ARG_VALUE" });
 }
 
 module.exports = {

@@ -1,2 +1,2 @@
-// Loaded for what it does (see register.mjs); it exports nothing.
+// Loaded for its side effect (see register.mjs). It has no exports.
 export {};

@@ -1,32 +1,32 @@
-// cron-session-reaper/register: the native sweep in an installed gateway.
+// cron-session-reaper/register: replaces the reaper of an installed gateway with the native sweep.
 //
 //   NODE_OPTIONS="--import cron-session-reaper/register" openclaw gateway
-//   NODE_OPTIONS="--import /where/it/is/cron-session-reaper/register.mjs" openclaw gateway
+//   NODE_OPTIONS="--import /srv/app/node_modules/cron-session-reaper/register.mjs" openclaw gateway
 //
-// A gateway from npm holds its reaper as a private function of a bundle. While Node.js loads that
-// bundle, a call of the native sweep is put at the start of that one function, in memory; the files
-// stay as they are, and so does the rest of the function, which runs if the native sweep is not there.
+// The reaper of a published gateway is a private function of a bundle. While Node.js loads the bundle,
+// this module adds a call of the native sweep to the start of the function, in memory. The files are
+// not modified. The rest of the function remains and runs if the native sweep is not available.
 //
-// What has to hold, or nothing is changed and one line on stderr says why:
-// - the file belongs to a package named `openclaw`, in a folder of that name if it is in node_modules;
-// - its version is one of those in swap-in/gateways.json (2026.2.23 to 2026.4.29);
-// - the file declares `async function sweepCronRunSessions(params)` exactly once;
-// - all of the module around it (the region that the bundler marks, constants and retention included)
-//   has one of the fingerprints in swap-in/gateways.json: SHA-256, white space and the bundler's
-//   numbered suffixes put aside;
-// - the native addon can be loaded.
+// The reaper is replaced only if all of this holds. Otherwise one line on stderr gives the reason.
+// - The file belongs to a package named `openclaw`. In node_modules, its folder has that name too.
+// - Its version is in the range of swap-in/gateways.json (2026.2.23 to 2026.4.29).
+// - The file declares `async function sweepCronRunSessions(params)` exactly once.
+// - The module around it (the region that the bundler marks, with its constants and the retention) has
+//   one of the fingerprints in swap-in/gateways.json: the SHA-256 of its text without the differences
+//   in white space and the bundler's numbered suffixes.
+// - The native addon can be loaded.
 //
-// CRON_SESSION_REAPER=off leaves everything as it is, without a word.
+// CRON_SESSION_REAPER=off disables the replacement. Then no line is printed.
 //
 // Limits:
-// - A silent stderr means that the process has loaded no reaper, as most commands of `openclaw` do not.
-// - Without module.registerHooks (Node.js before 22.15) the hooks need a thread of their own. They are
-//   installed only where the program itself is the gateway's, not where another one imports it, and
-//   they do not see a bundle in CommonJS.
-// - NODE_OPTIONS reaches every Node.js process that the gateway starts. Where there is no gateway to
-//   load, looking at the paths of loaded files is all that is done.
-// - Node.js looks the bare name up from the current folder, and does not start if it is not there. A
-//   service should be given the absolute path.
+// - No line on stderr means that the process has loaded no reaper. Most commands of `openclaw` load none.
+// - Without module.registerHooks (Node.js before 22.15), hooks run in a separate thread. They are
+//   installed only if the started program is the gateway's, not if another program imports it, and they
+//   do not see a CommonJS bundle.
+// - NODE_OPTIONS applies to every Node.js process that the gateway starts. A process that loads no
+//   gateway only compares the paths of loaded files.
+// - Node.js resolves the bare name from the current folder, and does not start if it cannot find it. Use
+//   the absolute path in a service.
 
 import module, { createRequire } from "node:module";
 
@@ -34,22 +34,22 @@ const require = createRequire(import.meta.url);
 const SWEEP = Symbol.for("cron-session-reaper.sweep");
 let native;
 
-// Loaded twice, by two options or from two places, the first one does it.
+// If the module is loaded twice, by two options or from two folders, only the first one is active.
 if (process.env.CRON_SESSION_REAPER !== "off" && !(SWEEP in globalThis)) {
-  // CommonJS, which is faster to load, and before there are hooks that it would come by itself.
-  const { isGatewayProgram, replaced, tell } = require("./swap-in/replace.js");
+  // CommonJS loads faster. It is loaded before the hooks exist, which would otherwise process it.
+  const { isGatewayProgram, replaceReaper, report } = require("./swap-in/replace.js");
   try {
-    // The changed function looks here when it is called: nothing native is loaded before.
+    // The replaced function reads this property when it is called. The addon is loaded only then.
     Object.defineProperty(globalThis, SWEEP, { get: nativeSweep, configurable: true });
     if (typeof module.registerHooks === "function") {
       module.registerHooks({
-        load: (url, context, nextLoad) => replaced(url, nextLoad(url, context)),
+        load: (url, context, nextLoad) => replaceReaper(url, nextLoad(url, context)),
       });
     } else if (isGatewayProgram(process.argv[1])) {
       module.register("./swap-in/loader.mjs", import.meta.url);
     }
   } catch (error) {
-    tell(`cannot be installed (${error}); nothing is replaced`);
+    report(`could not install the module hooks (${error}); using the gateway's own reaper`);
   }
 }
 
@@ -57,7 +57,7 @@ function nativeSweep() {
   try {
     native ??= require("./index.js");
   } catch {
-    return undefined; // Said when it was found out; the gateway's own sweep goes on.
+    return undefined; // Reported when the bundle was loaded. The gateway's own reaper sweeps.
   }
   return native.sweepCronRunSessions;
 }

@@ -1,12 +1,12 @@
-// The README's picture: what a sweep costs against the size of the store, both axes logarithmic.
+// Draws docs/cost.svg: the cost of a sweep against the size of the store, on logarithmic axes.
 
 const WIDTH = 760;
 const HEIGHT = 440;
 const PLOT = { left: 70, right: 545, top: 50, bottom: 385 };
 
 /**
- * Colours that are told apart on white and on black, and by those who see few colours. Too pale for
- * text on white: there they are dots.
+ * The lines and their colours. They differ on white, on black and for colour-blind readers. They are too
+ * pale for text on white, so labels have a coloured dot.
  */
 const LINES = [
   { of: "gateway", name: "the gateway's reaper", colour: "#cc5a2b" },
@@ -16,7 +16,7 @@ const LINES = [
   { of: "unchanged", name: "nothing changed", colour: "#2f9e6e", width: 3 },
 ];
 
-/** `costs`: { mb, sweep, copy, unchanged, shape?, gateway? } for each size, in milliseconds. */
+/** Draws `costs`: { mb, sweep, copy, unchanged, shape?, gateway? } for each size, in milliseconds. */
 export function drawCosts(costs) {
   const all = costs.flatMap((cost) => LINES.map(({ of }) => cost[of])).filter(Boolean);
   const x = axis(
@@ -56,28 +56,28 @@ export function drawCosts(costs) {
     ends.push({ line, at: points.at(-1), cost: costs.findLast((cost) => cost[line.of]) });
   }
   parts.push(...endLabels(ends));
-  const said = ends.map(
+  const descriptions = ends.map(
     ({ line, cost }) =>
       `${line.name} ${duration(cost[line.of])} at ${size(Number(cost.mb.toPrecision(3)))}`,
   );
-  return document(`At the end of each line: ${said.join("; ")}.`, parts);
+  return document(`At the end of each line: ${descriptions.join("; ")}.`, parts);
 }
 
-/** What each line is, at its end, no two labels on one another. */
+/** Labels the end of each line, without overlaps. */
 function endLabels(ends) {
   let lowest = Number.NEGATIVE_INFINITY;
   return ends
     .sort((a, b) => a.at[1] - b.at[1])
     .map(({ line, at: [cx, cy], cost }) => {
-      const isAtTheEdge = cx > PLOT.right - 1;
-      const top = isAtTheEdge ? Math.max(cy + 4, lowest + 17) : cy + 4;
-      lowest = isAtTheEdge ? top : lowest;
+      const isAtEdge = cx > PLOT.right - 1;
+      const top = isAtEdge ? Math.max(cy + 4, lowest + 17) : cy + 4;
+      lowest = isAtEdge ? top : lowest;
       const dot = `<circle cx="${round(cx + 14)}" cy="${round(top - 4)}" r="4" fill="${line.colour}"/>`;
       return dot + label(cx + 22, top, `${line.name}, ${duration(cost[line.of])}`, "start");
     });
 }
 
-/** A logarithmic axis over `values`, from `start` to `end` on the page, ticked at powers of ten. */
+/** Returns a logarithmic axis for `values`, from `start` to `end` on the page, with ticks at powers of ten. */
 function axis(values, start, end) {
   const low = Math.log10(Math.min(...values)) - 0.05;
   const high = Math.log10(Math.max(...values));

@@ -1,5 +1,5 @@
-// One contestant in a process of its own, which measures itself. It is told what to do by one JSON
-// argument and answers with one JSON line.
+// Runs one contestant in a separate process, which measures itself. The JSON argument describes the job;
+// the result is one line of JSON on stdout.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,11 +8,11 @@ import { CONTESTANTS } from "./contestants.mjs";
 
 const job = JSON.parse(process.argv[2]);
 const sweep = await CONTESTANTS[job.contestant].load(job.version);
-// Everything once, so that what a process does only the first time is nobody's cost.
+// A first sweep, so that what a process does only once is not measured.
 await sweep(job.tiny, job.nowMs);
 
 const MEASURES = {
-  /** How long a sweep takes, how much memory it adds, and what it reads and writes. */
+  /** Measures the duration of a sweep, the memory that it adds, and the bytes read and written. */
   async sweep() {
     const before = status("VmRSS");
     const peakIsNow = resetPeak();
@@ -31,11 +31,11 @@ const MEASURES = {
     };
   },
 
-  /** The longest time that the event loop is held up, sweeping and for as long idle. */
+  /** Measures the longest gap of the event loop during a sweep, and during the same time idle. */
   async gaps() {
     // The first timers of a process are late because their code is new to it.
     await longestGap(sleep(50));
-    // As long as the sweep will take, about; what comes first is given the worse luck in turns.
+    // `idleMs` is about as long as the sweep. The order alternates, because the first one is slower.
     const idleMs = job.idleMs;
     const idleFirst = job.round % 2 === 0 ? await longestGap(sleep(idleMs)) : undefined;
     const began = performance.now();
@@ -45,7 +45,7 @@ const MEASURES = {
     return { swept, idle };
   },
 
-  /** Sweeps of a store that does not change: the median of many. */
+  /** Measures sweeps of an unchanged store: the median of 200. */
   async unchanged() {
     await sweep(job.store, job.nowMs);
     const times = [];
@@ -57,7 +57,7 @@ const MEASURES = {
     return { ms: times.sort((a, b) => a - b)[times.length >> 1] };
   },
 
-  /** One sweep after the other for a while, each of which removes a few runs more. */
+  /** Sweeps without pause for `forMs`. Each sweep removes a few runs. */
   async backToBack() {
     const end = performance.now() + job.forMs;
     const holds = [];
@@ -71,13 +71,12 @@ const MEASURES = {
 };
 
 process.stdout.write(`${JSON.stringify(await MEASURES[job.measure]())}\n`);
-// The gateway's modules keep timers of their own.
+// Timers of the gateway's modules would keep the process alive.
 process.exit(0);
 
 /**
- * By how much a timer of one millisecond is late at worst. Between its timers the loop sleeps, as a
- * gateway's does: one that spins would be a third that wants two processors, and be made to wait by
- * the kernel for that.
+ * Returns the longest delay of a timer of one millisecond while `work` runs. The loop sleeps between
+ * its timers, as a gateway's does. A busy loop would need a processor, and the kernel would delay it.
  */
 async function longestGap(work) {
   let done = false;
@@ -94,7 +93,7 @@ async function longestGap(work) {
   return longest;
 }
 
-/** A line of /proc/self/status, in bytes. */
+/** Returns a value of /proc/self/status, in bytes. */
 function status(name) {
   const line = new RegExp(`^${name}:\\s+(\\d+) kB`, "m");
   return Number(line.exec(readFileSync("/proc/self/status", "latin1"))[1]) * 1024;

@@ -1,4 +1,4 @@
-// Who is measured: each sweeps one store, called the same way.
+// The contestants. Each sweeps one store and is called in the same way.
 
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -10,12 +10,12 @@ import { dirname, join } from "node:path";
 const DAY = 86_400_000;
 const GATEWAY_MODULE = new URL("../interop/gateway.mjs", import.meta.url);
 
-/** It cuts a large store down to 500 entries as it loads it: nothing is left for its reaper. */
+/** This version shortens a large store to 500 entries on loading, so its reaper finds nothing. */
 const CAPS_WHILE_LOADING = "2026.4.29";
 
 export const OURS = { name: "this package", load: loadOurs };
 
-/** What any reaper in JavaScript does at least, the gateway's own included. */
+/** The minimum work of any reaper in JavaScript, the gateway's included. */
 export const SHAPE = { name: "parse–delete–stringify", load: async () => parseDeleteStringify };
 
 export const CONTESTANTS = { ours: OURS, shape: SHAPE, gateway: { load: loadGateway } };
@@ -34,7 +34,7 @@ async function loadGateway(version) {
     sweepCronRunSessions({ sessionStorePath, nowMs, force: true, log: QUIET });
 }
 
-/** The newest published gateway that is installed already: version, and the Node.js it runs on. */
+/** Returns the newest installed gateway: its version and the Node.js that runs it. */
 export async function installedGateway() {
   const folder =
     process.env.CRON_SESSION_REAPER_GATEWAYS ?? join(tmpdir(), "cron-session-reaper-gateways");
@@ -45,9 +45,9 @@ export async function installedGateway() {
   const version = VERSIONS.findLast(
     (version) => version !== CAPS_WHILE_LOADING && existsSync(join(folder, version, "installed")),
   );
-  const isNodeThere = existsSync(join(folder, "node", "installed"));
+  const isNodeInstalled = existsSync(join(folder, "node", "installed"));
   const isNodeNew = Number(process.versions.node.split(".")[0]) >= 22;
-  if (version === undefined || !(isNodeThere || isNodeNew)) {
+  if (version === undefined || !(isNodeInstalled || isNodeNew)) {
     return undefined;
   }
   return { version, node: gatewayNode() };
@@ -56,12 +56,12 @@ export async function installedGateway() {
 async function parseDeleteStringify(storePath, nowMs) {
   const lock = await open(`${storePath}.lock`, "wx");
   await lock.writeFile(JSON.stringify({ pid: process.pid, createdAt: new Date().toISOString() }));
-  const gone = [];
+  const removed = [];
   try {
     const store = JSON.parse(await readFile(storePath, "utf8"));
     for (const [key, entry] of Object.entries(store)) {
       if (key.includes(":run:") && entry.updatedAt < nowMs - DAY) {
-        gone.push(entry.sessionFile);
+        removed.push(entry.sessionFile);
         delete store[key];
       }
     }
@@ -76,9 +76,9 @@ async function parseDeleteStringify(storePath, nowMs) {
     await rm(`${storePath}.lock`, { force: true });
   }
   const stamp = new Date().toISOString().replaceAll(":", "-");
-  for (const transcript of gone.filter((file) => file && existsSync(file))) {
+  for (const transcript of removed.filter((file) => file && existsSync(file))) {
     await rename(transcript, `${transcript}.deleted.${stamp}`);
   }
   await readdir(dirname(storePath));
-  return { swept: true, pruned: gone.length };
+  return { swept: true, pruned: removed.length };
 }

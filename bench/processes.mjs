@@ -1,4 +1,4 @@
-// Starts what is measured.
+// Starts the measured processes.
 
 import { execFile, fork } from "node:child_process";
 import { once } from "node:events";
@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 const run = promisify(execFile);
 const pathOf = (name) => fileURLToPath(new URL(name, import.meta.url));
 
-/** What child.mjs measures, for one contestant: { contestant, node?, measure, store, … }. */
+/** Runs child.mjs with a job: { contestant, node?, measure, store, … }. Resolves to its result. */
 export async function measure({ node = process.execPath, ...job }) {
   const args = [
     "--max-old-space-size=12288",
@@ -20,14 +20,14 @@ export async function measure({ node = process.execPath, ...job }) {
   return JSON.parse(stdout.trim().split("\n").at(-1));
 }
 
-/** How long a shell command takes, its process included, in milliseconds. */
+/** Returns how long a shell command and its process take, in milliseconds. */
 export async function timeCommand(command, ...args) {
   const began = performance.now();
   await run("sh", ["-c", command, ...args]);
   return performance.now() - began;
 }
 
-/** How long `require()` of the package takes in a new process, in milliseconds. */
+/** Returns how long `require()` of the package takes in a new process, in milliseconds. */
 export async function timeRequire() {
   const script = `const began = performance.now();
     require("cron-session-reaper");
@@ -36,12 +36,12 @@ export async function timeRequire() {
   return Number(stdout);
 }
 
-/** Runs watch-lock.mjs or writer.mjs beside `work`; gives what it told and what `work` gave. */
-export async function beside(script, args, work) {
+/** Runs watch-lock.mjs or writer.mjs while `work` runs. Resolves to the results of both. */
+export async function runDuring(script, args, work) {
   const helper = fork(pathOf(script), args);
   await once(helper, "message");
   const result = await work();
   helper.send("end");
-  const [told] = await once(helper, "message");
-  return { told, result };
+  const [observed] = await once(helper, "message");
+  return { observed, result };
 }

@@ -1,16 +1,16 @@
-// The rows of the table, in its order. Each generator measures and yields one row or several:
-// { figure, here, beside, ratio, target, reached }, with units in the texts.
+// The rows of the table, in order. Each generator measures and yields one or more rows:
+// { figure, measured, comparison, ratio, target, reached }. The texts contain the units.
 
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { beside, measure, timeCommand, timeRequire } from "./processes.mjs";
+import { measure, runDuring, timeCommand, timeRequire } from "./processes.mjs";
 import { addArchives, buildStore, buildTinyStore, MB, NOW, SMALL_ENTRIES } from "./stores.mjs";
 
-/** V8 has no longer strings: nothing that parses a store as one text can read a larger one. */
+/** The longest string of V8: what parses a store as one text cannot read a larger one. */
 const LONGEST_STRING = 512 * MB;
 const HOUR = 3_600_000;
-/** A gap is one wake-up that came late: five of them would only tell of chance. */
+/** A gap is a single late wake-up, so one measurement per round is not enough. */
 const GAPS_PER_ROUND = 3;
 
 export const ROWS = [
@@ -24,7 +24,7 @@ export const ROWS = [
   { name: "package", measure: packaging },
 ];
 
-/** Everything that is measured at each size. */
+/** Measures sweeps of each size. */
 async function* sweeps(bench) {
   for (const size of bench.sizes) {
     const store = buildStore(join(bench.folder, `${size.mb}`), size);
@@ -63,7 +63,7 @@ async function* sweepsOf(bench, size, store) {
       runs.other[other.contestant].gap = gap.swept;
     }
 
-    // Nothing has expired at this moment: the same store, seen two days earlier.
+    // At a time two days earlier, nothing in the same store has expired.
     store.renew();
     const early = { ...job, nowMs: NOW - 48 * HOUR, contestant: "ours" };
     const before = stateOf(store);
@@ -81,9 +81,9 @@ async function* sweepsOf(bench, size, store) {
     const results = runs.other[contestant];
     cost[contestant] = medianOf(results, "ms");
     yield {
-      figure: `${at}: ${name}, 20 % go`,
-      here: inMs(cost[contestant]),
-      beside: `cp + sync ${inMs(copy)}`,
+      figure: `${at}: ${name}, 20 % removed`,
+      measured: inMs(cost[contestant]),
+      comparison: `cp + sync ${inMs(copy)}`,
       ratio: cost[contestant] / copy,
       target: `(${megabytes(medianOf(results, "addedMb"))} MB of memory, event-loop gap ${inMs(results.gap)})`,
     };
@@ -91,28 +91,28 @@ async function* sweepsOf(bench, size, store) {
   bench.costs.push(cost);
   const toCopy = medianRatio(times(runs.ours), runs.copy);
   yield {
-    figure: `${at}: sweep, 20 % go, all synced`,
-    here: inMs(ms),
-    beside: `cp + sync ${inMs(copy)}`,
+    figure: `${at}: sweep, 20 % removed, all synced`,
+    measured: inMs(ms),
+    comparison: `cp + sync ${inMs(copy)}`,
     ratio: toCopy,
     target: "≤ 1.5 ×",
     reached: toCopy <= 1.5,
   };
-  yield memoryRow(`${at}: memory added by it, peak`, runs.ours);
+  yield memoryRow(`${at}: peak memory added by the sweep`, runs.ours);
   const gap = medianOf(runs.gaps, "swept");
   const idle = medianOf(runs.gaps, "idle");
   yield {
     figure: `${at}: longest event-loop gap`,
-    here: inMs(gap),
-    beside: `idle ${inMs(idle)}`,
+    measured: inMs(gap),
+    comparison: `idle ${inMs(idle)}`,
     ratio: gap / idle,
     target: "≤ 3 ms, no more than idle",
-    // Two draws from one distribution differ: no more than half a millisecond counts as none.
+    // Two samples of one distribution differ: up to half a millisecond counts as equal.
     reached: gap <= 3 && gap <= Math.max(2 * idle, idle + 0.5),
   };
   yield {
     figure: `${at}: sweep of an unchanged store`,
-    here: inMs(unchanged),
+    measured: inMs(unchanged),
     target: "≤ 0.3 ms",
     reached: unchanged <= 0.3,
   };
@@ -120,10 +120,10 @@ async function* sweepsOf(bench, size, store) {
   const toRead = medianRatio(times(runs.nothing), runs.read);
   yield {
     figure: `${at}: changed store, nothing expired`,
-    here: inMs(medianOf(runs.nothing, "ms")),
-    beside: `cat ${inMs(median(runs.read))}`,
+    measured: inMs(medianOf(runs.nothing, "ms")),
+    comparison: `cat ${inMs(median(runs.read))}`,
     ratio: toRead,
-    target: `≤ 2 ×, nothing written (${untouched ? "so it is" : "NOT so"})`,
+    target: `≤ 2 ×, nothing written (${untouched ? "verified" : "NOT MET"})`,
     reached: untouched && toRead <= 2,
   };
 }
@@ -140,13 +140,13 @@ async function* memoryOfSmallEntries(bench) {
     }
     store.remove();
     const count = expired.toLocaleString("en");
-    yield memoryRow(`1,000,000 small entries, ${count} go: memory added`, runs);
+    yield memoryRow(`1,000,000 small entries, ${count} removed: added memory`, runs);
   }
 }
 
 function memoryRow(figure, runs) {
   const mb = medianOf(runs, "addedMb");
-  return { figure, here: `${megabytes(mb)} MB`, target: "≤ 16 MB", reached: mb <= 16 };
+  return { figure, measured: `${megabytes(mb)} MB`, target: "≤ 16 MB", reached: mb <= 16 };
 }
 
 async function* locks(bench) {
@@ -160,8 +160,8 @@ async function* locks(bench) {
     const { held } = await holds(bench, subject, []);
     const allowed = 10 + files * 0.04;
     yield {
-      figure: `${size.mb} MB: lock held, store quiet, ${what}`,
-      here: inMs(held),
+      figure: `${size.mb} MB: lock held, no writer, ${what}`,
+      measured: inMs(held),
       target: `≤ ${inMs(allowed)}`,
       reached: held <= allowed,
     };
@@ -169,8 +169,8 @@ async function* locks(bench) {
   const { held, copy, ratio } = await holds(bench, store, [store.path]);
   yield {
     figure: `${size.mb} MB: lock held, store keeps changing`,
-    here: inMs(held),
-    beside: `cp + sync ${inMs(copy)}`,
+    measured: inMs(held),
+    comparison: `cp + sync ${inMs(copy)}`,
     ratio,
     target: "≤ 1.2 ×",
     reached: ratio <= 1.2,
@@ -183,23 +183,23 @@ async function holds(bench, store, changing) {
   const copies = [];
   for (let round = 0; round < bench.rounds; ) {
     store.renew();
-    const { told, result } = await beside(
+    const { observed, result } = await runDuring(
       "watch-lock.mjs",
       [`${store.path}.lock`, ...changing],
       async () => {
         const job = { ...jobOf(bench, store), contestant: "ours", measure: "sweep" };
-        // The copy is watched, too: whoever is measured has one core less.
+        // The copy is watched, too, so that both have one core less.
         return { swept: await measure(job), copy: await timeCopy(store) };
       },
     );
     expectPruned(result.swept, store);
-    // A hold that the watcher slept through would count as none.
-    if (told.holds.length === 0) {
+    // The watcher missed the hold: measure again.
+    if (observed.holds.length === 0) {
       continue;
     }
     round++;
-    // Held more than once: the sum is what others had to wait for.
-    held.push(told.holds.reduce((sum, hold) => sum + hold, 0));
+    // If the lock was held more than once, others had to wait for the sum.
+    held.push(observed.holds.reduce((sum, hold) => sum + hold, 0));
     copies.push(result.copy);
   }
   return { held: median(held), copy: median(copies), ratio: medianRatio(held, copies) };
@@ -217,23 +217,23 @@ function buildRenewWithoutTranscripts(store) {
 async function* writers(bench) {
   const size = bench.sizes.find(({ mb }) => mb === 56);
   const store = buildStore(join(bench.folder, "writers"), { ...size, transcripts: false });
-  const whose = `${size.mb} MB, sweeps back to back: longest wait of a JavaScript writer`;
-  const atOnce = await waits(bench, store, []);
+  const figure = `${size.mb} MB, sweeps back to back: longest wait of a JavaScript writer`;
+  const retrying = await waits(bench, store, []);
   yield {
-    figure: `${whose} that looks again at once`,
-    here: inMs(atOnce.longest),
-    beside: `longest hold ${inMs(atOnce.hold)}`,
-    ratio: atOnce.ratio,
-    target: `≤ 3 × (${atOnce.told})`,
-    reached: atOnce.ratio <= 3,
+    figure: `${figure} that retries immediately`,
+    measured: inMs(retrying.longest),
+    comparison: `longest hold ${inMs(retrying.hold)}`,
+    ratio: retrying.ratio,
+    target: `≤ 3 × (${retrying.counts})`,
+    reached: retrying.ratio <= 3,
   };
   const sleeping = await waits(bench, store, [50]);
   yield {
-    figure: `${whose} that first sleeps for 50 ms, as the gateway's do`,
-    here: inMs(sleeping.longest),
-    beside: `longest hold ${inMs(sleeping.hold)}`,
+    figure: `${figure} that first sleeps for 50 ms, as the gateway's writers do`,
+    measured: inMs(sleeping.longest),
+    comparison: `longest hold ${inMs(sleeping.hold)}`,
     ratio: sleeping.ratio,
-    target: `(${sleeping.told})`,
+    target: `(${sleeping.counts})`,
   };
   store.remove();
 }
@@ -242,14 +242,16 @@ async function waits(bench, store, backOffMs) {
   const runs = [];
   for (let round = 0; round < bench.rounds; round++) {
     store.renew();
-    // From when the first of the younger runs expires, each sweep five minutes later than the last:
-    // so each removes a few.
+    // Starts when the first of the younger runs expires. Each sweep is five minutes later than the last,
+    // so that it removes a few runs.
     const pace = { nowMs: NOW + 12 * HOUR, stepMs: HOUR / 12, forMs: 4_000 };
     const job = { ...jobOf(bench, store), ...pace, contestant: "ours", measure: "backToBack" };
-    const { told, result } = await beside("writer.mjs", [`${store.path}.lock`, ...backOffMs], () =>
-      measure(job),
+    const { observed, result } = await runDuring(
+      "writer.mjs",
+      [`${store.path}.lock`, ...backOffMs],
+      () => measure(job),
     );
-    runs.push({ ...told, ...result });
+    runs.push({ ...observed, ...result });
   }
   const sum = (name) => runs.reduce((sum, run) => sum + run[name], 0);
   const longest = Math.max(...runs.map((run) => run.longest));
@@ -258,14 +260,14 @@ async function waits(bench, store, backOffMs) {
     longest,
     hold,
     ratio: longest / hold,
-    told: `found it taken ${sum("missed")} of ${sum("turns")} times, ${sum("sweeps")} sweeps`,
+    counts: `lock taken ${sum("missed")} of ${sum("turns")} times, ${sum("sweeps")} sweeps`,
   };
 }
 
 async function* smallStore(bench) {
   const size = { mb: 10, entries: 190, expired: 5 };
   const store = buildStore(join(bench.folder, "small"), size);
-  // The gateway, where it is installed.
+  // The gateway, if it is installed.
   const other = othersOf(bench).at(-1);
   const runs = { ours: [], copy: [], other: [] };
   for (let round = 0; round < bench.rounds; round++) {
@@ -280,9 +282,9 @@ async function* smallStore(bench) {
   const faster = medianRatio(times(runs.other), times(runs.ours));
   const copy = medianRatio(times(runs.other), runs.copy);
   yield {
-    figure: "10 MB, 190 entries, 5 go: sweep",
-    here: inMs(medianOf(runs.ours, "ms")),
-    beside: `${other.name} ${inMs(medianOf(runs.other, "ms"))}`,
+    figure: "10 MB, 190 entries, 5 removed: sweep",
+    measured: inMs(medianOf(runs.ours, "ms")),
+    comparison: `${other.name} ${inMs(medianOf(runs.other, "ms"))}`,
     ratio: faster,
     target: `≥ 25 × faster (cp + sync: ${copy.toFixed(1)} ×)`,
     reached: faster >= 25,
@@ -300,7 +302,7 @@ async function* transcripts(bench) {
       const job = { ...jobOf(bench, store), contestant: "ours", measure: "sweep" };
       const { ms } = await measure(job);
       clearArchives(folder);
-      // The same without a single transcript.
+      // The same sweep without transcripts.
       buildRenewWithoutTranscripts(store)();
       runs.push(ms - (await measure(job)).ms);
     }
@@ -338,8 +340,8 @@ function perFileRow(figure, per, few, many) {
   const micros = (count) => `${per[count].toFixed(1)} µs a file`;
   return {
     figure,
-    here: micros(many),
-    beside: `${few.toLocaleString("en")}: ${micros(few)}`,
+    measured: micros(many),
+    comparison: `${few.toLocaleString("en")}: ${micros(few)}`,
     ratio: per[many] / per[few],
     target: "≤ 40 µs a file, linear",
     reached: per[many] <= 40 && per[many] <= 1.5 * per[few],
@@ -352,19 +354,19 @@ async function* packaging(bench) {
     loads.push(await timeRequire());
   }
   const ms = median(loads);
-  yield { figure: "require()", here: inMs(ms), target: "≤ 10 ms", reached: ms <= 10 };
+  yield { figure: "require()", measured: inMs(ms), target: "≤ 10 ms", reached: ms <= 10 };
   const root = fileURLToPath(new URL("..", import.meta.url));
   const addon = readdirSync(root).find((name) => name.endsWith(".node"));
   const mb = statSync(join(root, addon)).size / MB;
   yield {
     figure: "the addon, stripped",
-    here: `${mb.toFixed(2)} MB`,
+    measured: `${mb.toFixed(2)} MB`,
     target: "≤ 1 MB",
     reached: mb <= 1,
   };
 }
 
-/** Those that parse the whole store: always the shape, and the gateway where it is installed. */
+/** Returns the contestants that parse the whole store; the gateway only if it is installed. */
 function othersOf({ gateway }) {
   const shape = { contestant: "shape", name: "parse–delete–stringify" };
   return gateway
@@ -383,7 +385,7 @@ async function timeCopy(store) {
   return ms;
 }
 
-/** What would show that a sweep wrote, or took the lock: the folder's date, and the store's. */
+/** Returns the times of the folder and the store, which change if a sweep writes or takes the lock. */
 function stateOf({ folder, path }) {
   return [folder, path].map((it) => statSync(it, { bigint: true }).mtimeNs).join();
 }
@@ -413,7 +415,7 @@ function times(runs) {
   return runs.map(({ ms }) => ms);
 }
 
-/** The median of the ratios of neighbours in time: what keeps the disk busy keeps both waiting. */
+/** Returns the median of the ratios of consecutive measurements, which other disk load affects alike. */
 function medianRatio(numerators, denominators) {
   return median(numerators.map((value, round) => value / denominators[round]));
 }

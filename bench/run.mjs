@@ -1,8 +1,8 @@
-// npm run bench [-- --quick] [-- --only WORD,…]: what a sweep costs, beside what a copy costs.
+// npm run bench [-- --quick] [-- --only WORD,…]: measures the cost of a sweep, compared with a copy.
 //
-// Builds stores of 10 MB to 1 GB in the temporary folder ($TMPDIR), so that is the disk it measures.
-// All figures are medians of five or more, contestants taking turns, so that what else the machine
-// does meets all of them; but a writer's longest wait is the longest. Reads /proc: Linux only.
+// Builds stores of 10 MB to 1 GB in the temporary folder ($TMPDIR), so it measures the disk of that
+// folder. All figures are medians of at least five rounds, except a writer's longest wait, which is the
+// maximum. Contestants take turns, so that other load affects all of them. Linux only: reads /proc.
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -71,7 +71,7 @@ writeFileSync(
   `${JSON.stringify({ date: new Date(), commit: commit(), machine, rows, costs: bench.costs }, null, 2)}\n`,
 );
 if (bench.costs.length > 1) {
-  // The README's picture is one of all sizes.
+  // The published picture needs all sizes.
   const isWhole = !options.quick && only.length === 0;
   const picture = join(...(isWhole ? [ROOT, "docs"] : [results]), "cost.svg");
   mkdirSync(join(ROOT, "docs"), { recursive: true });

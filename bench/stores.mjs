@@ -1,18 +1,18 @@
-// The stores that are measured: as large, and with as many entries, as owners of gateways report.
+// The measured stores: their sizes and numbers of entries are those that owners of gateways report.
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createSampleStore } from "../scripts/sample-store.mjs";
 
-/** The present: the gateway compares entries with the wall clock, too, and drops what is a month old. */
+/** The real time: the gateway also compares entries with the wall clock, and drops month-old ones. */
 export const NOW = Date.now();
 export const MB = 1e6;
 
 const HOUR = 3_600_000;
-/** What the gateway reports as the smallest entry of a grown store, in bytes. */
+/** The smallest entry in reports of large stores, in bytes. */
 const SMALLEST = 15_000;
-/** Bytes of an entry beside its text, and how much longer its text gets by escaping. */
+/** The bytes of an entry without its text, and the factor by which escaping lengthens the text. */
 const FRAME = 450;
 const ESCAPING = 1.085;
 
@@ -28,8 +28,8 @@ export const SIZES = [
 export const SMALL_ENTRIES = { entries: 1_000_000, expired: 200_000 };
 
 /**
- * A store that can be swept again and again: beside it stands a copy that nothing changes, and
- * `renew` puts a copy of that copy in its place, synced, with the transcripts of all expired runs.
+ * Builds a store that can be swept repeatedly. `renew` restores it from an unmodified copy beside it,
+ * with the transcripts of all expired runs, and syncs it.
  */
 export function buildStore(folder, { mb, entries, expired, transcripts = true }) {
   const text =
@@ -61,14 +61,14 @@ export function buildStore(folder, { mb, entries, expired, transcripts = true })
       }
       execFileSync("cp", [master, `${path}.new`]);
       execFileSync("mv", [`${path}.new`, path]);
-      // The folder, too: what waits for the disk must not be counted against who comes next.
+      // The folder is synced, too, so that the next measurement does not wait for it.
       execFileSync("sync", [path, folder]);
     },
     remove: () => rmSync(folder, { recursive: true, force: true }),
   };
 }
 
-/** So many empty archives, of transcripts that expired long ago. */
+/** Adds empty archives that expired long ago. */
 export function addArchives(folder, count) {
   const stamp = new Date(NOW - 100 * HOUR).toISOString().replaceAll(":", "-");
   for (let index = 0; index < count; index++) {
@@ -77,7 +77,7 @@ export function addArchives(folder, count) {
   execFileSync("sync", [folder]);
 }
 
-/** A store of one chat, for a process to do everything once before it is measured. */
+/** Builds a store with one chat, for the first sweep of a process, which is not measured. */
 export function buildTinyStore(folder) {
   mkdirSync(folder, { recursive: true });
   const path = join(folder, "sessions.json");
@@ -85,13 +85,13 @@ export function buildTinyStore(folder) {
   return path;
 }
 
-/** Ends the run before it fills the disk: a store stands there up to five times at once. */
+/** Fails before the run fills the disk, which contains up to five copies of a store at a time. */
 export function expectFreeSpace(folder, sizes) {
   const { bavail, bsize } = statfsSync(folder);
   const needed = 5 * Math.max(...sizes.map(({ mb }) => mb), 450) * MB;
   if (bavail * bsize < needed) {
     const free = Math.floor((bavail * bsize) / MB);
-    throw new Error(`${folder} has ${free} MB free, ${needed / MB} MB are needed`);
+    throw new Error(`not enough space in ${folder}: ${free} MB free, ${needed / MB} MB needed`);
   }
 }
 
@@ -100,7 +100,7 @@ function largestText(mb, entries) {
   return Math.round(2 * mean - SMALLEST);
 }
 
-/** As createSampleStore spreads them. */
+/** Returns the ids of the expired runs, distributed as by createSampleStore. */
 function expiredIds(entries, expired) {
   const ids = [];
   for (let index = 0; index < entries; index++) {

@@ -1,4 +1,4 @@
-// Prints rows as they come, and all of them as a Markdown table in the end.
+// Prints each row when it is measured, and all rows as a Markdown table at the end.
 
 export function printRow(row) {
   console.log(
@@ -7,7 +7,7 @@ export function printRow(row) {
 }
 
 export function printTable(rows) {
-  const head = ["figure", "measured", "beside", "ratio", "to reach", "reached"];
+  const head = ["figure", "measured", "compared with", "ratio", "target", "reached"];
   const body = rows.map((row) => [...cells(row), verdict(row)]);
   const widths = head.map((_, column) =>
     Math.max(...[head, ...body].map((it) => it[column].length)),
@@ -19,8 +19,8 @@ export function printTable(rows) {
   }
 }
 
-function cells({ figure, here, beside = "", ratio, target }) {
-  return [figure, here, beside, ratio === undefined ? "" : `${ratio.toFixed(2)} ×`, target];
+function cells({ figure, measured, comparison = "", ratio, target }) {
+  return [figure, measured, comparison, ratio === undefined ? "" : `${ratio.toFixed(2)} ×`, target];
 }
 
 function verdict({ reached }) {

@@ -1,19 +1,19 @@
-// Sees from outside how long a lock file stands: a process that looks for it without a pause, some
-// hundred thousand times a second. What it sees late at the beginning and at the end evens out.
+// Measures from another process how long a lock file exists, by checking for it some hundred thousand
+// times a second. The delays at the beginning and at the end compensate each other.
 //
-// With a store to change, it also gives that a new date every few milliseconds, as long as no lock
-// stands: a writer that is always there and respects the lock.
+// With the path of a store, it also updates the store's time stamp every few milliseconds while no lock
+// exists, as a constantly active writer that respects the lock does.
 
 import { statSync, utimesSync } from "node:fs";
 
 const [lock, changing] = process.argv.slice(2);
 const CHANGE_EVERY_MS = 4;
-/** How long it looks without hearing whether it should end. */
+/** How long it checks without receiving messages. */
 const SLICE_MS = 5;
 
 const holds = [];
 let since;
-let seen;
+let inode;
 let lastChange = 0;
 let ends = false;
 
@@ -27,12 +27,12 @@ while (!ends) {
   let now = performance.now();
   for (; now < sliceEnd; now = performance.now()) {
     const stat = statSync(lock, { throwIfNoEntry: false });
-    if (stat?.ino !== seen) {
-      if (seen !== undefined) {
+    if (stat?.ino !== inode) {
+      if (inode !== undefined) {
         holds.push(now - since);
       }
       since = now;
-      seen = stat?.ino;
+      inode = stat?.ino;
     }
     if (changing !== undefined && stat === undefined && now - lastChange > CHANGE_EVERY_MS) {
       lastChange = now;

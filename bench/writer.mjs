@@ -1,5 +1,5 @@
-// A JavaScript writer that takes the lock now and then. Where it finds it taken it looks again as
-// soon as the event loop lets it or, told to back off by so many milliseconds, after that × attempt.
+// A JavaScript writer that takes the lock every few milliseconds. If the lock is taken, it retries on the
+// next turn of the event loop or, with a back-off in milliseconds, after back-off × attempt.
 
 import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";

@@ -1,4 +1,4 @@
-// npx cron-session-reaper: shows what is in a gateway's session stores, and sweeps them if asked to.
+// npx cron-session-reaper: shows what is in a gateway's session stores; with --apply, sweeps them.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -7,8 +7,8 @@ import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import {
   adviceFor,
+  displayPath,
   inspectionLines,
-  pathShown,
   previewLines,
   progressLine,
   sweepLines,
@@ -17,7 +17,7 @@ import {
 import { configuredRetention, findStores, stateFolder } from "./stores.mjs";
 import { counted, duration, paintsFor, printable, size } from "./text.mjs";
 
-const FINE = 0;
+const SUCCESS = 0;
 const FAILED = 1;
 const WRONG_USAGE = 2;
 const NOT_FOUND = 3;
@@ -25,51 +25,52 @@ const NOT_FOUND = 3;
 const HELP = `Usage: cron-session-reaper [options] [path …]
 
 Shows what is in the session stores of an OpenClaw gateway and what a sweep would
-remove: the sessions of expired cron runs. Changes nothing unless told to.
+remove: the sessions of expired cron runs. Changes nothing without --apply.
 
-A path is a sessions.json, a folder with one, an agent's folder or a state folder.
-Without a path: the gateway's own state folder, which is OPENCLAW_STATE_DIR, else
-.openclaw in OPENCLAW_HOME or in your home folder.
+A path is a sessions.json, a folder that contains one, an agent's folder or a state
+folder. Default: the gateway's state folder, which is OPENCLAW_STATE_DIR, else
+.openclaw in OPENCLAW_HOME, else .openclaw in the home folder.
 
   --apply             sweep: remove expired runs, archive their transcripts, and
-                      delete old archives and dead temp files; asks first
+                      delete old archives and leftover temp files; asks first
   --yes, -y           do not ask
   --retention <time>  how long runs are kept: 90m, 24h, 7d
-                      (default: as openclaw.json says, else 24h; where it is
-                      not clear what applies, --apply wants to be told)
+                      (default: as set in openclaw.json, else 24h; if it cannot
+                      be determined, --apply requires --retention)
   --archive-retention <time>
                       how long archives are kept, or "never" to delete none
-                      (default: as long as runs, and only where a transcript
-                      is archived). With runs kept for ever there is no sweep,
-                      and no archive is deleted
-  --watch <time>      with --apply: sweep every 5m, 1h, … until ended
+                      (default: as long as runs, and only in folders in which
+                      this sweep archives a transcript). If runs are kept
+                      forever, nothing is swept and no archive is deleted
+  --watch <time>      with --apply: sweep every 5m, 1h, … until stopped
   --top <number>      how many of the biggest entries and jobs to show, up to 1000
                       (default: 5)
-  --json              one JSON document on stdout
-  --help, -h          this text
-  --version           the version
+  --json              print one JSON document on stdout
+  --help, -h          print this text
+  --version           print the version
 
-Exit codes: 0 fine, also when there was nothing to do or the answer was no;
-1 a store could not be read or swept, or no binary fits this machine; 2 wrong
-usage, or --apply without --yes where nobody can be asked; 3 no store found, or
-none at one of the paths.
+Exit codes:
+  0  success, including nothing to do and prompt declined
+  1  a store could not be read or swept, or no binary fits this machine
+  2  wrong usage, or no terminal for the prompt (add --yes)
+  3  no store found, or none at one of the paths
 
-Colours only on terminals; NO_COLOR and FORCE_COLOR are respected.
+Colours are used on terminals only; NO_COLOR and FORCE_COLOR are respected.
 `;
 
-/** What ends the command in order. A second one ends it at once. */
+/** The first of these signals ends the command cleanly, the second one immediately. */
 const SIGNALS = ["SIGINT", "SIGTERM"];
 
-/** A timer of JavaScript can wait no longer. */
+/** The longest delay of a JavaScript timer. */
 const LONGEST_WAIT_MS = 2 ** 31 - 1;
 
-/** An inspection names no more. */
+/** The most entries and jobs that an inspection lists. */
 const MOST_SHOWN = 1000;
 
-/** Shorter work needs no word about how far it is. */
+/** Work that takes less time shows no progress. */
 const PROGRESS_AFTER_MS = 400;
 
-/** What is wrong with the command line, or keeps the command from beginning at all. */
+/** A wrong command line, or another reason why the command cannot start. */
 class UsageError extends Error {
   constructor(message, exitCode = WRONG_USAGE) {
     super(message);
@@ -77,7 +78,7 @@ class UsageError extends Error {
   }
 }
 
-/** Runs the command with its arguments; resolves to the code with which the process should end. */
+/** Runs the command with its arguments. Resolves to the exit code of the process. */
 export async function run(args) {
   const stop = new AbortController();
   let stopOnBrokenPipe = true;
@@ -86,8 +87,7 @@ export async function run(args) {
       if (error.code !== "EPIPE") {
         throw error;
       }
-      // What reads our output went away, as `head` does when it has enough. A sweep that was asked
-      // for is done all the same.
+      // The reader closed the pipe, as `head` does. Only a requested sweep is still completed.
       if (stopOnBrokenPipe) {
         stop.abort("EPIPE");
       }
@@ -101,11 +101,11 @@ export async function run(args) {
     const options = readArguments(args);
     if (options.help || options.version) {
       process.stdout.write(options.help ? HELP : `${version()}\n`);
-      return FINE;
+      return SUCCESS;
     }
     stopOnBrokenPipe = !options.apply || options.watch !== undefined;
     const command = new Command(options, stop.signal);
-    return await (options.watch === undefined ? command.once() : command.again());
+    return await (options.watch === undefined ? command.once() : command.watch());
   } catch (error) {
     if (error instanceof UsageError) {
       const { red } = paintsFor(process.stderr);
@@ -116,10 +116,11 @@ export async function run(args) {
       throw error;
     }
     if (stop.signal.reason !== "EPIPE") {
-      // Nothing was left half done. Now what the signal is for; its handler went with its first use.
+      // The work was stopped cleanly. Without our handler, which `once` removed, the repeated signal
+      // ends the process with the status that its parent expects.
       process.kill(process.pid, stop.signal.reason);
     }
-    return FINE;
+    return SUCCESS;
   } finally {
     for (const signal of SIGNALS) {
       process.off(signal, onSignal);
@@ -146,7 +147,7 @@ function readArguments(args) {
       },
     });
   } catch (error) {
-    // What follows the first sentence is about words that begin with a dash.
+    // The rest of the message explains arguments that begin with a dash.
     throw new UsageError(`${error.message.split(/\.? To specify|\.?\n/)[0]}; see --help`);
   }
   const { values, positionals: paths } = parsed;
@@ -155,18 +156,18 @@ function readArguments(args) {
     return { help, version };
   }
   if (paths.includes("")) {
-    throw new UsageError("a path is empty; for the current folder write .");
+    throw new UsageError("a path is empty; write . for the current folder");
   }
   for (const [needs, name] of [
     [yes, "--yes"],
     [values.watch !== undefined, "--watch"],
   ]) {
     if (needs && !apply) {
-      throw new UsageError(`${name} is for --apply; without that nothing is changed`);
+      throw new UsageError(`${name} requires --apply`);
     }
   }
   if (json && values.watch !== undefined) {
-    throw new UsageError("--json is one document, and --watch has no end");
+    throw new UsageError("--json cannot be used with --watch");
   }
   if (!/^\d{1,4}$/.test(values.top) || Number(values.top) > MOST_SHOWN) {
     throw new UsageError(`--top ${printable(values.top)}: not a number from 0 to ${MOST_SHOWN}`);
@@ -177,7 +178,7 @@ function readArguments(args) {
     durationOf("--archive-retention", archiveRetention, 'write 7d, or "never"');
   }
   const watch = durationOf("--watch", values.watch, "write 5m or 1h");
-  // A number alone counts hours in the gateway's grammar. Nobody who types `--watch 5` means them.
+  // The gateway reads a number without a unit as hours, which `--watch 5` hardly means.
   if (/^\s*[\d.]+\s*$/.test(values.watch ?? "") || watch < 1000 || watch > LONGEST_WAIT_MS) {
     throw new UsageError(`--watch ${values.watch}: write a time from 1s to 24d, such as 5m`);
   }
@@ -193,7 +194,7 @@ function readArguments(args) {
   };
 }
 
-/** In milliseconds; what is no duration is refused, where the gateway would take it for 24 hours. */
+/** Parses a duration to milliseconds. Refuses an invalid one, which the gateway would read as 24 hours. */
 function durationOf(name, text, hint = "write 90m, 24h or 7d") {
   if (text === undefined) {
     return undefined;
@@ -209,7 +210,7 @@ function addon(file) {
   try {
     return createRequire(import.meta.url)(`../${file}`);
   } catch (error) {
-    // It says which platforms there are; where in our code it was asked for is of no use.
+    // The message is complete; a stack trace would not help the user.
     throw new UsageError(error.message.replace(/^cron-session-reaper /, ""), FAILED);
   }
 }
@@ -218,7 +219,7 @@ function version() {
   return JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).version;
 }
 
-/** One call of the command. */
+/** One run of the command. */
 class Command {
   constructor(options, signal) {
     this.options = options;
@@ -228,130 +229,136 @@ class Command {
     this.errorPaints = paintsFor(process.stderr);
   }
 
-  /** Looks at every store, and sweeps them if that is what was asked for and agreed to. */
+  /** Shows every store or, with --apply, sweeps them, if the user agrees. */
   async once() {
     const { apply, yes, json, paths } = this.options;
     const asks = apply && !yes;
     if (asks && !(process.stdin.isTTY && process.stderr.isTTY)) {
-      throw new UsageError("--apply asks first, and there is no terminal to ask on; add --yes");
+      throw new UsageError("--apply needs a terminal to ask for confirmation; add --yes");
     }
     const { stores, missing, failed } = findStores(paths);
-    this.#complainOfPlaces(missing, failed);
+    this.#printPathProblems(missing, failed);
 
-    const looks = [];
+    const results = [];
     for (const store of stores) {
-      // Who neither asks nor looks need not read the store more often than the sweep does.
-      const look = yes && !json ? this.#considered(store) : await this.#lookAt(store);
-      looks.push(look);
+      // With --yes and without --json, no inspection is shown: only the sweep reads the store.
+      const result = yes && !json ? this.#resolveRetention(store) : await this.#inspect(store);
+      results.push(result);
       if (apply) {
-        look.error ??= look.doubt;
+        result.error ??= result.doubt;
       }
       if (!json && (asks || !apply)) {
-        this.#show(look);
+        this.#show(result);
       }
-      this.#complain(look);
+      this.#printProblems(result);
     }
-    if (apply && (yes || (await this.#agreed(looks)))) {
-      for (const look of looks.filter(({ error }) => !error)) {
-        await this.#sweep(look);
+    if (apply && (yes || (await this.#confirm(results)))) {
+      for (const result of results.filter(({ error }) => !error)) {
+        await this.#sweep(result);
       }
     }
-    const hasFailed = failed.length > 0 || looks.some(({ error }) => error !== undefined);
-    const code = hasFailed ? FAILED : missing.length > 0 ? NOT_FOUND : FINE;
+    const hasFailed = failed.length > 0 || results.some(({ error }) => error !== undefined);
+    const code = hasFailed ? FAILED : missing.length > 0 ? NOT_FOUND : SUCCESS;
     if (json) {
-      this.#printJson(looks, missing, failed, code);
+      this.#printJson(results, missing, failed, code);
     }
     return code;
   }
 
-  /** Sweeps every store again and again, until a signal comes. */
-  async again() {
+  /** Sweeps every store repeatedly, until a signal arrives. */
+  async watch() {
     const { yes, watch, paths } = this.options;
     if (!yes) {
       const isTerminal = process.stdin.isTTY && process.stderr.isTTY;
       const question = `Sweep every ${duration(watch)} without asking again?`;
       if (!isTerminal) {
-        throw new UsageError("--watch asks first, and there is no terminal to ask on; add --yes");
+        throw new UsageError("--watch needs a terminal to ask for confirmation; add --yes");
       }
       if (!(await this.#ask(question))) {
-        return FINE;
+        return SUCCESS;
       }
     }
-    process.stderr.write(`Sweeping every ${duration(watch)}. To end it: Ctrl-C, or SIGTERM.\n`);
-    const news = new News();
+    process.stderr.write(`Sweeping every ${duration(watch)}. Stop with Ctrl-C or SIGTERM.\n`);
+    const printed = new PrintedProblems();
     while (!this.signal.aborted) {
       const { stores, missing, failed } = findStores(paths);
-      // A store that is not there yet may come.
-      if (news.isNew("", missing.concat(failed.map(({ path }) => path)))) {
-        this.#complainOfPlaces(missing, failed);
+      // A missing store does not end the command: the gateway may create it later.
+      if (printed.isNew("", missing.concat(failed.map(({ path }) => path)))) {
+        this.#printPathProblems(missing, failed);
       }
       for (const store of stores) {
-        await this.#sweepAgain(store, news);
+        await this.#sweepAgain(store, printed);
       }
       await wait(watch, undefined, { signal: this.signal }).catch(() => {});
     }
-    return FINE;
+    return SUCCESS;
   }
 
-  async #sweepAgain(store, news) {
+  async #sweepAgain(store, printed) {
     const { path } = store;
-    const look = this.#considered(store);
+    const result = this.#resolveRetention(store);
     try {
-      look.sweep = await this.#sweepSessionStore(look, { dryRun: false });
+      result.sweep = await this.#sweepSessionStore(result, { dryRun: false });
     } catch (error) {
       if (error.code === "ABORT_ERR") {
         return;
       }
-      look.error = expected(error);
+      result.error = operational(error);
     }
-    const { sweep, error } = look;
+    const { sweep, error } = result;
     if (sweep && wouldChange(sweep)) {
       const time = new Date().toISOString();
       process.stdout.write(
-        `${this.paints.dim(time)} ${pathShown(path)}: ${sweepLines(sweep).join(": ")}\n`,
+        `${this.paints.dim(time)} ${displayPath(path)}: ${sweepLines(sweep).join(": ")}\n`,
       );
     }
     const warnings = sweep?.warnings ?? [];
-    // What goes on for hours is said once.
-    if (news.isNew(path, [error?.message, ...warnings.map(({ error }) => error)])) {
-      this.#complain(look);
+    // A problem that persists for hours is printed once.
+    if (printed.isNew(path, [error?.message, ...warnings.map(({ error }) => error)])) {
+      this.#printProblems(result);
     }
   }
 
-  /** What is known before a store is opened. `doubt`: why it must not be swept without a word. */
-  #considered({ path, states }) {
+  /**
+   * Returns the result for a store that has not been opened yet: its path and retention. `doubt` is
+   * an error if the retention cannot be determined; then the store is shown, but not swept.
+   */
+  #resolveRetention({ path, states }) {
     const { retention } = this.options;
     if (retention !== undefined) {
-      return this.#keeping({ path }, retention, "--retention");
+      return this.#withRetention({ path }, retention, "--retention");
     }
     const { value, file, unclear } = configuredRetention(states) ?? {};
-    const noDuration =
-      typeof value === "string" &&
-      addon("load.js").parseDuration(value) === null &&
-      `${file} says that runs are kept for ${JSON.stringify(value)}, which is no duration: the gateway refuses such a file, and its reaper would count 24 hours`;
-    if (unclear || noDuration) {
-      const message = `${unclear || noDuration}; say it with --retention`;
+    const isDuration = (text) =>
+      typeof text === "string" && addon("load.js").parseDuration(text) !== null;
+    const invalid =
+      file &&
+      value !== false &&
+      !isDuration(value) &&
+      `cron.sessionRetention in ${file} is ${JSON.stringify(value)}, which is not a duration (the gateway rejects this configuration)`;
+    if (unclear || invalid) {
+      const message = `${unclear || invalid}; pass --retention`;
       const doubt = Object.assign(new Error(message), { code: "ERR_RETENTION_UNKNOWN" });
-      return this.#keeping({ path, doubt }, undefined, "the default");
+      return this.#withRetention({ path, doubt }, undefined, "the default");
     }
-    return this.#keeping({ path }, value, file ? pathShown(file) : "the default");
+    return this.#withRetention({ path }, value, file ? displayPath(file) : "the default");
   }
 
-  #keeping(look, sessionRetention, retentionFrom) {
+  #withRetention(result, sessionRetention, retentionFrom) {
     const cronConfig = { sessionRetention };
     const retentionMs = this.reaper.resolveRetentionMs(cronConfig);
-    return { ...look, cronConfig, retentionMs, retentionFrom, nowMs: Date.now() };
+    return { ...result, cronConfig, retentionMs, retentionFrom, nowMs: Date.now() };
   }
 
-  /** A store as it is and what a sweep would do; or, as `error`, why that cannot be said. */
-  async #lookAt(store) {
+  /** Inspects a store and previews its sweep. A failure is returned as `error`. */
+  async #inspect(store) {
     const { path } = store;
-    const look = this.#considered(store);
-    const { cronConfig, nowMs } = look;
+    const result = this.#resolveRetention(store);
+    const { cronConfig, nowMs } = result;
     const { signal } = this;
     const { top } = this.options;
     try {
-      look.found = await withProgress("Reading", path, (onProgress) =>
+      result.inspection = await withProgress("Reading", path, (onProgress) =>
         this.reaper.inspectSessionStore({
           sessionStorePath: path,
           cronConfig,
@@ -361,26 +368,26 @@ class Command {
           onProgress,
         }),
       );
-      look.preview = await this.#sweepSessionStore(look, { dryRun: true });
+      result.preview = await this.#sweepSessionStore(result, { dryRun: true });
     } catch (error) {
-      look.error = expected(error);
+      result.error = operational(error);
     }
-    return look;
+    return result;
   }
 
-  async #sweep(look) {
+  async #sweep(result) {
     const { bold, green, dim } = this.paints;
     try {
-      look.sweep = await this.#sweepSessionStore(look, { dryRun: false });
+      result.sweep = await this.#sweepSessionStore(result, { dryRun: false });
     } catch (error) {
-      look.error = expected(error);
+      result.error = operational(error);
     }
-    if (look.sweep && !this.options.json) {
-      const mark = wouldChange(look.sweep) ? green("✓") : dim("·");
-      const lines = [`${mark} ${bold(pathShown(look.path))}`, ...sweepLines(look.sweep)];
+    if (result.sweep && !this.options.json) {
+      const mark = wouldChange(result.sweep) ? green("✓") : dim("·");
+      const lines = [`${mark} ${bold(displayPath(result.path))}`, ...sweepLines(result.sweep)];
       process.stdout.write(`${lines.join("\n  ")}\n`);
     }
-    this.#complain(look);
+    this.#printProblems(result);
   }
 
   async #sweepSessionStore({ path, cronConfig, nowMs, doubt }, { dryRun }) {
@@ -388,8 +395,7 @@ class Command {
     if (doubt && !dryRun) {
       throw doubt;
     }
-    const work = dryRun ? "Seeing what would go from" : "Sweeping";
-    return withProgress(work, path, () =>
+    return withProgress(dryRun ? "Previewing" : "Sweeping", path, () =>
       this.reaper.sweepSessionStore({
         sessionStorePath: path,
         cronConfig,
@@ -403,26 +409,26 @@ class Command {
     );
   }
 
-  async #agreed(looks) {
-    const due = looks.filter(({ error, preview }) => !error && wouldChange(preview));
+  async #confirm(results) {
+    const due = results.filter(({ error, preview }) => !error && wouldChange(preview));
     if (due.length === 0) {
       return false;
     }
-    const what = due.length === 1 ? "it" : counted(due.length, "store");
     const bytes = due.reduce((sum, { preview }) => sum + preview.bytes.reclaimed, 0);
-    return this.#ask(`Sweep ${what}, and free ${size(bytes)}?`);
+    return this.#ask(`Sweep ${counted(due.length, "store")} and free ${size(bytes)}?`);
   }
 
+  /** Asks a question on the terminal. Resolves to whether the answer is yes. */
   async #ask(question) {
-    // The terminal itself edits the line, so that Ctrl-C stays a signal.
-    const asking = createInterface({ input: process.stdin, terminal: false });
+    // Without readline's own line editing, Ctrl-C remains a signal.
+    const prompt = createInterface({ input: process.stdin, terminal: false });
     process.stderr.write(`${this.errorPaints.bold(question)} [y/N] `);
     const answer = await new Promise((resolve, reject) => {
-      asking.once("line", resolve);
-      asking.once("close", () => resolve(""));
+      prompt.once("line", resolve);
+      prompt.once("close", () => resolve(""));
       const aborted = () => reject(Object.assign(new Error("aborted"), { code: "ABORT_ERR" }));
       this.signal.addEventListener("abort", aborted, { once: true });
-    }).finally(() => asking.close());
+    }).finally(() => prompt.close());
     const isYes = /^\s*y(es)?\s*$/i.test(answer);
     if (!isYes) {
       process.stderr.write("Nothing was changed.\n");
@@ -430,48 +436,49 @@ class Command {
     return isYes;
   }
 
-  #show(look) {
-    const { path, found, preview } = look;
+  #show(result) {
+    const { path, inspection, preview } = result;
     const { bold, dim, green } = this.paints;
-    if (!found) {
+    if (!inspection) {
       return;
     }
-    // 0 is what a terminal says that does not know.
+    // A terminal of unknown width reports 0.
     const width = process.stdout.columns || Number.POSITIVE_INFINITY;
-    const lines = inspectionLines({ ...look, width, paints: this.paints });
+    const lines = inspectionLines({ ...result, width, paints: this.paints });
     if (preview) {
       lines.push("", ...previewLines(preview).map(green));
     }
     if (preview && wouldChange(preview) && !this.options.apply) {
-      const how = look.doubt ? "--apply and --retention" : "--apply";
-      lines.push(dim(`Nothing was changed; with ${how} it is.`));
+      const options = result.doubt ? "--apply and --retention" : "--apply";
+      lines.push(dim(`Nothing was changed. Run again with ${options} to sweep.`));
     }
     const indented = lines.map((line) => line && `  ${line}`);
-    process.stdout.write(`${[bold(pathShown(path)), ...indented].join("\n")}\n\n`);
+    process.stdout.write(`${[bold(displayPath(path)), ...indented].join("\n")}\n\n`);
   }
 
-  /** Says on stderr what failed or went wrong with a store. */
-  #complain({ path, doubt, error, preview, sweep }) {
+  /** Prints the error, doubt and warnings of a store on stderr. */
+  #printProblems({ path, doubt, error, preview, sweep }) {
     const { red, yellow, dim } = this.errorPaints;
     if (error) {
-      // Most messages name the place themselves.
-      const where = error.message.includes(path) ? "" : `${pathShown(path)}: `;
+      // Most messages contain the path.
+      const prefix = error.message.includes(path) ? "" : `${displayPath(path)}: `;
       const advice = adviceFor({ path, message: error.message, ...error }).map(
         (line) => `  ${dim(line)}\n`,
       );
-      const message = `${red("✗")} ${where}${printable(error.message)}\n`;
+      const message = `${red("✗")} ${prefix}${printable(error.message)}\n`;
       process.stderr.write(message + advice.join(""));
     } else if (doubt) {
-      process.stderr.write(`${yellow("!")} ${pathShown(path)}: ${printable(doubt.message)}\n`);
+      process.stderr.write(`${yellow("!")} ${displayPath(path)}: ${printable(doubt.message)}\n`);
     }
     for (const { error } of (sweep ?? preview)?.warnings ?? []) {
-      process.stderr.write(`${yellow("!")} ${pathShown(path)}: ${printable(error)}\n`);
+      process.stderr.write(`${yellow("!")} ${displayPath(path)}: ${printable(error)}\n`);
     }
   }
 
-  #complainOfPlaces(missing, failed) {
+  /** Prints the paths without a store and those that cannot be accessed. */
+  #printPathProblems(missing, failed) {
     for (const { path, error } of failed) {
-      this.#complain({ path, error });
+      this.#printProblems({ path, error });
     }
     if (missing.length === 0) {
       return;
@@ -482,13 +489,13 @@ class Command {
     }
     const advice =
       this.options.paths.length > 0
-        ? "A path may be a sessions.json, a folder with one, an agent's folder or a state folder."
-        : "If your gateway has its state elsewhere, pass that folder or set OPENCLAW_STATE_DIR.";
-    const later = "Gateways from 2026.8.1 on have a database in its place, which this is not for.";
-    process.stderr.write(`${dim(advice)}\n${dim(later)}\n`);
+        ? "Pass a sessions.json, a folder that contains one, an agent's folder or a state folder."
+        : "If the gateway's state is elsewhere, pass its state folder or set OPENCLAW_STATE_DIR.";
+    const sqlite = "Gateways from 2026.8.1 on use an SQLite database, which is not supported.";
+    process.stderr.write(`${dim(advice)}\n${dim(sqlite)}\n`);
   }
 
-  #printJson(looks, missing, failed, exitCode) {
+  #printJson(results, missing, failed, exitCode) {
     const errorOf = (error) =>
       error && { message: error.message, code: error.code, line: error.line, column: error.column };
     const document = {
@@ -496,13 +503,13 @@ class Command {
       stateFolder: this.options.paths.length === 0 ? stateFolder() : undefined,
       exitCode,
       stores: [
-        ...looks.map(
-          ({ path, retentionMs, retentionFrom, doubt, found, preview, sweep, error }) => ({
+        ...results.map(
+          ({ path, retentionMs, retentionFrom, doubt, inspection, preview, sweep, error }) => ({
             path,
             retentionMs,
             retentionFrom,
             doubt: doubt?.message,
-            inspection: found,
+            inspection,
             preview,
             sweep,
             error: errorOf(error),
@@ -516,40 +523,40 @@ class Command {
   }
 }
 
-/** What was last said about something, so that it is not said again. */
-class News {
-  #said = new Map();
+/** The problems last printed for each store, so that --watch does not repeat them. */
+class PrintedProblems {
+  #printed = new Map();
 
-  isNew(about, what) {
-    const text = what.filter(Boolean).join("\n");
-    const isNew = text !== (this.#said.get(about) ?? "");
-    this.#said.set(about, text);
+  isNew(path, messages) {
+    const text = messages.filter(Boolean).join("\n");
+    const isNew = text !== (this.#printed.get(path) ?? "");
+    this.#printed.set(path, text);
     return isNew;
   }
 }
 
-/** An error with a code is one of the world; any other is a mistake of ours, or the wish to stop. */
-function expected(error) {
+/** Returns an operational error, which has a code. Rethrows any other: a bug, or an abort. */
+function operational(error) {
   if (error.code === undefined || error.code === "ABORT_ERR") {
     throw error;
   }
   return error;
 }
 
-/** Says on a terminal what is going on, and how far it is, if it takes long. */
+/** Runs `work`. On a terminal, shows its progress if it takes long. */
 async function withProgress(what, path, work) {
   if (!process.stderr.isTTY) {
     return work(undefined);
   }
   const began = performance.now();
   let share = "";
-  const tell = () => {
+  const print = () => {
     if (performance.now() - began > PROGRESS_AFTER_MS) {
       const line = progressLine(what, path, share, process.stderr.columns || 80);
       process.stderr.write(`\r\x1b[2K${line}`);
     }
   };
-  const timer = setInterval(tell, 100);
+  const timer = setInterval(print, 100);
   try {
     return await work(({ bytesRead, bytes }) => {
       share = bytes > 0 ? `${Math.floor((100 * bytesRead) / bytes)} % of ${size(bytes)}` : "";

@@ -16,27 +16,27 @@ import {
 
 const BAR = 20;
 
-/** A path as its owner knows it, with `~` for the home folder. */
-export function pathShown(path) {
+/** Returns a path for display, with `~` for the home folder. */
+export function displayPath(path) {
   const home = homedir();
   const isBelow = home !== "" && path.startsWith(home + sep);
   return printable(isBelow ? `~${path.slice(home.length)}` : path);
 }
 
-/** What is going on: one line, however narrow the terminal is, or it could not be taken back. */
+/** Returns a progress line. It fits the terminal: a wrapped line could not be erased. */
 export function progressLine(what, path, share, width) {
-  return shortened([what, share, pathShown(path), "…"].filter(Boolean).join(" "), width - 1);
+  return shortened([what, share, displayPath(path), "…"].filter(Boolean).join(" "), width - 1);
 }
 
-/** All about a store, line by line. `width`: how many characters a line may have. */
-export function inspectionLines({ found, retentionMs, retentionFrom, nowMs, width, paints }) {
+/** Returns the inspection of a store as lines of at most `width` characters. */
+export function inspectionLines({ inspection, retentionMs, retentionFrom, nowMs, width, paints }) {
   const { bold, dim, cyan, yellow } = paints;
-  const { kinds, runs, biggestJobs, biggestEntries } = found;
+  const { kinds, runs, biggestJobs, biggestEntries } = inspection;
   const section = (title, rows, sides) => {
     lines.push("", bold(title), ...table(rows, sides).map((line) => `  ${line}`));
   };
-  const name = (text, room) => shortened(printable(text), Math.max(room, 20));
-  const lines = [`${counted(found.entries, "entry", "entries")}, ${size(found.bytes)}`];
+  const name = (text, length) => shortened(printable(text), Math.max(length, 20));
+  const lines = [`${counted(inspection.entries, "entry", "entries")}, ${size(inspection.bytes)}`];
   if (kinds.length > 0) {
     const most = Math.max(...kinds.map(({ bytes }) => bytes));
     const rows = kinds.map(({ kind, entries, bytes }) => [
@@ -45,10 +45,10 @@ export function inspectionLines({ found, retentionMs, retentionFrom, nowMs, widt
       size(bytes),
       [bar(bytes / most, BAR), cyan],
     ]);
-    section("What is in it", rows, "lrrl");
+    section("Contents", rows, "lrrl");
   }
   const rule =
-    retentionMs === null ? "runs are kept for ever" : `not updated for ${duration(retentionMs)}`;
+    retentionMs === null ? "runs are kept forever" : `not updated for ${duration(retentionMs)}`;
   const oldest = runs.oldestMs === null ? "" : `the oldest from ${ago(nowMs - runs.oldestMs)}`;
   const expired = grouped(runs.expired);
   const runRows = [
@@ -74,14 +74,14 @@ export function inspectionLines({ found, retentionMs, retentionFrom, nowMs, widt
     const rows = biggestEntries.map(({ key, bytes }) => [size(bytes), name(key, width - 14)]);
     section("Biggest entries", rows, "rl");
   }
-  section("Beside it in the folder", folderRows(found, nowMs, dim), "lrrl");
+  section("In the same folder", folderRows(inspection, nowMs, dim), "lrrl");
   return lines;
 }
 
 function folderRows({ transcripts, archives, temps, others }, nowMs, dim) {
   const { oldestMs } = archives;
   const oldest = oldestMs === null ? "" : `the oldest from ${ago(nowMs - oldestMs)}`;
-  const origin = temps.files > 0 ? "left by writers that crashed, or being written" : "";
+  const origin = temps.files > 0 ? "left by crashed writers, or being written" : "";
   const rows = [
     ["transcripts", transcripts, ""],
     ["archives", archives, oldest],
@@ -96,48 +96,48 @@ function folderRows({ transcripts, archives, temps, others }, nowMs, dim) {
   ]);
 }
 
-/** Whether a report of a dry run has anything that a sweep would do. */
+/** Returns whether a report contains a change, made or previewed. */
 export function wouldChange({ pruned, archives, temps }) {
   return pruned > 0 || archives.removed > 0 || temps.removed > 0;
 }
 
-/** What a sweep would do, in sentences. */
+/** Returns the preview of a sweep as sentences. */
 export function previewLines({ reason, ...report }) {
   if (reason === "disabled") {
-    return ["A sweep would do nothing: runs are kept for ever, and with them their archives."];
+    return ["A sweep would do nothing: runs and archives are kept forever."];
   }
   if (!wouldChange(report)) {
     return [`A sweep would find nothing to do${lockedNote(report)}.`];
   }
   return [
-    `A sweep would ${worksOf(["remove", "archive", "delete"], report)}${lockedNote(report)}.`,
+    `A sweep would ${actionsOf(["remove", "archive", "delete"], report)}${lockedNote(report)}.`,
     `It would free ${size(report.bytes.reclaimed)}.`,
   ];
 }
 
-/** What a sweep did, and what came of it; the second only if it did something. */
+/** Returns what a sweep did and, if it changed something, what it freed. */
 export function sweepLines({ reason, ...report }) {
   const { bytes, ms, pruned } = report;
   if (reason === "disabled") {
-    return ["nothing to do: runs are kept for ever, and with them their archives"];
+    return ["nothing to do: runs and archives are kept forever"];
   }
   if (reason === "no-store") {
-    return ["nothing to do: the store is gone"];
+    return ["nothing to do: the store no longer exists"];
   }
   if (!wouldChange(report)) {
     return [`nothing to do${lockedNote(report)}`];
   }
-  const works = worksOf(["removed", "archived", "deleted"], report);
+  const actions = actionsOf(["removed", "archived", "deleted"], report);
   const sizes = pruned > 0 ? `, the store from ${size(bytes.before)} to ${size(bytes.after)}` : "";
   const gain = `${size(bytes.reclaimed)} freed${sizes}, in ${duration(ms.total)}`;
-  return [`${works}${lockedNote(report)}`, gain];
+  return [`${actions}${lockedNote(report)}`, gain];
 }
 
-/** `removed 3 runs, archived 3 transcripts, deleted 2 old archives and 1 dead temp file`. */
-function worksOf([remove, archive, discard], { pruned, transcripts, archives, temps }) {
+/** `removed 3 runs, archived 3 transcripts, deleted 2 old archives and 1 leftover temp file`. */
+function actionsOf([remove, archive, discard], { pruned, transcripts, archives, temps }) {
   const old = [
     archives.removed > 0 ? counted(archives.removed, "old archive") : "",
-    temps.removed > 0 ? counted(temps.removed, "dead temp file") : "",
+    temps.removed > 0 ? counted(temps.removed, "leftover temp file") : "",
   ].filter(Boolean);
   return [
     pruned > 0 ? `${remove} ${counted(pruned, "run")}` : "",
@@ -150,38 +150,38 @@ function worksOf([remove, archive, discard], { pruned, transcripts, archives, te
 
 function lockedNote({ entries }) {
   return entries.locked > 0
-    ? `; ${counted(entries.locked, "expired run")} left, whose transcript is being written`
+    ? `; ${counted(entries.locked, "expired run")} kept: transcript being written`
     : "";
 }
 
-/** What somebody can do about a failure, in lines below its message. */
+/** Returns what the user can do about a failure, as lines below its message. */
 export function adviceFor({ code, message, path, line, column }) {
   const quoted = `'${printable(String(path)).replaceAll("'", "'\\''")}'`;
   switch (code) {
     case "ERR_SESSION_STORE_INVALID": {
       const from = Math.max(1, column - 40);
-      const look = `sed -n '${line}p' ${quoted} | cut -b ${from}-${column + 40}`;
+      const command = `sed -n '${line}p' ${quoted} | cut -b ${from}-${column + 40}`;
       return [
-        ...(/the file (is empty|contains only white space)/.test(message) ? [] : [`To see the place: ${look}`]),
-        "Stop the gateway before you mend it: with its next save it overwrites a store that it cannot read.",
+        ...(/the file (is empty|contains only white space)/.test(message)
+          ? []
+          : [`To show the position: ${command}`]),
+        "Stop the gateway before you repair the store: its next save overwrites an unreadable store.",
       ];
     }
     case "ERR_SESSION_STORE_LOCKED":
       return [
-        "Another process, nearly always the gateway, is writing the store. Try again in a minute.",
-        "If that process hangs, end it: its lock is then taken away by whoever comes next.",
+        "Another process, usually the gateway, is writing the store. Try again in a minute.",
+        "If that process hangs, end it: the next process that needs the lock takes it over.",
       ];
     case "ERR_SESSION_STORE_BUSY":
     case "ERR_SESSION_STORE_LOCK_LOST":
       return ["Nothing was lost. Try again when the gateway is less busy."];
     case "EACCES":
     case "EPERM":
-      return ["Run it as the user that the gateway runs as."];
+      return ["Run the command as the gateway's user."];
     case "ENOSPC":
     case "EDQUOT":
-      return [
-        "A sweep writes what stays to a new file first, and needs that much room on the disk.",
-      ];
+      return ["A sweep first writes the kept entries to a new file, which needs free disk space."];
     default:
       return [];
   }

@@ -1,21 +1,21 @@
-// Where the stores of a gateway are, and what its configuration says about them.
+// Finds the stores of a gateway and reads their retention from its configuration.
 
 import { existsSync, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 
-/** Folders in the home folder, and configurations in such a folder; the earlier names come last. */
+/** State folders in the home folder, and configurations in a state folder; earlier names come last. */
 const STATE_FOLDERS = [".openclaw", ".clawdbot", ".moldbot", ".moltbot"];
 const CONFIGURATIONS = ["openclaw.json", "clawdbot.json", "moldbot.json", "moltbot.json"];
-/** Every gateway that this is for reads these; the other two only some. */
+/** All supported gateways read these; only some read the other two. */
 const READ_BY_ALL = CONFIGURATIONS.slice(0, 2);
 
 /**
- * The stores that `paths` lead to, or without any those of the gateway's state folder.
+ * Finds the stores at `paths` or, without paths, those of the gateway's state folder.
  *
- * @returns `{ stores, missing, failed }`: `{ path, states }` for each store once, `states` being the
- * state folders that it may belong to; a sentence for each path that leads to none; and
- * `{ path, error }` for what could not be looked into.
+ * @returns `{ stores, missing, failed }`. `stores`: `{ path, states }` once for each store, where
+ * `states` are the state folders that it may belong to. `missing`: one sentence for each path
+ * without a store. `failed`: `{ path, error }` for each path that cannot be accessed.
  */
 export function findStores(paths, env = process.env) {
   const found = { stores: [], missing: [], failed: [] };
@@ -26,7 +26,7 @@ export function findStores(paths, env = process.env) {
     try {
       const stores = storesAt(path, found.failed);
       if (stores.length === 0 && found.failed.length === failedBefore) {
-        found.missing.push(`there is no sessions.json in ${path}`);
+        found.missing.push(`no sessions.json in ${path}`);
       }
       for (const store of stores) {
         const real = realpathSync(store);
@@ -35,7 +35,7 @@ export function findStores(paths, env = process.env) {
           seen.get(real).states.push(...states);
           continue;
         }
-        // The transcripts lie where the gateway has its store, not beside any link to it.
+        // Transcripts are beside the gateway's store, not beside a link elsewhere that leads to it.
         const isLink = stateAbove(store) === undefined && lstatSync(store).isSymbolicLink();
         const entry = { path: isNamed && isLink ? real : store, states };
         seen.set(real, entry);
@@ -43,24 +43,24 @@ export function findStores(paths, env = process.env) {
       }
     } catch (error) {
       if (isMissing(error)) {
-        found.missing.push(`there is no ${path}`);
+        found.missing.push(`${path} does not exist`);
       } else {
-        found.failed.push(closed(path, error));
+        found.failed.push(inaccessible(path, error));
       }
     }
   }
   return found;
 }
 
-/** The state folders that a store may belong to of which only the path is known. */
+/** Returns the state folders that the store at a path may belong to. */
 function statesOf(store, real) {
   const above = [store, real].map(stateAbove).filter(Boolean);
-  // `session.store` may put it anywhere; nearly always that is the state folder or one below.
+  // `session.store` may name any path; usually it is in the state folder or one level below.
   const near = [store, real].flatMap((path) => [dirname(path), dirname(dirname(path))]);
   return above.length > 0 ? above : near;
 }
 
-/** The folder that has a store as the gateway lays it out: in `agents/<name>/sessions`. */
+/** Returns the state folder of a store at the usual path, `agents/<name>/sessions`, or undefined. */
 function stateAbove(store) {
   const sessions = dirname(store);
   const agents = dirname(dirname(sessions));
@@ -68,7 +68,7 @@ function stateAbove(store) {
   return isUsual ? dirname(agents) : undefined;
 }
 
-/** A store itself, a sessions folder, an agent's folder, a state folder. */
+/** Returns the stores at a path: a store, a sessions folder, an agent's folder or a state folder. */
 function storesAt(path, failed) {
   if (!statSync(path).isDirectory()) {
     return [path];
@@ -79,7 +79,7 @@ function storesAt(path, failed) {
     names = readdirSync(agents).sort();
   } catch (error) {
     if (!isMissing(error)) {
-      failed.push(closed(agents, error));
+      failed.push(inaccessible(agents, error));
     }
   }
   return [path, join(path, "sessions"), ...names.map((name) => join(agents, name, "sessions"))]
@@ -89,21 +89,21 @@ function storesAt(path, failed) {
         return statSync(store).isFile();
       } catch (error) {
         if (!isMissing(error)) {
-          failed.push(closed(store, error));
+          failed.push(inaccessible(store, error));
         }
         return false;
       }
     });
 }
 
-function closed(path, error) {
-  const message = `cannot look at ${path}: ${reasonOf(error)}`;
+function inaccessible(path, error) {
+  const message = `cannot access ${path}: ${reasonOf(error)}`;
   return { path, error: Object.assign(new Error(message), { code: error.code, path }) };
 }
 
-/** Of Node.js's `EACCES: permission denied, stat '/a'` what says why. */
+/** Returns `EACCES: permission denied` of Node.js's `EACCES: permission denied, stat '/a'`. */
 function reasonOf({ message }) {
-  return message.match(/^[A-Z]+: (.*?), /)?.[1] ?? message;
+  return message.match(/^([A-Z]+: .*?), /)?.[1] ?? message;
 }
 
 function isMissing(error) {
@@ -111,9 +111,9 @@ function isMissing(error) {
 }
 
 /**
- * The gateway's state folder by the gateway's own rule: `OPENCLAW_STATE_DIR`; else `.openclaw` in
- * the home that `OPENCLAW_HOME` names, or in the user's; else, if only one of those is there, the
- * folder of an earlier name.
+ * Returns the gateway's state folder, by the gateway's own rule: `OPENCLAW_STATE_DIR`, else
+ * `.openclaw` in the home folder, which `OPENCLAW_HOME` overrides. If `.openclaw` does not exist, a
+ * folder of an earlier name is used.
  */
 export function stateFolder(env = process.env) {
   const home = homeFolder(env);
@@ -126,7 +126,7 @@ export function stateFolder(env = process.env) {
 }
 
 function homeFolder(env) {
-  // What a shell script makes of an unset variable counts as none.
+  // A script may pass an unset variable as the text "undefined" or "null".
   const set = (value) =>
     ["undefined", "null"].includes(value?.trim()) ? undefined : value?.trim();
   const own = set(env.HOME) || set(env.USERPROFILE) || homedir();
@@ -138,12 +138,12 @@ function underHome(path, home) {
 }
 
 /**
- * `cron.sessionRetention` of the gateway that a store belongs to, so that a sweep from here keeps
- * what the gateway is told to keep.
+ * Reads `cron.sessionRetention` of the gateway that a store belongs to, so that the command keeps
+ * the same runs as the gateway.
  *
  * @param states the state folders that the store may belong to.
- * @returns `{ value, file }`; `undefined` where it is certain that it is not set; `{ unclear }`, a
- * sentence, where anything else may apply than what can be read here.
+ * @returns `{ value, file }` if it is set; `undefined` if it is certainly not set; `{ unclear }`, the
+ * reason as a sentence, if it cannot be determined.
  */
 export function configuredRetention(states, env = process.env) {
   const standard = realPath(stateFolder(env));
@@ -151,11 +151,11 @@ export function configuredRetention(states, env = process.env) {
     (state) => state === standard || configurationIn(state),
   );
   if (known.length === 0) {
-    return { unclear: "no openclaw.json says how long runs are kept here" };
+    return { unclear: "no openclaw.json found for this store, so its retention is unknown" };
   }
   if (known.length > 1) {
     return {
-      unclear: `more than one state folder says how long runs are kept here: ${known.join(", ")}`,
+      unclear: `more than one state folder may set the retention of this store: ${known.join(", ")}`,
     };
   }
   const [state] = known;
@@ -163,44 +163,40 @@ export function configuredRetention(states, env = process.env) {
   return file ? retentionIn(file) : unclear && { unclear };
 }
 
-/** The file that decides for the gateway of a state folder: `{ file }`, `{ unclear }`, or `{}`. */
+/** Returns the configuration of a state folder's gateway: `{ file }`, `{ unclear }` or, if none, `{}`. */
 function configurationOf(state, isStandard, env) {
   const isSet = (name) => Boolean(env[name]?.trim());
   const home = homeFolder(env);
   if (isSet("OPENCLAW_CONFIG_PATH")) {
     return isStandard
       ? { file: resolve(underHome(env.OPENCLAW_CONFIG_PATH.trim(), home)) }
-      : {
-          unclear: `OPENCLAW_CONFIG_PATH says how long runs are kept, but perhaps not those in ${state}`,
-        };
+      : { unclear: `the retention in OPENCLAW_CONFIG_PATH may not apply to ${state}` };
   }
   const ignored = isSet("OPENCLAW_STATE_DIR") ? [] : ["CLAWDBOT_STATE_DIR"];
   const earlier = ["CLAWDBOT_CONFIG_PATH", ...ignored].find(isSet);
   if (earlier) {
-    return {
-      unclear: `${earlier} says to some versions of the gateway only how long runs are kept`,
-    };
+    return { unclear: `only some gateway versions read the retention from ${earlier}` };
   }
   for (const file of [join(state, ".env"), join(home, ".config", "openclaw", "gateway.env")]) {
-    if (isThere(file) && mayName(file)) {
-      return { unclear: `${file} may name another file that says how long runs are kept` };
+    if (mayExist(file) && maySelectConfiguration(file)) {
+      return { unclear: `${file} may select another configuration, which sets the retention` };
     }
   }
   const file = configurationIn(state);
   if (file) {
     return READ_BY_ALL.includes(basename(file))
       ? { file }
-      : { unclear: `${file} says to some versions of the gateway only how long runs are kept` };
+      : { unclear: `only some gateway versions read the retention from ${file}` };
   }
-  // In a state folder without one, the gateway goes on looking in the other usual ones.
+  // Without a configuration in its state folder, the gateway reads one from the other usual folders.
   const other = STATE_FOLDERS.map((name) => configurationIn(join(home, name))).find(Boolean);
   return other
-    ? { unclear: `${other} may say how long runs are kept, as ${state} has no openclaw.json` }
+    ? { unclear: `${other} may set the retention, because ${state} contains no openclaw.json` }
     : {};
 }
 
-/** Whether a file of variables, which the gateway reads too, sends it to another configuration. */
-function mayName(file) {
+/** Returns whether an .env file, which the gateway reads, may select another configuration. */
+function maySelectConfiguration(file) {
   const { text, error } = textOf(file);
   return (
     Boolean(error) ||
@@ -209,29 +205,26 @@ function mayName(file) {
 }
 
 function configurationIn(state) {
-  return CONFIGURATIONS.map((name) => join(state, name)).find(isThere);
+  return CONFIGURATIONS.map((name) => join(state, name)).find(mayExist);
 }
 
 function retentionIn(file) {
   const { text, error } = textOf(file);
   if (error) {
-    return { unclear: `how long runs are kept cannot be read from ${file}: ${reasonOf(error)}` };
+    return { unclear: `cannot read the retention from ${file}: ${reasonOf(error)}` };
   }
   const config = parsed(text);
-  const value = config?.cron?.sessionRetention;
-  if (value === false || (typeof value === "string" && !value.includes("${"))) {
-    return { value, file };
+  if (config === undefined) {
+    return { unclear: `cannot evaluate the retention in ${file} (not plain JSON)` };
   }
-  // What is included, and the environment, only the gateway looks up. And what is no JSON, for
-  // comments or because somebody is just writing it, may say anything.
-  const isSet = value !== undefined || JSON.stringify(config ?? {}).includes('"$include"');
-  if (config !== undefined && !isSet) {
-    return undefined;
+  const value = config.cron?.sessionRetention;
+  const isSet = value !== undefined;
+  // An include anywhere may set the retention; `${…}` matters only in the retention itself.
+  const relevant = JSON.stringify(isSet ? value : config);
+  if (relevant.includes('"$include"') || (isSet && relevant.includes("${"))) {
+    return { unclear: `cannot evaluate the retention in ${file} ($include or \${…})` };
   }
-  const seems = isSet || text.includes("sessionRetention") ? "seems to" : "may";
-  return {
-    unclear: `${file} ${seems} say how long runs are kept, in a way that only the gateway can read`,
-  };
+  return isSet ? { value, file } : undefined;
 }
 
 function textOf(file) {
@@ -242,8 +235,8 @@ function textOf(file) {
   }
 }
 
-/** Also where something is that cannot be looked at, or a link that leads nowhere. */
-function isThere(path) {
+/** Returns true also for a dangling link and an inaccessible path. */
+function mayExist(path) {
   try {
     lstatSync(path);
     return true;

@@ -1,17 +1,17 @@
-// Sizes, times, lists and tables as a person reads them.
+// Formats sizes, times, lists and tables for people.
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** `999 B`, `1.5 KB`, `31.2 MB`: thousands, as disks are sold and as file managers count. */
+/** `999 B`, `1.5 KB`, `31.2 MB`: decimal units, as disks and file managers use. */
 export function size(bytes) {
   if (bytes < 1000) {
     return `${bytes} B`;
   }
   const units = ["KB", "MB", "GB", "TB"];
   let value = bytes / 1000;
-  // From here on one decimal would read as 1000.0.
+  // From 999.95 on, one decimal would be printed as 1000.0.
   while (value >= 999.95 && units.length > 1) {
     value /= 1000;
     units.shift();
@@ -35,7 +35,7 @@ export function duration(ms) {
   return rest > 0 ? `${first} ${rest} ${names[smaller]}` : first;
 }
 
-/** `3 days ago`: for the age of something, the larger unit is enough. */
+/** `3 days ago`: an age in its largest unit. */
 export function ago(ms) {
   const unit = [DAY, HOUR, MINUTE].find((unit) => ms >= unit);
   return unit ? `${duration(Math.floor(ms / unit) * unit)} ago` : "just now";
@@ -51,8 +51,8 @@ export function grouped(count) {
 }
 
 /**
- * A name from a store or a folder, made harmless: what is in it was written by others, and could
- * move the cursor or turn the text around.
+ * Escapes control and format characters. A name from a store or a folder may contain them; they
+ * could move the cursor or reverse the text.
  */
 export function printable(text) {
   return text.replace(
@@ -61,15 +61,15 @@ export function printable(text) {
   );
 }
 
-/** Cut to so many characters. */
+/** Shortens a text to at most `length` characters. */
 export function shortened(text, length) {
   const characters = [...text];
   return characters.length <= length ? text : `${characters.slice(0, length - 1).join("")}…`;
 }
 
 /**
- * Lines of columns. `sides` has a letter for each: `l` or `r`; the last column is never filled up.
- * A cell is a text, or `[text, paint]`.
+ * Returns lines with aligned columns. `sides` has one letter per column: `l` or `r`. A cell is a
+ * text or `[text, paint]`.
  */
 export function table(rows, sides) {
   const cellsOf = (row) => row.map((cell) => (Array.isArray(cell) ? cell : [cell, (text) => text]));
@@ -79,21 +79,21 @@ export function table(rows, sides) {
     cells
       .map(([text, paint], at) => {
         const isLast = at === cells.length - 1;
-        const filler = isLast && sides[at] === "l" ? "" : " ".repeat(widths[at] - text.length);
-        return sides[at] === "r" ? filler + paint(text) : paint(text) + filler;
+        const padding = isLast && sides[at] === "l" ? "" : " ".repeat(widths[at] - text.length);
+        return sides[at] === "r" ? padding + paint(text) : paint(text) + padding;
       })
       .join("  ")
       .trimEnd(),
   );
 }
 
-/** A bar of up to `width` characters, in eighths of them. */
+/** Returns a bar of up to `width` characters, in steps of an eighth of a character. */
 export function bar(share, width) {
   const eighths = Math.round(share * width * 8);
   return "█".repeat(eighths >> 3) + ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths & 7];
 }
 
-/** Whether a stream wants colours: see no-color.org and force-color.org. */
+/** Returns whether to colour a stream: see no-color.org and force-color.org. */
 export function wantsColours(stream, env = process.env) {
   if (env.FORCE_COLOR) {
     return !["0", "false"].includes(env.FORCE_COLOR);
@@ -101,7 +101,7 @@ export function wantsColours(stream, env = process.env) {
   return stream.isTTY === true && !env.NO_COLOR && env.TERM !== "dumb";
 }
 
-/** Paints for a stream: each takes text and gives it coloured, or as it is. */
+/** Returns functions that colour a text, or return it unchanged if the stream is not coloured. */
 export function paintsFor(stream) {
   const on = wantsColours(stream);
   const paint = (code) => (text) => (on && text !== "" ? `\x1b[${code}m${text}\x1b[0m` : text);

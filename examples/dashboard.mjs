@@ -1,6 +1,6 @@
-// Figures for a dashboard: what a sweep of each store would do now, in the text format that
-// Prometheus and most of its kind read. Nothing is changed and no lock is taken, so it can be run as
-// often as you like; write its output where your collector looks for text files.
+// Metrics for a dashboard, in the Prometheus text format: what a sweep of each store would do now.
+// It changes nothing and takes no lock, so it may run at any interval. Write the output to the folder
+// from which your collector reads text files.
 //
 //   node examples/dashboard.mjs path/to/sessions.json [...] > cron_sessions.prom
 
@@ -10,10 +10,10 @@ const metrics = [
   ["store_bytes", "Size of the store", (report) => report.bytes.before],
   ["entries", "Entries in the store", (report) => report.entries.seen],
   ["entries_expired", "Cron runs that a sweep would remove", (report) => report.pruned],
-  ["entries_locked", "Expired, but in use", (report) => report.entries.locked],
-  ["reclaimable_bytes", "What a sweep would free", (report) => report.bytes.reclaimed],
-  ["survey_seconds", "How long reading it took", (report) => report.ms.surveying / 1000],
-  ["failed", "1 if the store is not there or cannot be read", () => 0],
+  ["entries_locked", "Expired runs that are still in use", (report) => report.entries.locked],
+  ["reclaimable_bytes", "Bytes that a sweep would free", (report) => report.bytes.reclaimed],
+  ["survey_seconds", "Seconds that reading the store took", (report) => report.ms.surveying / 1000],
+  ["failed", "1 if the store does not exist or cannot be read", () => 0],
 ];
 
 const stores = await Promise.all(
@@ -21,11 +21,11 @@ const stores = await Promise.all(
     try {
       const report = await sweepSessionStore({ sessionStorePath: path, dryRun: true });
       if (report.reason === "no-store") {
-        throw new Error(`${path}: there is no such store`);
+        throw new Error(`${path}: store not found`);
       }
       return { path, values: metrics.map(([, , value]) => value(report)) };
     } catch (error) {
-      // Damaged, unreadable, mistyped, …: the dashboard should show it, and the others all the same.
+      // One store that fails (damaged, unreadable, mistyped) must not hide the others.
       console.error(error.message.includes(path) ? error.message : `${path}: ${error.message}`);
       return { path, values: metrics.map(([name]) => (name === "failed" ? 1 : undefined)) };
     }

@@ -1,8 +1,9 @@
-// The drop-in in a gateway built from source: its module src/cron/session-reaper.ts becomes
+// The drop-in replacement in a gateway built from source. The module src/cron/session-reaper.ts is
+// replaced by
 //
 //   export * from "cron-session-reaper";
 //
-// and this is how the gateway's cron timer then uses it, at the end of a tick.
+// and the gateway's cron timer then uses it like this, at the end of a tick.
 //
 //   node examples/drop-in.mjs path/to/agents/main/sessions/sessions.json [...]
 
@@ -17,8 +18,8 @@ const log = {
 
 const cronConfig = { sessionRetention: "24h" };
 
-// One store for each agent, one after the other, as in the gateway.
+// Each agent has one store. The gateway sweeps them one after the other.
 for (const sessionStorePath of process.argv.slice(2)) {
   const { swept, pruned } = await sweepCronRunSessions({ cronConfig, sessionStorePath, log });
-  console.log(`${sessionStorePath}: ${swept ? `swept, ${pruned} gone` : "not swept"}`);
+  console.log(`${sessionStorePath}: ${swept ? `swept, ${pruned} removed` : "not swept"}`);
 }

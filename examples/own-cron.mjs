@@ -1,11 +1,11 @@
-// A cron job of your own, for a gateway that you do not want to touch: every few minutes it sweeps
-// the stores of all agents in a state folder. It may run beside the gateway; they share the lock.
+// A separate cron job, for a gateway that is not to be modified. It sweeps the stores of all agents in
+// a state folder every ten minutes, and may run at the same time as the gateway: both take the lock.
 //
-//   node examples/own-cron.mjs ~/.openclaw            until you stop it
+//   node examples/own-cron.mjs ~/.openclaw            runs until stopped
 //   node examples/own-cron.mjs ~/.openclaw --once     for crontab or a systemd timer
 //
-// It keeps runs for RETENTION, whatever `cron.sessionRetention` of the gateway says: write the same
-// here, or a shorter time wins. (The command `cron-session-reaper --apply` reads it from there.)
+// RETENTION is independent of `cron.sessionRetention` in the gateway's configuration. If they differ,
+// the shorter one decides what is kept. (The command `cron-session-reaper --apply` reads the gateway's.)
 
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -32,10 +32,10 @@ const log = {
 };
 
 do {
-  // Looked up anew each time: agents come and go.
+  // Agents may be added or removed between sweeps.
   for (const agent of readdirSync(join(stateFolder, "agents"))) {
     const sessionStorePath = join(stateFolder, "agents", agent, "sessions", "sessions.json");
-    // A store that is missing is no failure: that agent has had no session yet.
+    // A missing store is not an error: the agent may not have had a session yet.
     await sweepCronRunSessions({
       sessionStorePath,
       cronConfig: { sessionRetention: RETENTION },
@@ -45,5 +45,5 @@ do {
   if (!once) await sleep(EVERY_MS);
 } while (!once);
 
-// For the timer's own log: something was wrong with a store, which is as it was.
+// The exit code reports that a store could not be swept. It was not modified.
 process.exitCode = failed > 0 ? 1 : 0;

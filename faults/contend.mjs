@@ -1,4 +1,4 @@
-// A JavaScript contender in a process of its own: writes the store a few times, under its lock.
+// A JavaScript contender: writes the store a few times under its lock. Runs in a separate process.
 
 import { updateStore } from "../__test__/fixtures/gateway-lock.mjs";
 

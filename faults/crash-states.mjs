@@ -1,14 +1,15 @@
-// All that a power cut may leave of one sweep, worked out from what the sweep asked of the kernel.
+// Computes every state of the disk that a power cut during one sweep may leave, from a trace of the
+// sweep's system calls.
 //
-// After Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2014): a trace is cut after
-// each of its calls, and what was not synced by then is on the disk or not. Two models:
+// After Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2014): the trace is cut after
+// each call. What was not synced before the cut may or may not be on the disk. There are two models:
 //
-// - in order: names change in the order of the calls, as in the journal of ext4 or xfs, so that a
-//   prefix of the changes is on the disk; contents that were not synced may be missing, half there,
-//   or zeros, each write for itself, whatever the names say.
-// - any order: of the names that changed and whose folder was not synced, any subset is on the disk.
-//   Here a sweep promises less: the store is whole, but a transcript may keep its name although its
-//   run is gone.
+// - In order: names change in the order of the calls, as with the journals of ext4 and xfs, so that a
+//   prefix of the changes is on the disk. Each unsynced write is independently complete, half
+//   complete, zeros or missing.
+// - Any order: if a folder was not synced, any subset of its name changes is on the disk. A sweep
+//   guarantees less here: the store is complete, but a transcript may keep its name although its run
+//   is removed.
 
 import { readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -25,18 +26,18 @@ const CALLS =
 export async function campaign({ short, scratch }) {
   const what = "crash states of a sweep's trace";
   if (!canTrace()) {
-    skipped(what, "strace is not there or not allowed");
+    skipped(what, "strace is not available or not permitted");
     return;
   }
   const scenarios = short ? ["plain"] : ["plain", "large", "linked", "native lock left"];
   const { states, problems } = await examineAll(scratch, scenarios);
   figure(what, states, short ? 100 : 1_000);
-  none("bad ones among them", problems.length, problems);
+  none("bad crash states", problems.length, problems);
 }
 
 export async function bites({ scratch }) {
   if (!canTrace()) {
-    skipped("crash states", "strace is not there or not allowed");
+    skipped("crash states", "strace is not available or not permitted");
     return;
   }
   for (const fault of ["no-sync", "no-folder-sync", "late-archive"]) {
@@ -58,7 +59,7 @@ async function examineAll(scratch, scenarios, env = {}) {
   return all;
 }
 
-/** What a sweep did, and the contents that it left. */
+/** Traces a sweep. Returns its operations and the store's contents before and after it. */
 async function traceSweep(scratch, scenario, env) {
   const tree = layOut(join(scratch, "traced"), SCENARIOS[scenario]);
   const before = readFileSync(tree.real);
@@ -67,40 +68,40 @@ async function traceSweep(scratch, scenario, env) {
   const sweep = [await buildSweeper(), tree.store, "--now", String(NOW)];
   const { stdout } = await run("strace", [...strace, ...sweep], { env });
   if (!stdout.includes('"swept":true')) {
-    throw new Error(`the sweep that is traced should succeed: ${stdout}`);
+    throw new Error(`the traced sweep failed: ${stdout}`);
   }
   const after = readFileSync(tree.real);
-  const operations = read(readFileSync(file, "utf8"), tree);
+  const operations = parseOperations(readFileSync(file, "utf8"), tree);
   remove(tree);
   return { tree, before, after, operations };
 }
 
-/** Puts together the calls that another thread's interrupted in the listing. */
+/** Joins the two halves of calls that strace prints as unfinished and resumed. */
 function* wholeLines(text) {
-  const begun = new Map();
+  const unfinished = new Map();
   for (const line of text.split("\n")) {
     const [, thread, rest] = /^(\d+) +(.*)$/.exec(line) ?? [];
     const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(rest ?? "");
     if (rest?.endsWith("<unfinished ...>")) {
-      begun.set(thread, rest.slice(0, -"<unfinished ...>".length));
+      unfinished.set(thread, rest.slice(0, -"<unfinished ...>".length));
     } else if (resumed) {
-      yield `${begun.get(thread)}${resumed[1]}`;
+      yield `${unfinished.get(thread)}${resumed[1]}`;
     } else if (rest) {
       yield rest;
     }
   }
 }
 
-/** The calls that change what is on the disk, told in terms of files and names. */
-function read(text, tree) {
+/** Parses a trace into the operations that change files and names on the disk. */
+function parseOperations(text, tree) {
   const open = new Map();
   const names = new Map();
   const operations = [];
-  let made = 0;
+  let created = 0;
   const inside = (path) => path.startsWith(`${tree.root}/`);
   const fileAt = (path) => {
     if (!names.has(path)) {
-      names.set(path, path); // It was there before; its own name will do.
+      names.set(path, path); // The file existed before the sweep: its path identifies it.
     }
     return names.get(path);
   };
@@ -114,7 +115,7 @@ function read(text, tree) {
     const fd = /^(\d+)</.exec(given)?.[1];
     const paths = [...given.matchAll(/"([^"]*)"/g)].map(([, path]) => path);
     if (call === "openat" && given.includes("O_TMPFILE")) {
-      open.set(returned, `new ${++made}`);
+      open.set(returned, `new ${++created}`);
     } else if (call === "openat" && inside(paths[0])) {
       open.set(returned, fileAt(paths[0]));
       if (given.includes("O_TRUNC")) {
@@ -154,7 +155,7 @@ function read(text, tree) {
   return operations;
 }
 
-/** For each place to cut at: the changes of names by then, and which of them are certain. */
+/** Yields each cut: the operations before it, and which of their name changes are certain. */
 function* cuts({ operations }) {
   for (let end = 0; end <= operations.length; end++) {
     const done = operations.slice(0, end);
@@ -180,7 +181,7 @@ function examineInOrder(trace) {
       const where = `in order, cut after ${end} calls with ${count} of ${changes.length} names changed`;
       for (const content of contentsOf(trace, done, names.get(trace.tree.real))) {
         found.states++;
-        const problem = judge(trace, names, content, { reported, archives: true });
+        const problem = findProblem(trace, names, content, { reported, archives: true });
         if (problem) {
           found.problems.push(`${where}: ${problem}`);
         }
@@ -199,7 +200,7 @@ function examineAnyOrder(trace) {
       const names = apply(here);
       for (const content of contentsOf(trace, done, names.get(trace.tree.real))) {
         found.states++;
-        const problem = judge(trace, names, content, { reported, archives: false });
+        const problem = findProblem(trace, names, content, { reported, archives: false });
         if (problem) {
           found.problems.push(`any order, cut after ${end} calls, subset ${mask}: ${problem}`);
         }
@@ -219,7 +220,7 @@ function apply(changes) {
   return names;
 }
 
-/** Everything that may be in the file at the store's path. */
+/** Returns all possible contents of the file at the store's path. */
 function contentsOf({ tree, before, after }, done, file = tree.real) {
   if (file === undefined) {
     return [undefined];
@@ -231,23 +232,26 @@ function contentsOf({ tree, before, after }, done, file = tree.real) {
     if (touch.kind === "sync") {
       continue;
     }
-    const ways = at < synced ? ["whole"] : ["whole", "half", "zeros", "missing"];
-    states = states.flatMap((state) => ways.map((way) => touched(state, touch, way, after)));
+    const outcomes = at < synced ? ["whole"] : ["whole", "half", "zeros", "missing"];
+    states = states.flatMap((state) =>
+      outcomes.map((outcome) => applyTouch(state, touch, outcome, after)),
+    );
   }
   return states;
 }
 
-function touched(state, { kind, offset = 0, length = 0 }, way, after) {
-  if (way === "missing") {
+/** Returns the contents after a truncation or a write with this outcome. */
+function applyTouch(state, { kind, offset = 0, length = 0 }, outcome, after) {
+  if (outcome === "missing") {
     return state;
   }
   if (kind === "truncate") {
     return Buffer.alloc(0);
   }
-  const end = offset + (way === "half" ? length >> 1 : length);
+  const end = offset + (outcome === "half" ? length >> 1 : length);
   const grown = Buffer.alloc(Math.max(end, state.length));
   state.copy(grown);
-  if (way === "zeros") {
+  if (outcome === "zeros") {
     grown.fill(0, offset, end);
   } else {
     after.copy(grown, offset, offset, end);
@@ -255,13 +259,14 @@ function touched(state, { kind, offset = 0, length = 0 }, way, after) {
   return grown;
 }
 
-function judge({ tree, before, after }, names, content, { reported, archives }) {
+/** Returns what is wrong with a state of the disk, or undefined. */
+function findProblem({ tree, before, after }, names, content, { reported, archives }) {
   const isNew = content?.equals(after);
   if (!isNew && !content?.equals(before)) {
     return `the store is neither old nor new (${content?.length ?? "no"} bytes)`;
   }
   if (reported && !isNew) {
-    return "it was reported as done, and it is not";
+    return "the sweep was reported as done, but the store is the old one";
   }
   for (const path of tree.transcripts) {
     const has = (name) => (names.has(name) ? names.get(name) : name) === path;
@@ -269,10 +274,10 @@ function judge({ tree, before, after }, names, content, { reported, archives }) 
       (name, at, all) => all.indexOf(name) === at && has(name),
     );
     if (places.length === 0) {
-      return `${basename(path)} is nowhere`;
+      return `${basename(path)} is lost`;
     }
     if (archives && isNew && !places.some((name) => name.includes(".deleted."))) {
-      return `${basename(path)} will never be found again: its entry is gone`;
+      return `${basename(path)} was not archived, and its entry is removed`;
     }
   }
   return undefined;

@@ -1,5 +1,4 @@
-// Every call of the C library fails, one after the other, in every way that it may: once, and from
-// then on for good.
+// Each call of the C library fails in turn, with each error number: once, and permanently.
 
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { constants } from "node:os";
@@ -12,8 +11,8 @@ import { callsOf, canTrace } from "./trace.mjs";
 export const name = "errno";
 
 /**
- * What may come of an honest kernel. `ENOENT` and `ESRCH` are answers and no failures: a kernel that
- * gives them wrongly lies, and no program can do without believing it.
+ * The error numbers. `ENOENT` and `ESRCH` are not included: they report the absence of a file or a
+ * process, and a program has to rely on that.
  */
 const ERRNOS = [
   ...["EIO", "ENOSPC", "EACCES", "EPERM", "EMFILE", "ENFILE", "EROFS", "EDQUOT", "ENOMEM"],
@@ -21,24 +20,32 @@ const ERRNOS = [
   ...["EFBIG", "EAGAIN", "EINTR"],
 ];
 
-/** Those that may be made again when they are interrupted; for ever interrupted they never end. */
+/** Not injected permanently: an interrupted call is retried, so the sweep would never end. */
 const ONCE_ONLY = ["EINTR"];
 
-/** Each comes to the kernel by one call of the same name, so that strace can bear witness. */
-const WITNESSED = ["linkat", "renameat2", "unlink", "fsync", "fdatasync", "pwrite64", "flock"];
+/** The kernel call has the same name, so strace can verify that the shim sees every call. */
+const VERIFIED_BY_STRACE = [
+  "linkat",
+  "renameat2",
+  "unlink",
+  "fsync",
+  "fdatasync",
+  "pwrite64",
+  "flock",
+];
 
 export async function campaign({ short, scratch }) {
-  const errors = "failing calls, once and for good";
+  const errors = "failing calls, once and permanently";
   const transfers = "short reads and writes";
   const shim = await compileShim(scratch);
   if (!shim) {
-    skipped(errors, "there is no C compiler");
-    skipped(transfers, "there is no C compiler");
+    skipped(errors, "no C compiler is available");
+    skipped(transfers, "no C compiler is available");
     return;
   }
-  const witness = canTrace() ? await unseenCalls(shim, scratch) : [];
+  const unseen = canTrace() ? await unseenCalls(shim, scratch) : [];
   const injected = await injectAll(shim, scratch, short ? 150 : 2_600);
-  figure(errors, injected.hits, short ? 100 : 2_000, [...witness, ...injected.problems]);
+  figure(errors, injected.hits, short ? 100 : 2_000, [...unseen, ...injected.problems]);
   const shortened = await shortenAll(shim, scratch, short ? 10 : 100);
   figure(transfers, shortened.hits, short ? 8 : 40, shortened.problems);
 }
@@ -46,11 +53,11 @@ export async function campaign({ short, scratch }) {
 export async function bites({ scratch }) {
   const shim = await compileShim(scratch);
   if (!shim) {
-    skipped("failing calls", "there is no C compiler");
+    skipped("failing calls", "no C compiler is available");
     return;
   }
-  const { problems } = await injectAll(shim, scratch, 400, { FAULT: "deaf" }, ["plain"]);
-  bite("failing calls", "deaf", problems);
+  const { problems } = await injectAll(shim, scratch, 400, { FAULT: "ignored-errors" }, ["plain"]);
+  bite("failing calls", "ignored-errors", problems);
 }
 
 export const compileShim = (scratch) =>
@@ -60,7 +67,7 @@ export const compileShim = (scratch) =>
     ...["-fPIC", "-shared", "-fno-delete-null-pointer-checks", "-fno-builtin"],
   );
 
-/** A sweep with the shim before it: what it printed, what it called, how it ended. */
+/** Sweeps with the shim preloaded. Returns the output, the calls and the exit status. */
 export async function sweepWith(shim, tree, settings, env = {}) {
   const sweeper = await buildSweeper();
   const log = settings.FAULT_LOG ?? `${tree.root}.log`;
@@ -78,7 +85,7 @@ function readLog(path) {
   try {
     text = readFileSync(path, "utf8");
   } catch {
-    return []; // Nothing was called under the root.
+    return []; // No call named a path under the root.
   }
   const lines = text.trimEnd().split("\n");
   return lines.map((line) => {
@@ -90,7 +97,7 @@ function readLog(path) {
   });
 }
 
-/** Does the shim see what the kernel sees? */
+/** Returns the calls that strace counts differently from the shim. */
 async function unseenCalls(shim, scratch) {
   const tree = layOut(join(scratch, "witness"), SCENARIOS["native lock left"]);
   const seen = await sweepWith(shim, tree, {});
@@ -104,16 +111,16 @@ async function unseenCalls(shim, scratch) {
   );
   remove(again);
   const count = (calls, key, name) => calls.filter((it) => it[key] === name).length;
-  return WITNESSED.filter(
+  return VERIFIED_BY_STRACE.filter(
     (name) => count(seen.calls, "call", name) !== count(traced, "name", name),
-  ).map((name) => `strace and the shim disagree on ${name}`);
+  ).map((name) => `strace and the shim count different numbers of ${name} calls`);
 }
 
 async function callsIn(shim, scratch, scenario, env = {}) {
   const tree = layOut(join(scratch, `calls-${crypto.randomUUID()}`), SCENARIOS[scenario]);
   const { calls } = await sweepWith(shim, tree, {}, env);
   remove(tree);
-  // A folder that is read entry by entry fails alike at each.
+  // Consecutive reads of one folder fail in the same way: only the first is used.
   return calls.filter(({ call, where }, index) => {
     const before = calls[index - 1];
     return !(before?.call === call && before.where === where && call.startsWith("read"));
@@ -164,12 +171,12 @@ async function injectEach(shim, scratch, jobs, env) {
     const settings = { FAULT_AT: String(nth), FAULT_HOW: how, FAULT_STICKY: sticky };
     const swept = await sweepWith(shim, tree, settings, env);
     hits += swept.calls.filter(({ hit }) => hit).length > 0 ? 1 : 0;
-    const found = judge(tree, swept, error);
+    const found = problemsOf(tree, swept, error);
     if (found.length === 0) {
-      const struck = hitsOn(swept, ".jsonl");
-      found.push(...(await recover(sweeper, tree, { archived: !struck })));
+      const archived = !hitsOn(swept, ".jsonl");
+      found.push(...(await recover(sweeper, tree, { archived })));
     }
-    const what = `${scenario}, ${call} (call ${nth}) ${error ?? "short"}${sticky === "1" ? " for good" : ""}`;
+    const what = `${scenario}, ${call} (call ${nth}) ${error ?? "short"}${sticky === "1" ? " permanently" : ""}`;
     problems.push(...found.map((it) => `${what}: ${it}`));
     remove(tree);
   });
@@ -178,34 +185,35 @@ async function injectEach(shim, scratch, jobs, env) {
 
 const hitsOn = ({ calls }, text) => calls.some(({ hit, where }) => hit && where.includes(text));
 
-function judge(tree, swept, error) {
+/** Returns what is wrong after a sweep with an injected failure. */
+function problemsOf(tree, swept, error) {
   const { code, signal, timedOut, stderr, report, calls } = swept;
   if (timedOut) {
-    return ["it hangs"];
+    return ["the sweep hangs"];
   }
   if (!report) {
-    return [`it crashed (${signal ?? code}): ${stderr}`];
+    return [`the sweep crashed (${signal ?? code}): ${stderr}`];
   }
   const { problems, pruned } = examine(tree, {
     archived: !hitsOn(swept, ".jsonl"),
     partial: hitsOn(swept, ".jsonl.lock"),
   });
   if (report.swept && report.pruned !== pruned) {
-    problems.push(`it says ${report.pruned} pruned, ${pruned} are`);
+    problems.push(`the report counts ${report.pruned} removed runs, but it is ${pruned}`);
   }
   if (report.swept && report.pruned > 0) {
     problems.push(...unsynced(calls));
   }
-  if (!report.swept && !report.log.some(({ level, err }) => level === "warn" && err)) {
-    problems.push("it failed without a word");
+  if (!report.swept && !report.log.some(({ level, fields }) => level === "warn" && fields.err)) {
+    problems.push("the sweep failed and logged no warning");
   }
   if (!error && (!report.swept || pruned === 0)) {
-    problems.push(`a short transfer is no failure: ${JSON.stringify(report)}`);
+    problems.push(`the sweep failed after a short transfer: ${JSON.stringify(report)}`);
   }
   return problems;
 }
 
-/** What was done and is not known to be on the disk. */
+/** Returns the syncs that are missing or failed although the sweep was reported as done. */
 function unsynced(calls) {
   const last = new Map();
   for (const { call, where, result } of calls) {
@@ -214,9 +222,9 @@ function unsynced(calls) {
     }
   }
   const failed = [...last].filter(([, result]) => result !== 0);
-  const problems = failed.map(([what]) => `it says that it is done, but this failed: ${what}`);
+  const problems = failed.map(([what]) => `reported as done, but this failed: ${what}`);
   if (![...last.keys()].some((it) => it.startsWith("fdatasync"))) {
-    problems.push("it says that it is done, but never synced the store");
+    problems.push("reported as done, but the store was never synced");
   }
   const exchange = calls.findLast(
     ({ call, where }) => call.startsWith("rename") && where.endsWith(".json"),
@@ -226,7 +234,7 @@ function unsynced(calls) {
     ({ nth, call, where }) => nth > exchange?.nth && call === "fsync" && where === folder,
   );
   if (after.length === 0) {
-    problems.push("it says that it is done, but never synced the store's folder");
+    problems.push("reported as done, but the store's folder was never synced");
   }
   return problems;
 }

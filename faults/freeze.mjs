@@ -1,5 +1,5 @@
-// A process that stands still at a call of the lock, as on a machine that swaps or sleeps, while
-// the others go on.
+// Freezes one process at a system call of the lock, as a machine that swaps or sleeps does, while the
+// other processes continue.
 
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -16,14 +16,15 @@ export const name = "freeze";
 const CONTENDER = fileURLToPath(new URL("contend.mjs", import.meta.url));
 const LEFT = ["plain", "native lock left", "JavaScript lock left"];
 
-/** In milliseconds. A JavaScript contender longer than the settling time is beyond what is promised. */
-const SWEEPER_STANDS = [40, 300];
-const JAVASCRIPT_STANDS = 15;
+/** How long a sweeper is frozen. */
+const SWEEPER_FREEZES_MS = [40, 300];
+/** How long a JavaScript contender is frozen: less than the settling time, the guaranteed limit. */
+const JAVASCRIPT_FREEZE_MS = 15;
 
 export async function campaign({ short, scratch }) {
   const what = "freezes at calls of the lock";
   if (!canTrace()) {
-    skipped(what, "strace is not there or not allowed");
+    skipped(what, "strace is not available or not permitted");
     return;
   }
   const sweepers = await freezeSweepers(scratch, short ? 12 : 100);
@@ -34,7 +35,7 @@ export async function campaign({ short, scratch }) {
 
 export async function bites({ scratch }) {
   if (!canTrace()) {
-    skipped("freezes", "strace is not there or not allowed");
+    skipped("freezes", "strace is not available or not permitted");
     return;
   }
   const { problems } = await freezeSweepers(scratch, 24, { FAULT: "lockless" });
@@ -51,22 +52,22 @@ async function freezeSweepers(scratch, most, env = {}) {
     remove(tree);
     const ofLock = calls.filter(({ name, line }) => isOfLock(name, line));
     jobs.push(
-      ...ofLock.flatMap((call) => SWEEPER_STANDS.map((stands) => ({ scenario, call, stands }))),
+      ...ofLock.flatMap((call) => SWEEPER_FREEZES_MS.map((ms) => ({ scenario, call, ms }))),
     );
   }
   const problems = [];
   let freezes = 0;
-  await forEach(spread(jobs, most), async ({ scenario, call, stands }, index) => {
+  await forEach(spread(jobs, most), async ({ scenario, call, ms }, index) => {
     const tree = layOut(join(scratch, `frozen-${index}`), SCENARIOS[scenario]);
     const file = join(scratch, `frozen-${index}.trace`);
-    const strace = inject(file, call, `delay_enter=${stands * 1000}`);
+    const strace = inject(file, call, `delay_enter=${ms * 1000}`);
     const sweep = run("strace", [...strace, sweeper, tree.store, "--now", String(NOW)], { env });
     const written = await writeUntil(sweep, tree);
     const { stdout } = await sweep;
     freezes += readFileSync(file, "utf8").includes("(DELAYED)") ? 1 : 0;
-    const found = await judge(sweeper, tree, reportIn(stdout), written);
+    const found = await problemsOf(sweeper, tree, reportIn(stdout), written);
     problems.push(
-      ...found.map((it) => `${scenario}, ${call.name} ${call.when} for ${stands} ms: ${it}`),
+      ...found.map((it) => `${scenario}, ${call.name} ${call.when} for ${ms} ms: ${it}`),
     );
     remove(tree);
   });
@@ -78,18 +79,18 @@ function isOfLock(name, line) {
   return (call || /sessions\.json\.lock/.test(line)) && !/\.deleted\.2020/.test(line);
 }
 
-/** JavaScript of this very process writes the store under its lock until the sweep is over. */
+/** Writes the store under its lock, from this process, until the sweep ends. */
 async function writeUntil(sweep, tree) {
-  let over = false;
+  let hasEnded = false;
   sweep.finally(() => {
-    over = true;
+    hasEnded = true;
   });
   let written = 0;
-  while (!over || written < 3) {
+  while (!hasEnded || written < 3) {
     await updateStore(tree.real, (store) => {
       written++;
       store[`key-${written}`] = {};
-      // It takes its time, as with a store of many megabytes.
+      // Holds the lock as long as a writer of a large store does.
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 8);
     });
     await new Promise((resolve) => setTimeout(resolve, 1));
@@ -97,7 +98,7 @@ async function writeUntil(sweep, tree) {
   return written;
 }
 
-/** A JavaScript contender, before it removes a lock or puts its store in place. */
+/** Freezes a JavaScript contender before it removes a lock or renames its new store. */
 async function freezeContenders(scratch, most) {
   const sweeper = await buildSweeper();
   const jobs = [];
@@ -113,7 +114,7 @@ async function freezeContenders(scratch, most) {
   await forEach(jobs.slice(0, most), async ({ scenario, call }, index) => {
     const tree = layOut(join(scratch, `contended-${index}`), SCENARIOS[scenario]);
     const file = join(scratch, `contended-${index}.trace`);
-    const strace = inject(file, call, `delay_enter=${JAVASCRIPT_STANDS * 1000}`);
+    const strace = inject(file, call, `delay_enter=${JAVASCRIPT_FREEZE_MS * 1000}`);
     const contender = spawn("strace", [...strace, process.execPath, CONTENDER, tree.store, "5"], {
       env: { ...process.env, UV_THREADPOOL_SIZE: "1" },
       stdio: ["pipe", "pipe", "inherit"],
@@ -124,15 +125,15 @@ async function freezeContenders(scratch, most) {
     const { stdout } = await run(sweeper, [tree.store, "--now", String(NOW)]);
     await ended;
     freezes += readFileSync(file, "utf8").includes("(DELAYED)") ? 1 : 0;
-    const found = await judge(sweeper, tree, reportIn(stdout), 5);
+    const found = await problemsOf(sweeper, tree, reportIn(stdout), 5);
     problems.push(...found.map((it) => `JavaScript at ${call.name} ${call.when}: ${it}`));
     remove(tree);
   });
   return { freezes, problems };
 }
 
-/** Had two of them the lock at once, one would have undone what the other did. */
-async function judge(sweeper, tree, report, written) {
+/** Returns what is wrong after a freeze: if two processes held the lock, one undid the other's change. */
+async function problemsOf(sweeper, tree, report, written) {
   const problems = [];
   const store = JSON.parse(readFileSync(tree.real, "utf8"));
   for (let key = 1; key <= written; key++) {
@@ -142,10 +143,10 @@ async function judge(sweeper, tree, report, written) {
   }
   const runs = Object.values(store).filter(({ updatedAt }) => updatedAt === 5);
   if (report?.swept && runs.length > 0) {
-    problems.push("runs that a sweep removed are back: two had the lock, and neither noticed");
+    problems.push("runs that a sweep removed are back: two processes held the lock undetected");
   }
-  if (!report?.swept && !report?.log.some(({ err }) => err)) {
-    problems.push("the sweep failed without a word");
+  if (!report?.swept && !report?.log.some(({ fields }) => fields.err)) {
+    problems.push("the sweep failed and logged no warning");
   }
   for (let key = 1; key <= written; key++) {
     delete store[`key-${key}`];

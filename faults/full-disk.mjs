@@ -1,9 +1,9 @@
-// A disk with no room for the new store, or none for one name more.
+// Sweeps on a disk without space for the new store, or for one more name.
 
 import { mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildSweeper, recover, reportIn, run, spread } from "./programs.mjs";
-import { examine, layOut, NOW, strangers } from "./store.mjs";
+import { examine, layOut, leftovers, NOW } from "./store.mjs";
 import { bite, figure, skipped } from "./table.mjs";
 
 export const name = "full-disk";
@@ -23,9 +23,9 @@ export async function campaign({ short, scratch }) {
 }
 
 export async function bites({ scratch }) {
-  const swept = await sweepFull(scratch, 6, { FAULT: "deaf" });
+  const swept = await sweepFull(scratch, 6, { FAULT: "ignored-errors" });
   if (swept) {
-    bite("sweeps on a full disk", "deaf", swept.problems);
+    bite("sweeps on a full disk", "ignored-errors", swept.problems);
   } else {
     skipped("sweeps on a full disk", "a tmpfs cannot be mounted");
   }
@@ -41,8 +41,8 @@ async function sweepFull(scratch, most, env = {}) {
   try {
     const levels = Array.from({ length: 60 }, (_, pages) => pages * PAGE);
     const results = [];
-    for (const room of spread(levels, most)) {
-      results.push(await sweepWithRoom(disk, room, env));
+    for (const free of spread(levels, most)) {
+      results.push(await sweepWithFreeSpace(disk, free, env));
     }
     return {
       full: results.filter(({ isFull }) => isFull).length,
@@ -53,7 +53,7 @@ async function sweepFull(scratch, most, env = {}) {
   }
 }
 
-async function sweepWithRoom(disk, room, env) {
+async function sweepWithFreeSpace(disk, bytes, env) {
   const sweeper = await buildSweeper();
   for (const left of readdirSync(disk)) {
     rmSync(join(disk, left), { recursive: true });
@@ -61,25 +61,26 @@ async function sweepWithRoom(disk, room, env) {
   const tree = layOut(join(disk, "gateway"), STORE);
   const filler = join(disk, "filler");
   const free = statfsSync(disk).bavail * PAGE;
-  writeFileSync(filler, Buffer.alloc(Math.max(0, free - room)));
+  writeFileSync(filler, Buffer.alloc(Math.max(0, free - bytes)));
   const { stdout, stderr, code } = await run(sweeper, [tree.store, "--now", String(NOW)], { env });
   const report = code === 0 ? reportIn(stdout) : undefined;
-  const problems = report ? judge(tree, report) : [`it crashed: ${stderr}`];
+  const problems = report ? problemsOf(tree, report) : [`the sweep crashed: ${stderr}`];
   rmSync(filler);
   problems.push(...(await recover(sweeper, tree)));
   return {
     isFull: report?.swept === false,
-    problems: problems.map((problem) => `with ${room} bytes left: ${problem}`),
+    problems: problems.map((problem) => `with ${bytes} bytes free: ${problem}`),
   };
 }
 
-function judge(tree, report) {
+/** Returns what is wrong after a sweep on the full disk. */
+function problemsOf(tree, report) {
   const { problems, isNew, pruned } = examine(tree);
   if (report.swept !== isNew || report.pruned !== pruned) {
-    problems.push(`the report is not true: ${JSON.stringify(report)}`);
+    problems.push(`the report is wrong: ${JSON.stringify(report)}`);
   }
-  if (!report.swept && !report.log.some(({ err }) => /No space left/.test(err ?? ""))) {
-    problems.push(`no clear error: ${JSON.stringify(report.log)}`);
+  if (!report.swept && !report.log.some(({ fields }) => /ENOSPC: /.test(fields.err ?? ""))) {
+    problems.push(`no clear error was logged: ${JSON.stringify(report.log)}`);
   }
-  return [...problems, ...strangers(tree)];
+  return [...problems, ...leftovers(tree)];
 }

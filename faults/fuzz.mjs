@@ -1,4 +1,4 @@
-// The fuzzers of fuzz/, where a nightly toolchain and cargo-fuzz are there.
+// Runs the fuzzers of fuzz/. They need a nightly toolchain and cargo-fuzz.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -12,12 +12,12 @@ const TARGETS = ["survey", "rewrite"];
 
 export async function campaign({ short }) {
   if (short) {
-    return; // Building the fuzzers alone takes longer than all short forms together.
+    return; // Building the fuzzers takes longer than all other short campaigns.
   }
   const what = "fuzzed stores, survey and rewrite";
-  const why = whyNot();
-  if (why) {
-    skipped(what, why);
+  const missing = missingTool();
+  if (missing) {
+    skipped(what, missing);
     return;
   }
   await run(process.execPath, [join("fuzz", "seeds.mjs")]);
@@ -38,11 +38,11 @@ export async function campaign({ short }) {
   none("crashes and disagreements", problems.length, problems);
 }
 
-/** The cutoff a millisecond too late: the plain reading must disagree. */
+/** Plants a cutoff that is one millisecond late, which the fuzzer's own reading must detect. */
 export async function bites() {
-  const why = whyNot();
-  if (why) {
-    skipped("fuzzers", why);
+  const missing = missingTool();
+  if (missing) {
+    skipped("fuzzers", missing);
     return;
   }
   await run(process.execPath, [join("fuzz", "seeds.mjs")]);
@@ -55,12 +55,13 @@ export async function bites() {
   bite("fuzz", "late-cutoff", code !== 0 && panic ? [panic] : []);
 }
 
-function whyNot() {
+/** Returns the reason why the fuzzers cannot run, or undefined. */
+function missingTool() {
   if (!existsSync(join(root, "fuzz", "Cargo.toml"))) {
-    return "there is no fuzz/";
+    return "fuzz/ is not available";
   }
   if (!has("cargo", "+nightly", "--version")) {
-    return "there is no nightly toolchain";
+    return "no nightly toolchain is available";
   }
-  return has("cargo", "+nightly", "fuzz", "--version") ? undefined : "there is no cargo-fuzz";
+  return has("cargo", "+nightly", "fuzz", "--version") ? undefined : "cargo-fuzz is not available";
 }

@@ -1,4 +1,4 @@
-// A process that is killed at each of its system calls, one after the other.
+// Kills the sweeping process at each of its system calls in turn.
 
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -19,8 +19,8 @@ export async function campaign({ short, scratch }) {
   const binary = "kills at system calls, the sweep in its own process";
   const node = "kills at system calls, the sweep in Node.js";
   if (!canTrace()) {
-    skipped(binary, "strace is not there or not allowed");
-    skipped(node, "strace is not there or not allowed");
+    skipped(binary, "strace is not available or not permitted");
+    skipped(node, "strace is not available or not permitted");
     return;
   }
   const { kills, problems } = await killAll(scratch, short ? 60 : 520);
@@ -34,7 +34,7 @@ export async function campaign({ short, scratch }) {
   const through = await killThroughNode(scratch, wanted);
   figure(node, through.kills, wanted, through.problems);
   if (process.env.VERBOSE) {
-    console.log(`    ${through.elsewhere} hits elsewhere in Node.js were dropped`);
+    console.log(`    ${through.elsewhere} hits in other threads of Node.js were discarded`);
   }
 }
 
@@ -75,38 +75,38 @@ async function killAll(scratch, most, env = {}, scenarios = Object.keys(SCENARIO
 
 async function killThroughNode(scratch, wanted) {
   const sweeper = await buildSweeper();
-  const learnt = await sweepInNode(scratch, "learn");
-  const jobs = learnt.calls;
-  remove(learnt.tree);
+  const traced = await sweepInNode(scratch, "traced-node");
+  const jobs = traced.calls;
+  remove(traced.tree);
   const scenarios = Object.keys(SCENARIOS);
   const problems = [];
-  const seen = { kills: 0, elsewhere: 0 };
-  // Each call in each scenario, until there are enough: some hits land in threads of Node.js.
+  const count = { kills: 0, elsewhere: 0 };
+  // Each call in each scenario, until there are enough kills: some hit other threads of Node.js.
   const all = scenarios.flatMap((scenario) => jobs.map((call) => ({ scenario, call })));
   const order = spread(all, Math.ceil(wanted * 1.6));
   await forEach(order, async ({ scenario, call }, index) => {
-    if (seen.kills >= wanted) {
+    if (count.kills >= wanted) {
       return;
     }
     const { tree, wasHit } = await sweepInNode(scratch, `node-${index}`, scenario, call);
     if (wasHit) {
-      seen.kills++;
+      count.kills++;
       const after = examine(tree).problems;
       const found = after.length > 0 ? after : await recover(sweeper, tree);
       problems.push(
         ...found.map((it) => `Node.js, ${scenario}, at ${call.name} ${call.when}: ${it}`),
       );
     } else {
-      seen.elsewhere++;
+      count.elsewhere++;
     }
     remove(tree);
   });
-  return { ...seen, problems };
+  return { ...count, problems };
 }
 
 /**
- * Attached once Node.js is ready, strace counts the calls of each thread from there on; the thread
- * that sweeps is new and begins at one.
+ * Sweeps in Node.js under strace, and kills it at `call`. strace is attached when Node.js is ready, and
+ * counts the calls of each thread from then on. The sweeping thread is new, so its count starts at one.
  */
 async function sweepInNode(scratch, label, scenario = "plain", call = undefined) {
   const tree = layOut(join(scratch, label), SCENARIOS[scenario]);
@@ -138,7 +138,7 @@ async function sweepInNode(scratch, label, scenario = "plain", call = undefined)
   return { tree, calls, wasHit };
 }
 
-/** The first thread of all that asks for something in the store's folder. */
+/** Returns the first thread whose call names the store's folder. */
 function threadThatSweeps(trace, tree) {
   return parse(trace, tree.root).at(0)?.thread;
 }

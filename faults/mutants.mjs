@@ -1,5 +1,5 @@
-// Copies of the tree with one deliberate mistake each, which the tests must detect: a mistake in a
-// rule cannot be simulated by a wrong system (see sweeper/wrong.rs) under the right code.
+// Copies of the tree, each with one planted fault that the tests must detect: a wrong rule cannot be
+// simulated by a faulty system below the right code (see sweeper/faulty_system.rs).
 
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,23 +9,23 @@ import { root } from "../scripts/prepare.mjs";
 export const MUTANTS = [
   {
     corpus: "broken stores",
-    mistake: "takes a cut store",
+    fault: "accepts a truncated store",
     file: "src/store/scan/scanner.rs",
     right: "Expect::End => return Ok(()),",
     wrong: "Expect::End | Expect::Next => return Ok(()),",
-    tests: ["--test", "survey", "a_broken_store_is_refused"],
+    tests: ["--lib", "store::tests::refuses_a_broken_store"],
   },
   {
-    corpus: "odd stores",
-    mistake: "knows no \\udXXX",
+    corpus: "unusual stores",
+    fault: "rejects \\udXXX",
     file: "src/store/scan/scanner.rs",
     right: "if !byte.is_ascii_hexdigit() {",
     wrong: "if !byte.is_ascii_digit() {",
-    tests: ["--test", "survey", "what_is_valid_but_odd"],
+    tests: ["--lib", "store::tests::sweeps_a_store_with_valid_but_unusual_values"],
   },
   {
     corpus: "path tricks",
-    mistake: "compares as text",
+    fault: "compares as text",
     file: "src/transcripts/locate.rs",
     right:
       "path.strip_prefix(folder)\n        .is_ok_and(|below| !below.as_os_str().is_empty() && !begins_with_dots(below))",
@@ -34,15 +34,15 @@ export const MUTANTS = [
   },
   {
     corpus: "live locks",
-    mistake: "steals after 30 s",
+    fault: "steals after 30 s",
     file: "src/lock/staleness.rs",
     right: "WATCHDOG_TIMEOUT: Duration = Duration::from_secs(5 * 60)",
     wrong: "WATCHDOG_TIMEOUT: Duration = Duration::from_secs(30)",
     tests: ["--lib", "never_steals_the_lock_of_a_live_javascript_holder"],
   },
   {
-    corpus: "other kinds of files",
-    mistake: "accepts all but folders",
+    corpus: "other kinds of files at the lock's path",
+    fault: "accepts all but folders",
     file: "src/lock/found.rs",
     right: "if kind == Kind::File {\n        return Ok(());",
     wrong: "if kind != Kind::Folder {\n        return Ok(());",
@@ -50,7 +50,7 @@ export const MUTANTS = [
   },
   {
     corpus: "heartbeat",
-    mistake: "ten times too slow",
+    fault: "ten times too slow",
     file: "src/lock/heartbeat.rs",
     right: "const PERIOD: Duration = Duration::from_secs(5);",
     wrong: "const PERIOD: Duration = Duration::from_secs(50);",
@@ -58,7 +58,7 @@ export const MUTANTS = [
   },
   {
     corpus: "heartbeat",
-    mistake: "one byte too far",
+    fault: "one byte too far",
     file: "src/lock/payload.rs",
     right: "date_offset: date_offset as u64,",
     wrong: "date_offset: date_offset as u64 + 1,",
@@ -70,7 +70,7 @@ export const MUTANTS = [
 const COPIED = ["Cargo.toml", "Cargo.lock", "build.rs", "README.md"];
 const COPIED_FOLDERS = ["src", "tests", "benches", "faults", "__test__/gateway-vectors"];
 
-/** Copies the tree into `folder` and makes the mistake there. */
+/** Copies the tree into `folder` and plants the fault there. */
 export function plant({ file, right, wrong }, folder) {
   for (const name of [...COPIED, ...COPIED_FOLDERS]) {
     cpSync(join(root, name), join(folder, name), { recursive: true });

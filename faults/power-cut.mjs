@@ -1,4 +1,4 @@
-// The power goes: a file system is shut down at a call and nothing more reaches its disk.
+// Cuts the power: shuts a file system down at a system call, so that nothing more reaches its disk.
 
 import { mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,17 +18,17 @@ const DISKS = {
   xfs: { make: ["mkfs.xfs", "-q", "-f"], size: 320 * MIB, options: [] },
 };
 
-/** As `FS_IOC_SHUTDOWN` has them: the journal still gets to the disk, or it does not either. */
+/** The flags of `FS_IOC_SHUTDOWN`: whether the journal still reaches the disk. */
 const FLAGS = { "journal written": 1, "journal lost": 2 };
 
-/** Before and after each of these something else is on the disk. */
+/** The calls that change what is on the disk. */
 const CHANGES = ["pwrite64", "fdatasync", "fsync", "linkat", "renameat2", "unlink"];
 
 export async function campaign({ short, scratch }) {
   const shim = await compileShim(scratch);
   for (const [disk, settings] of Object.entries(DISKS)) {
     const what = `power cuts, ${disk}`;
-    const why = shim ? whyNot(settings) : "there is no C compiler";
+    const why = shim ? missingTool(settings) : "no C compiler is available";
     const cut = why ? { why } : await cutAll(shim, scratch, settings, short ? 4 : 40);
     if (cut.why) {
       skipped(what, cut.why);
@@ -41,7 +41,7 @@ export async function campaign({ short, scratch }) {
 export async function bites({ scratch }) {
   const shim = await compileShim(scratch);
   for (const fault of ["no-sync", "no-folder-sync"]) {
-    const why = shim ? whyNot(EXT4) : "there is no C compiler";
+    const why = shim ? missingTool(EXT4) : "no C compiler is available";
     const disk = DISKS["ext4, noauto_da_alloc"];
     const cut = why ? { why } : await cutAll(shim, scratch, disk, 40, { FAULT: fault });
     if (cut.why) {
@@ -52,8 +52,8 @@ export async function bites({ scratch }) {
   }
 }
 
-function whyNot({ make: [program] }) {
-  return has(program, "-V") ? undefined : `there is no ${program}`;
+function missingTool({ make: [program] }) {
+  return has(program, "-V") ? undefined : `${program} is not available`;
 }
 
 async function cutAll(shim, scratch, { make, size, options }, most, env = {}) {
@@ -67,7 +67,7 @@ async function cutAll(shim, scratch, { make, size, options }, most, env = {}) {
   const mount = () => run("mount", ["-o", ["loop", ...options].join(","), image, folder]);
   const mounted = made.code === 0 ? await mount() : made;
   if (mounted.code !== 0) {
-    return { why: `it cannot be mounted here: ${mounted.stderr.trim().split("\n")[0]}` };
+    return { why: `the disk cannot be mounted: ${mounted.stderr.trim().split("\n")[0]}` };
   }
   try {
     return await cutEach({ shim, scratch, folder, mount, env }, most);
@@ -89,16 +89,16 @@ async function cutEach(disk, most) {
     const unmounted = await run("umount", [disk.folder]);
     const mounted = await disk.mount();
     if (unmounted.code !== 0 || mounted.code !== 0) {
-      problems.push(`the disk does not come back: ${unmounted.stderr}${mounted.stderr}`);
+      problems.push(`the disk cannot be mounted again: ${unmounted.stderr}${mounted.stderr}`);
       break;
     }
     cuts++;
     const { problems: found, isNew } = examine(tree);
     if (report?.swept && report.pruned > 0 && !isNew) {
-      found.push("it said that it was done, and it is not");
+      found.push("the sweep was reported as done, but the store is the old one");
     }
-    // A machine takes longer than this to come back. A lock whose text did not get to the disk is
-    // in the way for half a minute, to the gateway and to a sweep alike.
+    // A restart takes at least a minute. A lock file whose text did not reach the disk blocks the
+    // gateway and a sweep until it is 30 s old.
     const later = { LD_PRELOAD: disk.shim, FAULT_AHEAD: "60" };
     found.push(...(await recover(sweeper, tree, { env: later })));
     const at = nth
@@ -110,7 +110,7 @@ async function cutEach(disk, most) {
   return { cuts, problems };
 }
 
-/** When to cut: before and after each change, and once the sweep is over. */
+/** Returns when to cut the power: before and after each change, and after the sweep. */
 async function momentsOf({ shim, scratch, folder, env }) {
   const tree = layOut(join(folder, "gateway"), SCENARIOS.plain);
   const { calls } = await sweepWith(shim, tree, { FAULT_LOG: join(scratch, "calls.log") }, env);
@@ -126,7 +126,7 @@ async function sweepUntilCut({ shim, scratch, env }, tree, flag, nth) {
     return await sweepWith(shim, tree, { ...settings, FAULT_AT: String(nth) }, env);
   }
   const swept = await sweepWith(shim, tree, settings, env);
-  // Any program that looks at the disk will do to cut the power.
+  // Any later call on the disk can trigger the cut; a sweep of a missing store makes one.
   const elsewhere = { ...tree, store: join(tree.root, "nothing.json") };
   await sweepWith(shim, elsewhere, { ...settings, FAULT_AT: "1" });
   return swept;

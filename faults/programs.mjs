@@ -1,4 +1,4 @@
-// Running the programs that the campaigns are made of.
+// Runs the programs of the campaigns.
 
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { root } from "../scripts/prepare.mjs";
 import { addExpiredRun, examineSwept, NOW } from "./store.mjs";
 
-/** Runs a program to its end. One that outlasts `timeoutMs` hangs, and is killed. */
+/** Runs a program to its end. Kills it after `timeoutMs`: then it counts as hanging. */
 export function run(program, args, { env = {}, timeoutMs = 30_000, cwd = root } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
@@ -32,7 +32,7 @@ export function run(program, args, { env = {}, timeoutMs = 30_000, cwd = root } 
   });
 }
 
-/** Is the program there, and does it answer? */
+/** Returns whether a program exists and runs successfully with these arguments. */
 export function has(program, ...args) {
   const { error, status } = spawnSync(program, args, { stdio: "ignore" });
   return !error && status === 0;
@@ -40,13 +40,13 @@ export function has(program, ...args) {
 
 let builtSweeper;
 
-/** Builds the program that is killed, starved and frozen; says where it is. */
+/** Builds the sweeper, the program that the campaigns disturb. Resolves to its path. */
 export async function buildSweeper() {
   builtSweeper ??= (async () => {
-    const build = ["build", "--locked", "--example", "sweeper", "--message-format=json"];
+    const build = ["build", "--locked", "--package", "sweeper", "--message-format=json"];
     const { code, stdout, stderr } = await run("cargo", build, { timeoutMs: 600_000 });
     if (code !== 0) {
-      throw new Error(`the sweeper cannot be built:\n${stderr}`);
+      throw new Error(`cannot build the sweeper:\n${stderr}`);
     }
     const messages = stdout.split("\n").filter((line) => line.startsWith("{"));
     const artifacts = messages.map((line) => JSON.parse(line));
@@ -56,19 +56,19 @@ export async function buildSweeper() {
   return await builtSweeper;
 }
 
-/** The last report that a sweeper printed, if it came to print one. */
+/** Returns the last report that a sweeper printed, or undefined. */
 export function reportIn(stdout) {
   const line = stdout.trim().split("\n").at(-1);
   return line ? JSON.parse(line) : undefined;
 }
 
 /**
- * What only a sweep with something to remove looks for: a dead lock, which is in nobody's way but
- * must be taken over at once, and what the gateway itself left.
+ * What only a sweep that removes runs cleans up: a dead lock, which must not delay that sweep, and the
+ * temp files of the gateway.
  */
-const MAY_WAIT = /^left behind: sessions\.json\.(lock|[0-9a-f-]{36}\.tmp)$/;
+const CLEANED_LATER = /^left behind: sessions\.json\.(lock|[0-9a-f-]{36}\.tmp)$/;
 
-/** A sweep with nothing in its way, which must mend whatever came before it. */
+/** Sweeps without a failure. Returns what is still wrong after it: it must repair everything. */
 export async function recover(sweeper, tree, { env, ...options } = {}) {
   const args = [tree.store, "--now", String(NOW)];
   const sweep = async () => {
@@ -80,18 +80,18 @@ export async function recover(sweeper, tree, { env, ...options } = {}) {
   };
   const { problem } = await sweep();
   const problems = problem ? [problem] : examineSwept(tree, options);
-  if (problems.length === 0 || !problems.every((it) => MAY_WAIT.test(it))) {
+  if (problems.length === 0 || !problems.every((it) => CLEANED_LATER.test(it))) {
     return problems;
   }
   addExpiredRun(tree);
   const { problem: again, ms } = await sweep();
   if (again || ms > 3_000) {
-    return [again ?? `a dead lock held a sweep up for ${ms.toFixed(0)} ms`];
+    return [again ?? `a dead lock delayed a sweep by ${ms.toFixed(0)} ms`];
   }
   return examineSwept(tree, options);
 }
 
-/** Does the work for every item, a few at a time. */
+/** Calls `work` for every item, `atOnce` at a time. */
 export async function forEach(items, work, atOnce = 2) {
   const queue = items.entries();
   const worker = async () => {
@@ -102,7 +102,7 @@ export async function forEach(items, work, atOnce = 2) {
   await Promise.all(Array.from({ length: atOnce }, worker));
 }
 
-/** At most `most` of the items, spread evenly over all of them. */
+/** Returns at most `most` items, spread evenly over all of them. */
 export function spread(items, most) {
   if (items.length <= most) {
     return items;
@@ -113,7 +113,7 @@ export function spread(items, most) {
   );
 }
 
-/** Compiles a C file of this folder; undefined where there is no compiler. */
+/** Compiles a C file of this folder. Resolves to undefined if no compiler is available. */
 export async function compile(name, into, ...flags) {
   if (!has("cc", "--version")) {
     return undefined;
@@ -123,7 +123,7 @@ export async function compile(name, into, ...flags) {
     ...["-o", into, join(root, "faults", name), "-ldl"],
   ]);
   if (code !== 0) {
-    throw new Error(`${name} cannot be compiled:\n${stderr}`);
+    throw new Error(`cannot compile ${name}:\n${stderr}`);
   }
   return existsSync(into) ? into : undefined;
 }

@@ -1,16 +1,16 @@
-// Stands between a program and the C library (LD_PRELOAD) and has chosen calls fail.
+// Intercepts calls of the C library (LD_PRELOAD) and makes chosen ones fail.
 //
-//   FAULT_ROOT    calls count from the first that names a path under this one
-//   FAULT_AT      which call is hit, counted from 1; 0 hits none
-//   FAULT_HOW     errno:<n>      the call fails with this number and does nothing
-//                 short          a read or a write transfers half of what was asked for, at least 1
-//                 cut:<flag>     the file system under FAULT_ROOT loses its power just before it
-//   FAULT_STICKY  1: every later call of the same function is hit as well
-//   FAULT_LOG     where to write what was called, with what result: one line each
+//   FAULT_ROOT    counting starts at the first call that names a path under this one
+//   FAULT_AT      the number of the call to hit, from 1; 0: none
+//   FAULT_HOW     errno:<n>      the call does nothing and fails with this error number
+//                 short          a read or a write transfers half of the bytes, at least 1
+//                 cut:<flag>     the file system of FAULT_ROOT is shut down before the call
+//   FAULT_STICKY  1: every later call of the same function is hit, too
+//   FAULT_LOG     the file to which each call and its result are written, one line each
 //
-//   FAULT_AHEAD   seconds by which the clocks are put forward from the start
+//   FAULT_AHEAD   the number of seconds by which the clocks are ahead from the start
 //
-// Sleeping takes no time: the clocks are put forward instead, so that a timeout of 10 s costs none.
+// A sleep returns immediately and advances the clocks instead, so that timeouts take no time.
 
 #define _GNU_SOURCE
 #define _LARGEFILE64_SOURCE
@@ -44,7 +44,7 @@ static int log_fd = -1;
 
 static atomic_int armed;
 static atomic_long calls;
-static _Atomic(const char *) struck;
+static _Atomic(const char *) hit_call;
 static atomic_long slept_ns;
 
 __attribute__((constructor)) static void read_settings(void)
@@ -72,9 +72,9 @@ __attribute__((constructor)) static void read_settings(void)
 				 O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
-// What one call came to.
-struct meeting {
-	const char *call;
+// One intercepted call.
+struct call {
+	const char *name;
 	long nth;
 	int hit;
 	int fd;
@@ -91,70 +91,70 @@ static void cut_the_power(void)
 	syscall(SYS_close, fd);
 }
 
-static struct meeting meet(const char *call, const char *path, int fd)
+static struct call intercept(const char *name, const char *path, int fd)
 {
-	struct meeting meeting = { call, 0, 0, fd, path };
+	struct call call = { name, 0, 0, fd, path };
 	const char *first;
 
 	if (!root)
-		return meeting;
+		return call;
 	if (!armed) {
 		if (!path || strncmp(path, root, strlen(root)))
-			return meeting;
+			return call;
 		armed = 1;
 	}
-	meeting.nth = ++calls;
-	first = struck;
-	if (meeting.nth == at) {
-		struck = call;
-		meeting.hit = 1;
-	} else if (sticky && how != CUT && first && !strcmp(first, call)) {
-		meeting.hit = 1;
+	call.nth = ++calls;
+	first = hit_call;
+	if (call.nth == at) {
+		hit_call = name;
+		call.hit = 1;
+	} else if (sticky && how != CUT && first && !strcmp(first, name)) {
+		call.hit = 1;
 	}
-	if (meeting.hit && how == CUT)
+	if (call.hit && how == CUT)
 		cut_the_power();
-	return meeting;
+	return call;
 }
 
-static int fails(const struct meeting *meeting)
+static int fails(const struct call *call)
 {
-	if (!meeting->hit || how != ERRNO)
+	if (!call->hit || how != ERRNO)
 		return 0;
 	errno = number;
 	return 1;
 }
 
-static size_t shortened(const struct meeting *meeting, size_t length)
+static size_t shortened(const struct call *call, size_t length)
 {
-	if (!meeting->hit || how != SHORT || length < 2)
+	if (!call->hit || how != SHORT || length < 2)
 		return length;
 	return length / 2;
 }
 
-static void tell(const struct meeting *meeting, long result)
+static void log_call(const struct call *call, long result)
 {
 	int error = errno;
 	char link[64], name[4096] = "", line[8192];
-	const char *path = meeting->path;
+	const char *path = call->path;
 	ssize_t length;
 
-	if (!meeting->nth || log_fd < 0)
+	if (!call->nth || log_fd < 0)
 		return;
-	if (!path && meeting->fd >= 0) {
-		snprintf(link, sizeof link, "/proc/self/fd/%d", meeting->fd);
+	if (!path && call->fd >= 0) {
+		snprintf(link, sizeof link, "/proc/self/fd/%d", call->fd);
 		length = syscall(SYS_readlinkat, AT_FDCWD, link, name, sizeof name - 1);
 		name[length > 0 ? length : 0] = 0;
 		path = name;
 	}
-	length = snprintf(line, sizeof line, "%ld\t%s\t%s\t%ld\t%d\t%d\n", meeting->nth,
-			  meeting->call, path ? path : "", result, result < 0 ? error : 0,
-			  meeting->hit);
+	length = snprintf(line, sizeof line, "%ld\t%s\t%s\t%ld\t%d\t%d\n", call->nth,
+			  call->name, path ? path : "", result, result < 0 ? error : 0,
+			  call->hit);
 	syscall(SYS_write, log_fd, line, length);
 	errno = error;
 }
 
-// statx of an open file has an empty path, or none. A function of its own, or the compiler takes
-// the C library's word that there always is one.
+// The path of a statx of an open file is empty or NULL. A separate function, because the C library
+// declares the path as nonnull and the compiler would remove the check.
 __attribute__((noipa)) static const char *named(const char *path)
 {
 	return path && *path ? path : NULL;
@@ -169,9 +169,9 @@ __attribute__((noipa)) static const char *named(const char *path)
 	int name parameters \
 	{ \
 		REAL(name); \
-		struct meeting meeting = meet(#name, path, fd); \
-		int result = fails(&meeting) ? -1 : real arguments; \
-		tell(&meeting, result); \
+		struct call call = intercept(#name, path, fd); \
+		int result = fails(&call) ? -1 : real arguments; \
+		log_call(&call, result); \
 		return result; \
 	}
 
@@ -200,11 +200,11 @@ FAULTY(sync_file_range, (int fd, off64_t offset, off64_t length, unsigned flags)
 	ssize_t name(int fd, buffer bytes, size_t length, off64_t offset) \
 	{ \
 		REAL(name); \
-		struct meeting meeting = meet(#name, NULL, fd); \
-		ssize_t result = fails(&meeting) \
+		struct call call = intercept(#name, NULL, fd); \
+		ssize_t result = fails(&call) \
 			? -1 \
-			: real(fd, bytes, shortened(&meeting, length), offset); \
-		tell(&meeting, result); \
+			: real(fd, bytes, shortened(&call, length), offset); \
+		log_call(&call, result); \
 		return result; \
 	}
 
@@ -214,18 +214,18 @@ FAULTY_TRANSFER(pwrite64, const void *)
 ssize_t read(int fd, void *bytes, size_t length)
 {
 	REAL(read);
-	struct meeting meeting = meet("read", NULL, fd);
-	ssize_t result = fails(&meeting) ? -1 : real(fd, bytes, shortened(&meeting, length));
-	tell(&meeting, result);
+	struct call call = intercept("read", NULL, fd);
+	ssize_t result = fails(&call) ? -1 : real(fd, bytes, shortened(&call, length));
+	log_call(&call, result);
 	return result;
 }
 
 ssize_t readlink(const char *path, char *bytes, size_t length)
 {
 	REAL(readlink);
-	struct meeting meeting = meet("readlink", path, -1);
-	ssize_t result = fails(&meeting) ? -1 : real(path, bytes, length);
-	tell(&meeting, result);
+	struct call call = intercept("readlink", path, -1);
+	ssize_t result = fails(&call) ? -1 : real(path, bytes, length);
+	log_call(&call, result);
 	return result;
 }
 
@@ -236,9 +236,9 @@ int open64(const char *path, int flags, ...)
 	va_start(more, flags);
 	mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(more, mode_t) : 0;
 	va_end(more);
-	struct meeting meeting = meet("open64", path, -1);
-	int result = fails(&meeting) ? -1 : real(path, flags, mode);
-	tell(&meeting, result);
+	struct call call = intercept("open64", path, -1);
+	int result = fails(&call) ? -1 : real(path, flags, mode);
+	log_call(&call, result);
 	return result;
 }
 
@@ -249,39 +249,39 @@ int fcntl(int fd, int command, ...)
 	va_start(more, command);
 	long argument = va_arg(more, long);
 	va_end(more);
-	// Debug builds ask so whether what they close is open.
+	// Debug builds check with it whether a descriptor is open before they close it.
 	if (command == F_GETFD)
 		return real(fd, command);
-	struct meeting meeting = meet("fcntl", NULL, fd);
-	int result = fails(&meeting) ? -1 : real(fd, command, argument);
-	tell(&meeting, result);
+	struct call call = intercept("fcntl", NULL, fd);
+	int result = fails(&call) ? -1 : real(fd, command, argument);
+	log_call(&call, result);
 	return result;
 }
 
 char *realpath(const char *path, char *resolved)
 {
 	REAL(realpath);
-	struct meeting meeting = meet("realpath", path, -1);
-	char *result = fails(&meeting) ? NULL : real(path, resolved);
-	tell(&meeting, result ? 0 : -1);
+	struct call call = intercept("realpath", path, -1);
+	char *result = fails(&call) ? NULL : real(path, resolved);
+	log_call(&call, result ? 0 : -1);
 	return result;
 }
 
 DIR *opendir(const char *path)
 {
 	REAL(opendir);
-	struct meeting meeting = meet("opendir", path, -1);
-	DIR *result = fails(&meeting) ? NULL : real(path);
-	tell(&meeting, result ? 0 : -1);
+	struct call call = intercept("opendir", path, -1);
+	DIR *result = fails(&call) ? NULL : real(path);
+	log_call(&call, result ? 0 : -1);
 	return result;
 }
 
 struct dirent64 *readdir64(DIR *folder)
 {
 	REAL(readdir64);
-	struct meeting meeting = meet("readdir64", NULL, dirfd(folder));
-	struct dirent64 *result = fails(&meeting) ? NULL : real(folder);
-	tell(&meeting, result || !errno ? 0 : -1);
+	struct call call = intercept("readdir64", NULL, dirfd(folder));
+	struct dirent64 *result = fails(&call) ? NULL : real(folder);
+	log_call(&call, result || !errno ? 0 : -1);
 	return result;
 }
 
@@ -289,9 +289,9 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
 		   void *argument)
 {
 	REAL(pthread_create);
-	struct meeting meeting = meet("pthread_create", NULL, -1);
-	int result = fails(&meeting) ? number : real(thread, attributes, work, argument);
-	tell(&meeting, result ? -1 : 0);
+	struct call call = intercept("pthread_create", NULL, -1);
+	int result = fails(&call) ? number : real(thread, attributes, work, argument);
+	log_call(&call, result ? -1 : 0);
 	return result;
 }
 
@@ -314,7 +314,7 @@ int clock_nanosleep(clockid_t clock, int flags, const struct timespec *time,
 {
 	(void)clock, (void)flags, (void)left;
 	slept_ns += time->tv_sec * 1000000000L + time->tv_nsec;
-	// A moment for threads that are being waited for.
+	// Lets other threads run, for which this one may be waiting.
 	syscall(SYS_sched_yield);
 	return 0;
 }

@@ -1,4 +1,4 @@
-// The stores that the campaigns sweep, and what must be true of them afterwards.
+// The stores that the campaigns sweep, and the checks of the result.
 
 import {
   existsSync,
@@ -19,19 +19,19 @@ import { basename, dirname, join } from "node:path";
 export const NOW = Date.parse("2026-03-01T12:00:00.000Z");
 const HOUR = 3_600_000;
 
-/** No process has this id: it is larger than any that Linux gives. */
-const NOBODY = 4_194_305;
+/** A pid of no process: it is above the largest pid of Linux. */
+const UNUSED_PID = 4_194_305;
 
 const runKey = (id) => `agent:main:cron:nightly:run:${id}`;
 
-/** What a campaign's folder is made on: memory where there is some, for thousands of small trees. */
+/** Creates the folder of a campaign: in memory if enough is free, because trees are many and small. */
 export function scratch() {
   const inMemory = "/dev/shm";
-  const room = existsSync(inMemory) ? statfsSync(inMemory) : { bavail: 0, bsize: 0 };
-  return mkdtempSync(join(room.bavail * room.bsize > 256 << 20 ? inMemory : tmpdir(), "faults-"));
+  const space = existsSync(inMemory) ? statfsSync(inMemory) : { bavail: 0, bsize: 0 };
+  return mkdtempSync(join(space.bavail * space.bsize > 256 << 20 ? inMemory : tmpdir(), "faults-"));
 }
 
-const GONE = ["run-1", "run-2", "run-3"];
+const REMOVED = ["run-1", "run-2", "run-3"];
 const KEPT = ["main", "keep-1", "keep-2"];
 
 function entries(padding) {
@@ -47,7 +47,7 @@ function entries(padding) {
   };
 }
 
-/** What a store may look like when a sweep begins. Every one ends up the same. */
+/** The initial states of a store. After a sweep, all are the same. */
 export const SCENARIOS = {
   plain: {},
   large: { padding: 16_000 },
@@ -57,7 +57,7 @@ export const SCENARIOS = {
   "temps left": { temps: true },
 };
 
-/** Lays a store out in `root`, which need not exist. */
+/** Creates a store and its folder in `root`, which need not exist. */
 export function layOut(root, { padding = 8, linked, lock, temps } = {}) {
   const folder = join(root, "sessions");
   mkdirSync(join(folder, "sub"), { recursive: true });
@@ -69,7 +69,7 @@ export function layOut(root, { padding = 8, linked, lock, temps } = {}) {
     symlinkSync(real, store);
   }
   writeFileSync(real, JSON.stringify(before, null, 2), { mode: 0o600 });
-  const transcripts = GONE.map((id) =>
+  const transcripts = REMOVED.map((id) =>
     join(folder, id === "run-2" ? "sub/run-2.jsonl" : `${id}.jsonl`),
   );
   const kept = KEPT.map((id) => join(folder, `${id}.jsonl`));
@@ -92,32 +92,33 @@ export function layOut(root, { padding = 8, linked, lock, temps } = {}) {
 
 function leaveLock(path, whose) {
   const bootId = () => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  const payload = { pid: NOBODY, createdAt: new Date(NOW).toISOString(), starttime: 1 };
+  const payload = { pid: UNUSED_PID, createdAt: new Date(NOW).toISOString(), starttime: 1 };
   const native = whose === "native" ? { flock: bootId() } : {};
   writeFileSync(path, JSON.stringify({ ...payload, ...native }));
   utimesSync(path, NOW / 1000, NOW / 1000);
 }
 
 /**
- * What no failure may do, whatever it was: the store is exactly the old one or the new one, what
- * stays is untouched, and no transcript is lost.
+ * Checks what must hold after any failure: the store is exactly the old or the new one, the kept
+ * transcripts are not modified, and no transcript is lost.
  *
- * Two things are best effort, and their failing is allowed where a campaign says so: that a
- * transcript is archived (`archived: false`), and that it can be told whether a transcript is being
- * written, in doubt of which its run stays (`partial: true`).
+ * A campaign may permit the failure of two best-effort steps: archiving a transcript
+ * (`archived: false`), and checking whether a transcript is being written (`partial: true`). If that
+ * check fails, the run is kept.
  *
- * @returns what is wrong, a sentence each; how many runs are gone, and whether all of them are
+ * @returns `{ problems, pruned, isNew }`: one sentence for each problem, the number of removed runs,
+ * and whether all expired runs are removed.
  */
 export function examine(tree, { archived = true, partial = false } = {}) {
   const problems = [];
   const text = contents(tree.real);
-  const gone = runsGone(tree, text);
-  if (gone === undefined || (!partial && ![0, GONE.length].includes(gone.length))) {
+  const removed = removedRuns(tree, text);
+  if (removed === undefined || (!partial && ![0, REMOVED.length].includes(removed.length))) {
     problems.push(`the store is neither old nor new: ${describe(text)}`);
   }
   for (const path of tree.kept) {
     if (contents(path) !== `${basename(path)}\n`.repeat(20)) {
-      problems.push(`a transcript that stays was touched: ${basename(path)}`);
+      problems.push(`a kept transcript was modified: ${basename(path)}`);
     }
   }
   for (const path of tree.transcripts) {
@@ -125,40 +126,40 @@ export function examine(tree, { archived = true, partial = false } = {}) {
     const archives = archivesOf(path);
     const places = [...(existsSync(path) ? [path] : []), ...archives];
     if (places.length !== 1 || contents(places[0]) !== `${name}\n`.repeat(20)) {
-      problems.push(`${name} is there ${places.length} times, or not whole`);
-    } else if (archived && archives.length === 0 && gone?.includes(basename(name, ".jsonl"))) {
-      problems.push(`${name} will never be found again: its entry is gone`);
+      problems.push(`${name} exists ${places.length} times, or is incomplete`);
+    } else if (archived && archives.length === 0 && removed?.includes(basename(name, ".jsonl"))) {
+      problems.push(`${name} was not archived, and its entry is removed`);
     }
   }
-  const pruned = gone?.length ?? 0;
-  return { problems, pruned, isNew: pruned === GONE.length };
+  const pruned = removed?.length ?? 0;
+  return { problems, pruned, isNew: pruned === REMOVED.length };
 }
 
-/** Which runs are gone from what is otherwise exactly the store; undefined if it is not. */
-function runsGone(tree, text) {
-  for (let mask = 0; mask < 1 << GONE.length; mask++) {
-    const gone = GONE.filter((_, index) => mask & (1 << index));
+/** Returns the runs removed from a store that is otherwise unchanged; undefined if it is not. */
+function removedRuns(tree, text) {
+  for (let mask = 0; mask < 1 << REMOVED.length; mask++) {
+    const removed = REMOVED.filter((_, index) => mask & (1 << index));
     const rest = Object.entries(tree.entries).filter(
-      ([, { sessionId }]) => !gone.includes(sessionId),
+      ([, { sessionId }]) => !removed.includes(sessionId),
     );
     if (text === JSON.stringify(Object.fromEntries(rest), null, 2)) {
-      return gone;
+      return removed;
     }
   }
   return undefined;
 }
 
-/** What must be true once a sweep went through without trouble. */
+/** Checks what must hold after a sweep without a failure. */
 export function examineSwept(tree, options) {
   const { problems, isNew } = examine(tree, options);
   if (!isNew) {
-    problems.push("expired runs are still there");
+    problems.push("the store still contains expired runs");
   }
-  return [...problems, ...strangers(tree)];
+  return [...problems, ...leftovers(tree)];
 }
 
-/** What a sweep should have tidied up. */
-export function strangers(tree) {
+/** Returns one sentence for each file that a sweep should have removed. */
+export function leftovers(tree) {
   return [...new Set([tree.folder, dirname(tree.real)])]
     .flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)))
     .filter((path) => !path.includes(".jsonl") && ![tree.store, tree.real].includes(path))
@@ -185,7 +186,7 @@ function describe(text) {
   return `${text.length} characters, ${JSON.stringify(text.slice(0, 40))}`;
 }
 
-/** One more run that is expired, so that the next sweep has something to do and takes the lock. */
+/** Adds an expired run, so that the next sweep removes it and takes the lock. */
 export function addExpiredRun(tree) {
   const store = JSON.parse(readFileSync(tree.real, "utf8"));
   writeFileSync(

@@ -1,4 +1,4 @@
-// A gateway's process in short: loads the addon, says that it is ready, sweeps when told to.
+// A minimal gateway process: loads the addon, prints "ready", and sweeps after a line on stdin.
 
 import { createRequire } from "node:module";
 

@@ -1,34 +1,32 @@
-// The table of figures: one line each.
+// Prints the table of figures, one line each.
 
 const violations = [];
 
-/** One figure: what was reached, what is required, and what went wrong on the way. */
+/** Prints a figure: the reached value, the required one, and the problems that occurred. */
 export function figure(name, reached, required, problems = []) {
   const enough = reached >= required;
   const verdict = problems.length === 0 && enough ? "ok" : "VIOLATED";
   print(name, reached, `≥ ${required}`, verdict);
-  tell(name, verdict, problems);
+  reportProblems(name, verdict, problems);
 }
 
-/** A figure that must be nothing at all. */
+/** Prints a figure that must be zero. */
 export function none(name, found, problems = []) {
   const verdict = found === 0 && problems.length === 0 ? "ok" : "VIOLATED";
   print(name, found, "0", verdict);
-  tell(name, verdict, problems);
+  reportProblems(name, verdict, problems);
 }
 
-/** What this machine does not allow. */
+/** Prints a campaign that this machine does not permit. */
 export function skipped(name, why) {
   print(name, "–", "", `SKIPPED: ${why}`);
 }
 
-/** Whether a deliberate mistake was noticed. */
-export function bite(name, mistake, problems) {
+/** Prints whether a planted fault was detected. */
+export function bite(name, fault, problems) {
   const caught = problems.length > 0;
   const first = caught ? `: ${problems[0].replaceAll(/\s+/g, " ").slice(0, 90)}` : "";
-  console.log(
-    `${name.padEnd(34)} ${mistake.padEnd(22)} ${caught ? `caught${first}` : "NOT CAUGHT"}`,
-  );
+  console.log(`${name.padEnd(34)} ${fault.padEnd(26)} ${caught ? `caught${first}` : "NOT CAUGHT"}`);
   if (!caught) {
     violations.push(name);
   }
@@ -41,7 +39,7 @@ function print(name, reached, required, verdict) {
   console.log(`${name.padEnd(52)} ${number.padStart(9)} ${required.padStart(10)}   ${verdict}`);
 }
 
-function tell(name, verdict, problems) {
+function reportProblems(name, verdict, problems) {
   if (verdict === "ok") {
     return;
   }

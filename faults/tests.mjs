@@ -1,4 +1,4 @@
-// Figures that the tests of the tree print: runs the tests and adds up what they print.
+// Runs tests of the tree and sums the figures that they print.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ const MINUTES = 60_000;
 
 export async function campaign({ short, scratch }) {
   if (short) {
-    return; // The short forms are ordinary tests, which `npm test` runs anyway.
+    return; // The short forms of these are ordinary tests, which npm test runs anyway.
   }
   await contention();
   await schedules();
@@ -21,7 +21,7 @@ export async function campaign({ short, scratch }) {
   await throughNode(scratch);
 }
 
-/** Each of these is an ordinary test that fails unless the mistake is detected. */
+/** Some planted faults are in ordinary tests, which fail unless the fault is detected. */
 export async function bites({ scratch }) {
   const contended = await cargoTest(["--lib", "lock::tests::detects_lost_increments_without"]);
   const lost = Number(/kills, (\d+) lost/.exec(contended.output)?.[1] ?? 0);
@@ -30,32 +30,32 @@ export async function bites({ scratch }) {
   const found = [...model.output.matchAll(/^test lock::model::(detects_\w+) \.\.\. ok/gm)];
   const all = /^running (\d+) tests?$/m.exec(model.output)?.[1];
   const caught = model.ok && found.length === Number(all) && found.length >= 4;
-  bite("schedules", `${all} mistakes`, caught ? found.map(([, it]) => it) : []);
+  bite("schedules", `${all} faults`, caught ? found.map(([, it]) => it) : []);
   for (const [index, mutant] of MUTANTS.entries()) {
     await mutantBites(mutant, join(scratch, `mutant-${index}`));
   }
 }
 
-/** Runs tests on a copy of the tree with a mistake. Only a test that fails has detected it. */
-async function mutantBites({ corpus, mistake, tests, ...change }, folder) {
+/** Only a test that compiled, ran and failed has detected the fault. */
+async function mutantBites({ corpus, fault, tests, ...change }, folder) {
   plant(change, folder);
   const { output } = await cargoTest(tests, { cwd: folder });
-  const detected = [...output.matchAll(/^test ([\w:]+) \.\.\. FAILED$/gm)].map(([, test]) => test);
-  bite(corpus, mistake, detected);
+  const failed = [...output.matchAll(/^test ([\w:]+) \.\.\. FAILED$/gm)].map(([, test]) => test);
+  bite(corpus, fault, failed);
 }
 
 async function cargoTest(args, { release = false, cwd = root } = {}) {
   const profile = release ? ["--release"] : [];
   const command = ["test", "--locked", ...profile, ...args];
-  // `--` separates cargo's arguments from the tests' own.
+  // The arguments may already contain `--`, before those of the test program.
   const options = args.includes("--") ? ["--nocapture"] : ["--", "--nocapture"];
   const { code, stdout, stderr } = await run("cargo", [...command, ...options], {
     timeoutMs: 10 * MINUTES,
     cwd,
-    // The copies of the tree share the dependencies that were built for the tree.
+    // Copies of the tree share the tree's target folder.
     env: { CARGO_TARGET_DIR: process.env.CARGO_TARGET_DIR ?? join(root, "target") },
   });
-  // With --nocapture, a test's own output is between its name and its result.
+  // With --nocapture, the lines that a test prints are between its name and its result.
   const output = stdout.replaceAll(/^(test [\w:]+ \.\.\. )((?:.*\n)*?)(ok|FAILED)$/gm, "$2$1$3");
   return { ok: code === 0, output, problems: code === 0 ? [] : failures(`${stdout}\n${stderr}`) };
 }
@@ -74,7 +74,7 @@ async function contention() {
   const [, increments, kills, lost] =
     /(\d+) increments, (\d+) kills, (\d+) lost/.exec(output)?.map(Number) ?? [];
   figure("increments by four native holders", increments ?? 0, 10_000, problems);
-  figure("of them killed at random", kills ?? 0, 900);
+  figure("random kills of these holders", kills ?? 0, 900);
   none("increments lost", lost ?? "?");
 }
 
@@ -87,16 +87,16 @@ async function schedules() {
 }
 
 async function corpora() {
-  const stores = await cargoTest(["--test", "survey"]);
+  const stores = await cargoTest(["--lib", "store::"]);
   const broken = sum(stores.output, /(\d+) broken stores refused/g);
   figure("broken stores refused", broken, 40, stores.problems);
-  figure("odd but valid stores swept", sum(stores.output, /(\d+) odd stores swept/g), 8);
+  figure("unusual valid stores swept", sum(stores.output, /(\d+) odd stores swept/g), 8);
   const modules = ["transcripts::tests::locate::", "lock::tests::"];
   const { output, problems } = await cargoTest(["--lib", "--", ...modules]);
-  figure("path tricks seen through", sum(output, /(\d+) path tricks/g), 40, problems);
-  figure("live locks not stolen", sum(output, /(\d+) live locks not stolen/g), 14);
+  figure("path tricks detected", sum(output, /(\d+) path tricks/g), 40, problems);
+  figure("live locks not taken", sum(output, /(\d+) live locks not stolen/g), 14);
   const others = sum(output, /(\d+) other kinds of files refused/g);
-  figure("other kinds of files at the lock's path refused", others, 3);
+  figure("other objects at the lock's path", others, 3);
 }
 
 async function throughNode(scratch) {

@@ -1,4 +1,4 @@
-// What a program asks of the kernel, told by strace.
+// Traces the system calls of a program with strace.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,8 +9,8 @@ const CALLS = "trace=%file,%desc";
 export const canTrace = () => has("strace", "-qq", "-o", "/dev/null", "true");
 
 /**
- * All calls of a program, from the first that has to do with `folder` on: what comes before is the
- * loader's. `when` is the how-manieth of its name this is in its thread.
+ * Returns the calls of a program from the first that names `folder`; those before it are the loader's.
+ * `when` counts the calls of the same name in the same thread.
  */
 export async function callsOf(program, args, folder, options = {}) {
   const file = join(options.scratch, `trace-${crypto.randomUUID()}`);
@@ -21,7 +21,7 @@ export async function callsOf(program, args, folder, options = {}) {
 export function parse(trace, folder) {
   const counts = new Map();
   const calls = [];
-  let begun = false;
+  let started = false;
   for (const line of trace.split("\n")) {
     const [, thread, name, rest] = /^(\d+) +(\w+)\((.*)$/.exec(line) ?? [];
     if (!name || name === "execve") {
@@ -30,15 +30,15 @@ export function parse(trace, folder) {
     const key = `${thread} ${name}`;
     const when = (counts.get(key) ?? 0) + 1;
     counts.set(key, when);
-    begun ||= rest.includes(folder);
-    if (begun) {
+    started ||= rest.includes(folder);
+    if (started) {
       calls.push({ thread, name, when, line });
     }
   }
   return calls;
 }
 
-/** The arguments for strace that have it do something to one call. */
+/** Returns the arguments with which strace injects `what` into one call. */
 export function inject(file, { name, when }, what) {
   return ["-f", "-y", "-qq", "-o", file, "-e", CALLS, "-e", `inject=${name}:${what}:when=${when}`];
 }

@@ -1,8 +1,8 @@
-// A published gateway's own reaper and store functions, made callable.
+// Makes the reaper and the store functions of a published gateway callable.
 //
-// They are private to the gateway's bundle, so the chunk that holds them is copied beside itself, in the
-// cache folder, with one export line appended: its imports, and with them the rest of the gateway, stay
-// those of the published package.
+// They are private functions of the gateway's bundle. A copy of the chunk that contains them, in the same
+// folder and with one export line appended, makes them available. Its imports, and thus the rest of the
+// gateway, are those of the published package.
 
 import { execFileSync, spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -51,7 +51,7 @@ function install(folder, manifest) {
     {
       cwd: folder,
       stdio: ["ignore", "ignore", "inherit"],
-      // Under a Node that the package.json in hand excludes, npm would take another version's dependencies.
+      // With a Node.js that the package excludes, npm would install the dependencies of another version.
       env: {
         ...process.env,
         PATH: `${path.dirname(nodePath(folder))}${path.delimiter}${process.env.PATH}`,
@@ -69,7 +69,7 @@ function nodePath(installingIn) {
   return path.join(folder, "node_modules", "node", "bin", "node");
 }
 
-/** The Node the gateway runs under: this one if it is new enough, else npm's. */
+/** Returns the Node.js that runs the gateway: this one if it is new enough, else one from npm. */
 export function gatewayNode() {
   const node = nodePath();
   if (node !== process.execPath)
@@ -78,36 +78,36 @@ export function gatewayNode() {
   return node;
 }
 
-/** Installs a gateway once; answers with the folder of its package. */
+/** Installs a gateway, once. Returns the folder of its package. */
 export function gatewayPackage(version) {
   gatewayNode();
   const folder = path.join(cacheFolder(), version);
   install(folder, {
     dependencies: { openclaw: version },
-    // The published manifest takes one dependency from git and lets another move on to a release that breaks it.
+    // The published manifest has one dependency from git and permits a broken release of another.
     overrides: { libsignal: "npm:libsignal@latest", linkedom: "0.18.12" },
   });
   return path.join(folder, "node_modules", "openclaw");
 }
 
-/** The published files that hold a reaper: some versions have two of the same. */
+/** Returns the published files that contain the reaper. Some versions have two. */
 export function chunksWithReaper(version) {
   const dist = path.join(gatewayPackage(version), "dist");
   const names = fs.readdirSync(dist).filter((name) => name.endsWith(".js"));
   const known = new Set(names);
   const chunks = names
-    // Beside them lie the copies made of them: the same name after a word and a hyphen.
+    // Without the copies that loadGateway makes: their names have a prefix.
     .filter((name) => !(/^[a-z]+-/.test(name) && known.has(name.replace(/^[a-z]+-/, ""))))
     .sort()
     .map((name) => path.join(dist, name))
     .filter((file) =>
       fs.readFileSync(file, "utf8").includes("async function sweepCronRunSessions("),
     );
-  if (chunks.length === 0) throw new Error(`no file of ${dist} holds the reaper`);
+  if (chunks.length === 0) throw new Error(`no file in ${dist} contains the reaper`);
   return chunks;
 }
 
-/** That version's own functions, in this process; from its first file of them, or from the named one. */
+/** Loads the functions of a gateway into this process, from the named file or the first one. */
 export async function loadGateway(version, name) {
   const chunks = chunksWithReaper(version);
   const file = chunks.find((chunk) => path.basename(chunk) === name) ?? chunks[0];
@@ -120,7 +120,7 @@ export async function loadGateway(version, name) {
   const copy = path.join(dist, `interop-${chunk}`);
   const line = `\nexport { ${present.map((name) => `${name} as interop_${name}`).join(", ")} };\n`;
   if (!fs.existsSync(copy) || fs.readFileSync(copy, "utf8") !== text + line) {
-    // Several processes prepare the same copy: each sees the old one or a whole one.
+    // Several processes may write the same copy. The rename makes each see a complete one.
     fs.writeFileSync(`${copy}.${process.pid}`, text + line);
     fs.renameSync(`${copy}.${process.pid}`, copy);
   }

@@ -1,4 +1,4 @@
-// A small seeded generator: the same seed gives the same cases on every machine.
+// A seeded random generator: the same seed yields the same cases on every machine.
 
 export function randomFrom(seed) {
   let state = seed >>> 0;

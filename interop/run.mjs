@@ -1,11 +1,10 @@
-// The package beside published gateways. Usage:
+// Tests the package against published gateways. Usage:
 //
 //   npm run test:gateway -- [--quick] [--versions 2026.3.2,…] [--only differential,locks,types,process,swap-in]
 //                           [--cases N] [--seed N] [--lock-seconds N]
 //
-// Every version is installed once, in a folder outside the tree: CRON_SESSION_REAPER_GATEWAYS, or one of
-// the system's temporary folder. --quick is a look at all of it in a few minutes, without the processes.
-// Ends non-zero on any difference.
+// Each version is installed once, in CRON_SESSION_REAPER_GATEWAYS or in the temporary folder. --quick runs
+// few cases of each check in some minutes, without `process`. Any difference sets a non-zero exit code.
 
 import { execFile } from "node:child_process";
 import path from "node:path";
@@ -17,7 +16,7 @@ import { startGateway } from "./process/start.mjs";
 import { checkSwapIn } from "./swap-in/check.mjs";
 import { checkTypes } from "./types/check.mjs";
 
-// Before the reaper's service was rearranged and after.
+// One version before and one after the change of the cron service.
 const STARTED = ["2026.3.2", "2026.4.15"];
 
 const { values } = parseArgs({
@@ -43,7 +42,7 @@ const COMPARE = path.join(
 const CHECKS = {
   types: async (version) => {
     const { compared, problems } = checkTypes(version);
-    return { told: compared, problems };
+    return { detail: compared, problems };
   },
 
   differential: async (version) => {
@@ -54,12 +53,12 @@ const CHECKS = {
     );
     const { cases: done, sweeps, rules, failures } = JSON.parse(stdout.trim().split("\n").at(-1));
     console.log(
-      `  ${done} cases from seed ${values.seed}, ${sweeps} sweeps; deliberate differences met:`,
+      `  ${done} cases from seed ${values.seed}, ${sweeps} sweeps; deliberate differences applied:`,
     );
     for (const [rule, count] of Object.entries(rules).sort())
       console.log(`    ${String(count).padStart(6)}  ${rule}`);
     return {
-      told: `${done} cases`,
+      detail: `${done} cases`,
       problems: failures.flatMap((failure) =>
         failure.found.map((text) => `${failure.case}: ${text}`),
       ),
@@ -67,27 +66,27 @@ const CHECKS = {
   },
 
   locks: async (version) => {
-    const { problems, ...told } = await shareLocks(version, lockSeconds);
+    const { problems, ...counts } = await shareLocks(version, lockSeconds);
     console.log(
-      `  ${told.updates} updates, ${told.sweeps} sweeps, ${told.pruned} pruned; longest wait of a writer ${told.longestWaitMs} ms (without sweeps ${told.longestWaitAloneMs} ms), of a sweep ${told.longestSweepMs} ms`,
+      `  ${counts.updates} updates, ${counts.sweeps} sweeps, ${counts.pruned} pruned; longest wait of a writer ${counts.longestWaitMs} ms (without sweeps ${counts.longestWaitAloneMs} ms), of a sweep ${counts.longestSweepMs} ms`,
     );
-    return { told: `${told.updates} updates, waited ≤ ${told.longestWaitMs} ms`, problems };
+    return { detail: `${counts.updates} updates, waited ≤ ${counts.longestWaitMs} ms`, problems };
   },
 
   process: async (version) => {
-    if (!STARTED.includes(version)) return { told: null, problems: [] };
+    if (!STARTED.includes(version)) return { detail: null, problems: [] };
     const { native, own, problems } = await startGateway(version);
     if (problems.length === 0)
       for (const [reaper, { bytes, stallMs, sweepMs }] of Object.entries({ native, own }))
         console.log(
           `  ${reaper}: a store of ${Math.round(bytes / 1e6)} MB swept in ${sweepMs} ms, longest stall ${stallMs} ms`,
         );
-    return { told: `stall ${native.stallMs} ms, its own reaper ${own.stallMs} ms`, problems };
+    return { detail: `stall ${native.stallMs} ms, its own reaper ${own.stallMs} ms`, problems };
   },
 
   "swap-in": async (version) => {
     const { files, problems } = checkSwapIn(version);
-    return { told: `${files} file${files > 1 ? "s" : ""}`, problems };
+    return { detail: `${files} file${files > 1 ? "s" : ""}`, problems };
   },
 };
 
@@ -98,8 +97,8 @@ for (const version of values.versions.split(",")) {
   const row = { version };
   for (const check of checks) {
     console.log(`${version} ${check}`);
-    const { told, problems } = await CHECKS[check](version);
-    row[check] = problems.length > 0 ? "NO" : told === null ? "–" : `yes (${told})`;
+    const { detail, problems } = await CHECKS[check](version);
+    row[check] = problems.length > 0 ? "NO" : detail === null ? "–" : `yes (${detail})`;
     for (const problem of problems) console.log(`  DIFFERS ${problem}`);
     if (problems.length > 0) process.exitCode = 1;
   }

@@ -1,35 +1,35 @@
-//! A wish to stop, told from another thread.
+//! A request to stop, made from another thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
 
-/// Whether somebody wants the work to stop. Clones are about the same wish.
+/// Whether a stop has been requested. Clones share one request.
 ///
 /// ```
 /// use cron_session_reaper::abort::Abort;
 ///
 /// let abort = Abort::default();
-/// let elsewhere = abort.clone();
+/// let clone = abort.clone();
 /// assert!(abort.check().is_ok());
-/// elsewhere.request();
+/// clone.request();
 /// assert_eq!(abort.check().unwrap_err().code(), "ABORT_ERR");
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Abort(Arc<AtomicBool>);
 
 impl Abort {
-    /// Asks for the work to stop. It stays asked for.
+    /// Requests a stop. A request cannot be withdrawn.
     pub fn request(&self) {
-        // Nothing else is handed over with it, so no order is needed.
+        // Relaxed is enough: the flag publishes no other data.
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// To be asked wherever the work may stop.
+    /// Checks for a request, wherever the work can stop.
     ///
     /// # Errors
-    /// [`Error::Aborted`] once it was asked for.
+    /// [`Error::Aborted`] if a stop was requested.
     pub fn check(&self) -> Result<()> {
         if self.0.load(Ordering::Relaxed) {
             return Err(Error::Aborted);

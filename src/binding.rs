@@ -1,10 +1,19 @@
 //! The addon: the only file that knows Node.js.
 //!
-//! Each sweep has a thread of its own, so that neither the JavaScript thread nor libuv's pool of
-//! four ever waits for a disk. Log lines go back as data and are replayed in `index.js`: a logger
-//! called from here could throw where nobody can catch it.
+//! Each sweep and each inspection runs on a separate thread, so that neither the JavaScript thread
+//! nor one of libuv's four threads waits for a disk.
+//!
+//! Every result crosses the bridge as one JSON text: `{"ok": …}` or `{"error": …}`, in the shapes
+//! that `index.d.ts` documents. Log lines are part of it, and `index.js` replays them: no caller
+//! could catch what a logger throws if it were called from here.
+
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "napi passes arguments by value; on a function, its macro would copy this"
+)]
 
 use std::collections::HashMap;
+use std::env;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,27 +26,27 @@ use napi_derive::napi;
 use serde::Serialize;
 
 use crate::abort::Abort;
-use crate::error::{self, Failure};
+use crate::error::{self, Context, Failure};
 use crate::gateway::js;
 use crate::gateway::retention::{self, Setting};
-use crate::inspect::{self, Inspection};
+use crate::inspect::{self, InspectOptions, Inspection};
 use crate::store::survey_cache::SurveyCache;
 use crate::sweep::outcome::{LogLine, Mode, Outcome, Reason};
 use crate::sweep::{self, Ageing, Options, Request};
 use crate::system::Os;
 
-/// Two sweeps of one store are at least this far apart, unless forced. The gateway's own figure.
+/// The least time between two sweeps of one store, unless forced: the gateway's own figure.
 const MIN_INTERVAL_MS: f64 = 5.0 * 60.0 * 1000.0;
 
-/// A sweep's stack: the scanner does not recurse, so little is needed.
+/// The stack of a thread, in bytes. The scanner does not recurse, so this is enough.
 const STACK: usize = 512 * 1024;
 
-/// What the addon remembers, per JavaScript environment: a worker thread has its own.
+/// The state of one JavaScript environment. Each worker thread has its own.
 #[derive(Default)]
 struct Environment {
-    /// When each store was last swept, in milliseconds since 1970, by its path as given.
+    /// The time of the last sweep of each store, in milliseconds since 1970, by the path as given.
     last_sweep_ms: Mutex<HashMap<String, f64>>,
-    memory: SurveyCache,
+    survey_cache: SurveyCache,
 }
 
 impl Environment {
@@ -48,20 +57,23 @@ impl Environment {
     }
 
     fn last_sweep_ms(&self) -> std::sync::MutexGuard<'_, HashMap<String, f64>> {
-        // One insert at a time: a panic elsewhere cannot have left it half-changed.
+        // A panic in another thread cannot leave the map half changed: each change is one insert.
         self.last_sweep_ms
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The retention to sweep with, or why there is to be no sweep now.
+    /// Returns the retention to sweep with, or the reason why no sweep is due.
     fn due(&self, request: &SweepRequest) -> std::result::Result<f64, Reason> {
         if request.dry_run {
             return request.retention_ms.ok_or(Reason::Disabled);
         }
         let mut last_sweep_ms = self.last_sweep_ms();
         let last = last_sweep_ms.get(&request.store_path).copied();
-        if !request.force && request.now_ms - last.unwrap_or(0.0) < MIN_INTERVAL_MS {
+        let since = request.now_ms - last.unwrap_or(0.0);
+        // A negative interval means that the clock was set back since: without a sweep now, the
+        // throttle would last until the clock has caught up.
+        if !request.force && (0.0..MIN_INTERVAL_MS).contains(&since) {
             return Err(Reason::Throttled);
         }
         if request.retention_ms.is_none() {
@@ -76,12 +88,12 @@ impl Environment {
         retention_ms: f64,
         store: error::Result<PathBuf>,
         abort: Abort,
-        tell: impl FnOnce(Outcome),
+        report: impl FnOnce(Outcome),
     ) {
         let now_ms = request.now_ms;
         let store = match store {
             Ok(store) => store,
-            Err(error) => return tell(Outcome::failed_to_begin(&error)),
+            Err(error) => return report(Outcome::failed_to_begin(&error)),
         };
         let sweep = Request {
             store: &store,
@@ -98,14 +110,14 @@ impl Environment {
             abort,
         };
         if request.dry_run {
-            return tell(sweep::preview(&Os, sweep, &options, &self.memory));
+            return report(sweep::preview(&Os, sweep, &options, &self.survey_cache));
         }
-        sweep::sweep_with(&Os, sweep, &options, &self.memory, |outcome| {
+        sweep::sweep_with(&Os, sweep, &options, &self.survey_cache, |outcome| {
             if outcome.result.is_ok() {
                 self.last_sweep_ms()
                     .insert(request.store_path.clone(), now_ms);
             }
-            tell(outcome);
+            report(outcome);
         });
     }
 }
@@ -115,22 +127,22 @@ pub fn init(_exports: Object, env: Env) -> Result<()> {
     env.set_instance_data(Arc::new(Environment::default()), (), |_| {})
 }
 
-/// What to sweep, already checked by `index.js`.
+/// What to sweep. `index.js` has checked the types.
 #[napi(object, object_to_js = false)]
 pub struct SweepRequest {
     /// The store, as the caller named it.
     pub store_path: String,
-    /// The moment to compare with, in milliseconds since 1970.
+    /// The current time, in milliseconds since 1970.
     pub now_ms: f64,
-    /// How long runs are kept, in milliseconds; absent: sweeping is disabled.
+    /// How long runs are kept, in milliseconds. Absent: sweeping is disabled.
     pub retention_ms: Option<f64>,
     /// Sweep even if the last sweep was less than five minutes ago.
     pub force: bool,
-    /// Only say what a sweep would do.
+    /// Only report what a sweep would do.
     pub dry_run: bool,
-    /// How long archives are kept, in milliseconds; Infinity: for ever; absent: as runs are.
+    /// How long archives are kept, in milliseconds. Infinity: for ever. Absent: as long as runs.
     pub archive_retention_ms: Option<f64>,
-    /// Look for dead temp files also if no run is removed.
+    /// Look for dead temp files even if no run is removed.
     pub remove_temps: bool,
 }
 
@@ -144,57 +156,55 @@ impl SweepRequest {
     }
 }
 
-/// What JavaScript holds of work that is under way: how far it is, and the means to stop it.
+/// JavaScript's handle on a running sweep or inspection: reads its progress and aborts it.
 ///
-/// JavaScript asks, instead of being called: a callback that throws would be nobody's to catch.
+/// JavaScript polls it. The addon calls no JavaScript function, because no caller could catch what
+/// such a function throws.
 #[derive(Default)]
 pub struct Watch {
-    read: AtomicU64,
-    size: AtomicU64,
+    bytes_read: AtomicU64,
+    bytes: AtomicU64,
     abort: Abort,
 }
 
-impl Watch {
-    fn note(&self, read: u64, size: u64) {
-        self.read.store(read, Ordering::Relaxed);
-        self.size.store(size, Ordering::Relaxed);
-    }
-}
-
-/// To be handed to one sweep or inspection.
+/// Creates a watch for one sweep or inspection.
 #[napi(ts_return_type = "object")]
 #[must_use]
 pub fn new_watch() -> External<Arc<Watch>> {
     External::new(Arc::default())
 }
 
-/// Has the work fail with the code `ABORT_ERR`, soon; a sweep, unless its commit has begun.
+/// Makes the watched work fail with the code `ABORT_ERR` as soon as it can stop. A sweep whose
+/// commit has begun is not stopped.
 #[napi(ts_args_type = "watch: object")]
 pub fn abort(watch: &External<Arc<Watch>>) {
     watch.abort.request();
 }
 
-/// How far an inspection is, as JSON: an `InspectProgress` of `index.d.ts`.
+/// Returns the progress of an inspection, as JSON: `{"ok": InspectProgress}`.
 #[napi(ts_args_type = "watch: object")]
 #[must_use]
 pub fn progress_of(watch: &External<Arc<Watch>>) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Progress {
+    struct InspectProgress {
         bytes_read: u64,
         bytes: u64,
     }
-    json(&Progress {
-        bytes_read: watch.read.load(Ordering::Relaxed),
-        bytes: watch.size.load(Ordering::Relaxed),
-    })
+    // Acquired before `bytes` is read, so that no bytes appear as read of a store of size 0.
+    let bytes_read = watch.bytes_read.load(Ordering::Acquire);
+    json(&Answer::<_>::Ok(InspectProgress {
+        bytes_read,
+        bytes: watch.bytes.load(Ordering::Relaxed),
+    }))
 }
 
-/// Sweeps one store on a thread of its own. What comes of it is told as JSON, to which `index.js`
-/// gives the form that the user sees: a [`Report`] and how much it reclaimed.
+/// Sweeps one store on a separate thread. The promise resolves to JSON: `{"ok": SweepReport}` or
+/// `{"error": SweepError}`, each with the lines to log beside it, as
+/// `"log": [{"level", "fields", "message"}]`.
 ///
 /// # Errors
-/// When a sweep panics (a bug here, never the caller's fault).
+/// The promise rejects if the sweep panics, which is a bug in this package.
 #[napi(
     ts_args_type = "request: SweepRequest, watch: object",
     ts_return_type = "Promise<string>"
@@ -205,121 +215,136 @@ pub fn sweep<'env>(
     watch: &External<Arc<Watch>>,
 ) -> Result<Object<'env>> {
     let environment = Environment::of(*env)?;
-    // All of this is settled at the call, whatever JavaScript does while the sweep is under way:
-    // the throttle, and where a relative path leads.
+    // The throttle and the meaning of a relative path are decided during the call, so that nothing
+    // that JavaScript does later changes them.
     let retention_ms = match environment.due(&request) {
         Ok(retention_ms) => retention_ms,
         Err(reason) => {
-            let (promised, promise) = env.create_deferred()?;
+            let (deferred, promise) = env.create_deferred()?;
             let outcome = Outcome::not_swept(request.mode(), reason, request.retention_ms);
-            fulfil(promised, swept(&outcome));
+            resolve(deferred, sweep_answer(&outcome));
             return Ok(promise);
         }
     };
     let abort = watch.abort.clone();
     let path = request.store_path.clone();
-    let work: Work = Box::new(move |store, tell| {
-        let tell = |outcome| tell(swept(&outcome));
-        environment.sweep(&request, retention_ms, store, abort, tell);
+    let job: Job = Box::new(move |store, report| {
+        let report = |outcome| report(sweep_answer(&outcome));
+        environment.sweep(&request, retention_ms, store, abort, report);
     });
-    on_a_thread(env, "cron-session-reaper", path, work)
+    spawn_settling(env, "cron-session-reaper", path, job)
 }
 
-/// An answer to JavaScript: `{"ok": …}` or `{"error": …}`, for a sweep with its log lines.
+/// A result as JavaScript receives it: `{"ok": …}` or `{"error": …}`.
 #[derive(Serialize)]
-struct Answer<'a, T, E> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ok: Option<T>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<E>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log: Option<&'a [LogLine]>,
+#[serde(rename_all = "lowercase")]
+enum Answer<T, E = Failure> {
+    Ok(T),
+    Error(E),
 }
 
-impl<'a, T, E> Answer<'a, T, E> {
-    fn of(result: std::result::Result<T, E>, log: Option<&'a [LogLine]>) -> Self {
-        let (ok, error) = match result {
-            Ok(ok) => (Some(ok), None),
-            Err(error) => (None, Some(error)),
-        };
-        Self { ok, error, log }
+impl<T, E> From<std::result::Result<T, E>> for Answer<T, E> {
+    fn from(result: std::result::Result<T, E>) -> Self {
+        match result {
+            Ok(value) => Self::Ok(value),
+            Err(error) => Self::Error(error),
+        }
     }
 }
 
-fn swept(outcome: &Outcome) -> String {
-    json(&Answer::of(outcome.result.as_ref(), Some(&outcome.log)))
+fn sweep_answer(outcome: &Outcome) -> String {
+    #[derive(Serialize)]
+    struct SweepAnswer<'a, T, E> {
+        #[serde(flatten)]
+        answer: Answer<T, E>,
+        log: &'a [LogLine],
+    }
+    json(&SweepAnswer {
+        answer: outcome.result.as_ref().into(),
+        log: &outcome.log,
+    })
 }
 
-fn json(outcome: &impl Serialize) -> String {
-    serde_json::to_string(outcome).expect("numbers and strings can always be written")
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("numbers and strings can always be serialised")
 }
 
-/// A promise that has still to be settled, with JSON.
-type Promised = JsDeferred<String, Box<dyn FnOnce(Env) -> Result<String> + Send>>;
+/// A promise that is not settled yet. It resolves to JSON.
+type Deferred = JsDeferred<String, Box<dyn FnOnce(Env) -> Result<String> + Send>>;
 
-fn fulfil(promised: Promised, outcome: String) {
-    promised.resolve(Box::new(move |_| Ok(outcome)));
+fn resolve(deferred: Deferred, json: String) {
+    deferred.resolve(Box::new(move |_| Ok(json)));
 }
 
-/// What is to be done with a store, or where that was not to be found: it tells what came of it,
-/// once.
-type Work = Box<dyn FnOnce(error::Result<PathBuf>, &mut dyn FnMut(String)) + Send>;
+/// The work on one store. It receives the store's absolute path, or the error that prevented it from
+/// starting, and calls the function once with the resulting JSON.
+type Job = Box<dyn FnOnce(error::Result<PathBuf>, &mut dyn FnMut(String)) + Send>;
 
-/// Has the work done on a thread of its own, and promises what it tells. Where there is no thread
-/// to be had (a limit of the system's), it is done at once with that failure: it only tells it then.
-fn on_a_thread<'env>(env: &'env Env, name: &str, path: String, work: Work) -> Result<Object<'env>> {
-    let (promised, promise) = env.create_deferred()?;
+/// Runs a job on a new thread and returns a promise for its result.
+///
+/// If the system cannot start a thread (a resource limit), the job runs on this thread with that
+/// error, which it only reports.
+fn spawn_settling<'env>(
+    env: &'env Env,
+    name: &str,
+    path: String,
+    job: Job,
+) -> Result<Object<'env>> {
+    let (deferred, promise) = env.create_deferred()?;
     let store = absolute(&path);
-    // The thread fetches it, instead of being given it: a promise that is lost with a thread that
-    // never began would keep Node.js running for ever.
-    let task = Arc::new(Mutex::new(Some((work, promised))));
-    let fetched = Arc::clone(&task);
+    // The thread takes the job out of the mutex instead of owning it: if the thread never starts,
+    // its closure is dropped, and a dropped deferred would keep Node.js running for ever.
+    let task = Arc::new(Mutex::new(Some((job, deferred))));
+    let task_of_thread = Arc::clone(&task);
     let started = thread::Builder::new()
         .name(name.to_owned())
         .stack_size(STACK)
-        .spawn(move || keep_promise(&fetched, store));
+        .spawn(move || settle(&task_of_thread, store));
     if let Err(source) = started {
         let failure = error::Error::Io {
             operation: "start a thread for",
             path: path.into(),
             source,
         };
-        keep_promise(&task, Err(failure));
+        settle(&task, Err(failure));
     }
     Ok(promise)
 }
 
-fn keep_promise(task: &Mutex<Option<(Work, Promised)>>, store: error::Result<PathBuf>) {
+/// Runs the job, and settles its promise as soon as the job reports.
+fn settle(task: &Mutex<Option<(Job, Deferred)>>, store: error::Result<PathBuf>) {
     let task = task.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let Some((work, promised)) = task else {
+    let Some((job, deferred)) = task else {
         return;
     };
-    let mut promised = Some(promised);
-    let mut tell = |outcome| {
-        if let Some(promised) = promised.take() {
-            fulfil(promised, outcome);
+    let mut deferred = Some(deferred);
+    let mut report = |json| {
+        if let Some(deferred) = deferred.take() {
+            resolve(deferred, json);
         }
     };
-    let work = AssertUnwindSafe(|| work(store, &mut tell));
-    if let (Err(panic), Some(promised)) = (panic::catch_unwind(work), promised) {
-        promised.reject(Error::from_reason(describe(&*panic)));
+    let job = AssertUnwindSafe(|| job(store, &mut report));
+    if let (Err(panic), Some(deferred)) = (panic::catch_unwind(job), deferred) {
+        deferred.reject(Error::from_reason(panic_message(&*panic)));
     }
 }
 
-/// The store's path as Node.js resolves it.
+/// Makes the store's path absolute, as Node.js's `path.resolve` does. The current directory, which
+/// may have been removed, is queried only for a relative path.
 fn absolute(store: &str) -> error::Result<PathBuf> {
     if store.is_empty() {
         return Err(error::Error::NoStorePath);
     }
-    let here = std::env::current_dir().map_err(|source| error::Error::Io {
-        operation: "find the current folder for",
-        path: PathBuf::from(store),
-        source,
-    })?;
-    Ok(js::resolve(&here, Path::new(store)))
+    let store = Path::new(store);
+    let base = if store.is_absolute() {
+        PathBuf::new()
+    } else {
+        env::current_dir().context("find the current directory for", store)?
+    };
+    Ok(js::resolve(&base, store))
 }
 
-fn describe(panic: &(dyn std::any::Any + Send)) -> String {
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
@@ -328,14 +353,10 @@ fn describe(panic: &(dyn std::any::Any + Send)) -> String {
     format!("internal error in cron-session-reaper: {text}; please report it")
 }
 
-/// The retention that a configured `sessionRetention` stands for, in milliseconds; `null` means
-/// that sweeping is disabled.
+/// Returns the retention for a configured `sessionRetention`, in milliseconds; `null` if sweeping
+/// is disabled.
 #[napi(ts_args_type = "sessionRetention?: string | boolean | undefined")]
 #[must_use]
-#[allow(
-    clippy::needless_pass_by_value,
-    reason = "napi hands arguments over by value"
-)]
 pub fn resolve_retention_ms(session_retention: Option<Either<String, bool>>) -> Option<f64> {
     retention::resolve(match &session_retention {
         Some(Either::A(text)) => Setting::Text(text),
@@ -344,77 +365,74 @@ pub fn resolve_retention_ms(session_retention: Option<Either<String, bool>>) -> 
     })
 }
 
-/// A duration in milliseconds; `null` if the text is none. The grammar is that of
-/// `sessionRetention`.
+/// Parses a duration in the grammar of `sessionRetention` and returns it in milliseconds; `null` if
+/// the text is not a duration.
 #[napi]
 #[must_use]
-#[allow(
-    clippy::needless_pass_by_value,
-    reason = "napi hands arguments over by value"
-)]
 pub fn parse_duration(text: String) -> Option<f64> {
     retention::parse_duration(&text)
 }
 
-/// Forgets when stores were last swept, in this environment.
+/// Forgets the times of the last sweeps in this environment.
 ///
 /// # Errors
-/// When the addon was not initialised in this environment.
+/// If the addon was not initialised in this environment.
 #[napi]
 pub fn reset_reaper_throttle(env: Env) -> Result<()> {
     Environment::of(env)?.last_sweep_ms().clear();
     Ok(())
 }
 
-// What follows is the inspection of a store.
-
-/// What to inspect, already checked by `index.js`.
+/// What to inspect. `index.js` has checked the types.
 #[napi(object, object_to_js = false)]
-pub struct InspectionRequest {
+pub struct InspectRequest {
     /// The store, as the caller named it.
     pub store_path: String,
-    /// The moment to compare with, in milliseconds since 1970.
+    /// The current time, in milliseconds since 1970.
     pub now_ms: f64,
-    /// How long runs are kept, in milliseconds; absent: for ever.
+    /// How long runs are kept, in milliseconds. Absent: for ever.
     pub retention_ms: Option<f64>,
-    /// How many of the biggest entries and jobs to name.
-    pub top: u32,
+    /// How many of the biggest entries and jobs to list; a whole number from 0.
+    pub top: i64,
 }
 
-/// Looks at one store and its folder, on a thread of its own. What comes of it is told as JSON, to
-/// which `index.js` gives the form that the user sees: an [`Inspection`], or a [`Failure`].
+/// Inspects one store and its folder on a separate thread. The promise resolves to JSON:
+/// `{"ok": StoreInspection}` or `{"error": InspectError}`.
 ///
 /// # Errors
-/// When the inspection panics (a bug here, never the caller's fault).
+/// The promise rejects if the inspection panics, which is a bug in this package.
 #[napi(
-    ts_args_type = "request: InspectionRequest, watch: object",
+    ts_args_type = "request: InspectRequest, watch: object",
     ts_return_type = "Promise<string>"
 )]
 pub fn inspect<'env>(
     env: &'env Env,
-    request: InspectionRequest,
+    request: InspectRequest,
     watch: &External<Arc<Watch>>,
 ) -> Result<Object<'env>> {
     let watch = Arc::clone(watch);
     let path = request.store_path.clone();
-    let work: Work = Box::new(move |store, tell| {
-        let found = store.and_then(|store| look(&request, &store, &watch));
-        tell(json(&Answer::of(
-            found.map_err(|error| Failure::from(&error)),
-            None,
-        )));
+    let job: Job = Box::new(move |store, report| {
+        let found = store.and_then(|store| inspect_store(&request, &store, &watch));
+        let found = found.map_err(|error| Failure::from(&error));
+        report(json(&Answer::from(found)));
     });
-    on_a_thread(env, "cron-session-inspect", path, work)
+    spawn_settling(env, "cron-session-inspect", path, job)
 }
 
-fn look(request: &InspectionRequest, store: &Path, watch: &Watch) -> error::Result<Inspection> {
-    let request = inspect::Request {
+fn inspect_store(
+    request: &InspectRequest,
+    store: &Path,
+    watch: &Watch,
+) -> error::Result<Inspection> {
+    let options = InspectOptions {
         store,
         now_ms: request.now_ms,
         retention_ms: request.retention_ms,
         top: usize::try_from(request.top).unwrap_or(usize::MAX),
     };
-    inspect::inspect(&Os, request, &watch.abort, |read, size| {
-        watch.note(read, size);
+    inspect::inspect(&Os, options, &watch.abort, |bytes_read, bytes| {
+        watch.bytes.store(bytes, Ordering::Relaxed);
+        watch.bytes_read.store(bytes_read, Ordering::Release);
     })
 }

@@ -1,7 +1,7 @@
-// The hook of register.mjs in the thread that older Node.js versions run hooks in.
+// The load hook of register.mjs for Node.js versions that run hooks in a separate thread.
 
 import replacement from "./replace.js";
 
 export async function load(url, context, nextLoad) {
-  return replacement.replaced(url, await nextLoad(url, context));
+  return replacement.replaceReaper(url, await nextLoad(url, context));
 }

@@ -1,4 +1,4 @@
-// What a CommonJS module writes.
+// How a CommonJS module uses the package.
 
 import reaper = require("cron-session-reaper");
 

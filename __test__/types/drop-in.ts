@@ -1,4 +1,4 @@
-// Each may stand where the other is expected: the functions that both have, and every type on its own.
+// Our functions and types are assignable to those of the gateway, and those of the gateway to ours.
 
 import * as reaper from "cron-session-reaper";
 import type {

@@ -1,5 +1,5 @@
-// The shape of the gateway's own declaration of this module, told in our own words, with a cron
-// configuration that has more than the sweep reads.
+// The gateway's declaration of its reaper, written anew, with a cron configuration that has more
+// fields than a sweep reads.
 
 export interface GatewayCronConfig {
   enabled?: boolean;

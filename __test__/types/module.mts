@@ -1,4 +1,4 @@
-// What an ECMAScript module writes: named imports, and the console as a logger.
+// How an ECMAScript module uses the package: named imports, and the console as a logger.
 
 import {
   type InspectError,
@@ -35,7 +35,7 @@ const options: SweepOptions = {
   archiveRetention: "30d",
   signal: AbortSignal.timeout(1_000),
 };
-// What the drop-in takes is enough; so is a path.
+// The parameters of sweepCronRunSessions are accepted, and so is a path alone.
 const reports: SweepReport[] = [
   await sweepSessionStore(options),
   await sweepSessionStore(params),
@@ -46,7 +46,7 @@ const kept: string[] = reports.flatMap(({ temps }) => temps.kept);
 const warnings: SweepWarning[] = reports.flatMap((report) => report.warnings);
 const place = ({ path, line, column }: SweepError): string =>
   `${path ?? "?"}:${line ?? 0}:${column ?? 0}`;
-// Every reason there is, and no other.
+// All reasons, and no other.
 const why = ({ reason }: SweepReport): string => {
   switch (reason) {
     case null:
@@ -62,7 +62,7 @@ const why = ({ reason }: SweepReport): string => {
   }
 };
 
-const looking: InspectOptions = {
+const inspectOptions: InspectOptions = {
   sessionStorePath: "sessions.json",
   cronConfig: { sessionRetention: false },
   nowMs: 1_772_366_400_000,
@@ -70,10 +70,12 @@ const looking: InspectOptions = {
   signal: AbortSignal.timeout(1000),
   onProgress: ({ bytesRead, bytes }) => console.log(bytesRead / bytes),
 };
-const found: StoreInspection = await inspectSessionStore(looking).catch((error: InspectError) => {
-  const code: string = error.code;
-  throw new Error(`${code} ${error.path ?? "?"} ${error.line ?? 0}`, { cause: error });
-});
+const found: StoreInspection = await inspectSessionStore(inspectOptions).catch(
+  (error: InspectError) => {
+    const code: string = error.code;
+    throw new Error(`${code} ${error.path ?? "?"} ${error.line ?? 0}`, { cause: error });
+  },
+);
 const counts: number[] = [found.bytes, found.runs.expired, found.kinds[0]?.entries ?? 0];
 const oldest: number | null = found.archives.oldestMs;
 

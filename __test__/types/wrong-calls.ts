@@ -11,21 +11,21 @@ reaper.sweepCronRunSessions();
 reaper.sweepCronRunSessions({ log });
 // @ts-expect-error: no logger
 reaper.sweepCronRunSessions({ sessionStorePath });
-// @ts-expect-error: a path that is no string
+// @ts-expect-error: a path that is not a string
 reaper.sweepCronRunSessions({ sessionStorePath: 7, log });
 // @ts-expect-error: a path as a URL
 reaper.sweepCronRunSessions({ sessionStorePath: new URL("file:///sessions.json"), log });
 // @ts-expect-error: a logger without debug and error
 reaper.sweepCronRunSessions({ sessionStorePath, log: { info() {}, warn() {} } });
-// @ts-expect-error: a time that is a Date
+// @ts-expect-error: a Date as the time
 reaper.sweepCronRunSessions({ sessionStorePath, log, nowMs: new Date() });
 // @ts-expect-error: force as a number
 reaper.sweepCronRunSessions({ sessionStorePath, log, force: 1 });
 // @ts-expect-error: a retention in milliseconds
 reaper.sweepCronRunSessions({ sessionStorePath, log, cronConfig: { sessionRetention: 3_600_000 } });
-// @ts-expect-error: true is no retention
+// @ts-expect-error: true as the retention
 reaper.resolveRetentionMs({ sessionRetention: true });
-// @ts-expect-error: the retention itself in place of the configuration
+// @ts-expect-error: the retention instead of the configuration
 reaper.resolveRetentionMs("24h");
 // @ts-expect-error: the retention may be null
 reaper.resolveRetentionMs().toFixed();
@@ -39,11 +39,11 @@ reaper.sweepSessionStore();
 reaper.sweepSessionStore({ dryRun: true });
 // @ts-expect-error: a retention of archives in milliseconds
 reaper.sweepSessionStore({ sessionStorePath, archiveRetention: 3_600_000 });
-// @ts-expect-error: true is no retention of archives
+// @ts-expect-error: true as the retention of archives
 reaper.sweepSessionStore({ sessionStorePath, archiveRetention: true });
-// @ts-expect-error: a controller in place of its signal
+// @ts-expect-error: a controller instead of its signal
 reaper.sweepSessionStore({ sessionStorePath, signal: new AbortController() });
-// @ts-expect-error: the drop-in knows no dry run
+// @ts-expect-error: sweepCronRunSessions does not accept dryRun
 reaper.sweepCronRunSessions({ sessionStorePath, log, dryRun: true });
 // @ts-expect-error: the result is a promise
 reaper.sweepSessionStore({ sessionStorePath }).pruned;
@@ -55,5 +55,5 @@ reaper.inspectSessionStore({ sessionStorePath, top: "5" });
 reaper.inspectSessionStore({ sessionStorePath }).then(({ runs }) => runs.oldestMs.toFixed());
 // @ts-expect-error: the binding's own function is not exported
 reaper.sweep;
-// @ts-expect-error: the binding is no entry point
+// @ts-expect-error: the binding is not an entry point
 import("cron-session-reaper/binding.js");

@@ -1,10 +1,10 @@
 //! Sweeps one store and prints the report as JSON, one line for each sweep.
 //!
-//! `cargo run --example sweeper -- <store> [--retention <ms>] [--now <ms>] [--while <file>]`
+//! `cargo run --package sweeper -- <store> [--retention <ms>] [--now <ms>] [--while <file>]`
 //!
-//! With `--while` it sweeps again and again, for as long as that file is there. This is the program
-//! that the campaigns of `faults/run.mjs` kill, freeze and starve. `FAULT=<name>` has it make one
-//! deliberate mistake, to show that a campaign would notice: see `wrong.rs`.
+//! With `--while` it sweeps in a loop as long as that file exists. The campaigns of `faults/run.mjs`
+//! kill and freeze this program and make its calls fail. `FAULT=<name>` plants one fault, to show that
+//! a campaign detects it: see `faulty_system.rs`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use cron_session_reaper::store::survey_cache::SurveyCache;
 use cron_session_reaper::sweep::{Outcome, Request, sweep};
 use cron_session_reaper::system::{Os, System};
 
-mod wrong;
+mod faulty_system;
 
 const DAY_MS: f64 = 86_400_000.0;
 
@@ -34,14 +34,16 @@ fn main() -> std::io::Result<()> {
         }
     };
     match std::env::var("FAULT") {
-        Ok(name) => run(&wrong::Wrong::named(&name), &arguments),
+        Ok(name) => run(&faulty_system::FaultySystem::named(&name), &arguments),
         Err(_) => run(&Os, &arguments),
     }
 }
 
 fn read_arguments() -> Result<Arguments, String> {
     let mut arguments = std::env::args_os().skip(1);
-    let store = arguments.next().ok_or("which store?")?;
+    let store = arguments
+        .next()
+        .ok_or("missing argument: the path of the store")?;
     let store = std::path::absolute(store).map_err(|error| error.to_string())?;
     let mut read = Arguments {
         store,
@@ -50,7 +52,9 @@ fn read_arguments() -> Result<Arguments, String> {
         r#while: None,
     };
     while let Some(option) = arguments.next() {
-        let value = arguments.next().ok_or("every option takes a value")?;
+        let value = arguments
+            .next()
+            .ok_or_else(|| format!("{} needs a value", option.display()))?;
         let number = || value.to_str().and_then(|text| text.parse().ok());
         match option.to_str() {
             Some("--retention") => read.retention_ms = number().ok_or("not a number")?,
@@ -70,7 +74,7 @@ fn run<S: System>(system: &S, arguments: &Arguments) -> std::io::Result<()> {
             retention_ms: arguments.retention_ms,
         };
         let line = to_json(&sweep(system, request, &SurveyCache::new()));
-        // One write, so that whoever reads it knows: what is printed was done before.
+        // One write: a line that the reader sees is complete, and the sweep is done.
         std::io::stdout().write_all(format!("{line}\n").as_bytes())?;
         if !arguments.r#while.as_deref().is_some_and(Path::exists) {
             return Ok(());

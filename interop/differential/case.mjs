@@ -1,10 +1,10 @@
-// A random case: what lies in a folder and the sweeps made over it, as plain data that can be kept
-// as JSON and made smaller piece by piece.
+// Generates a random case: the contents of a folder and the sweeps of it, as plain data that can be saved
+// as JSON and reduced step by step.
 //
 //   { seed, store: path, steps: [{ members, style, broken?, files, links, params }] }
 //
-// A member is [key, value] in JSON text, or [key, fields] where fields are [name, value] pairs, so that
-// duplicate keys and odd spellings survive. `{ROOT}` stands for the scene's folder.
+// A member is [key, value] in JSON text, or [key, fields], where fields are [name, value] pairs. This
+// preserves duplicate keys and unusual spellings. `{ROOT}` is replaced by the scene's folder.
 
 import { randomFrom } from "../random.mjs";
 
@@ -26,7 +26,21 @@ const RETENTIONS = [
   "500ms",
   "0.5ms",
 ];
-const NO_DURATIONS = ["", " ", "abc", "-1h", "1 h", "1w", "1e3", "h", null, true, 5, {}, ["1h"]];
+const INVALID_DURATIONS = [
+  "",
+  " ",
+  "abc",
+  "-1h",
+  "1 h",
+  "1w",
+  "1e3",
+  "h",
+  null,
+  true,
+  5,
+  {},
+  ["1h"],
+];
 const DURATION = { ms: 1, s: 1000, m: 60_000, h: HOUR, d: 24 * HOUR };
 
 const FOLDER = "agents/main/sessions";
@@ -37,7 +51,7 @@ const STORES = [
   "plain/sessions.json",
 ];
 
-// Few names, so that entries share ids and files.
+// There are few names, so that entries share ids and files.
 const IDS = [
   '"a"',
   '"b"',
@@ -108,8 +122,8 @@ const SESSION_FILES = [
   '"{ROOT}/agents/main/sessions/a.jsonl"',
   '"deep/er/a.jsonl"',
 ];
-const ODD_SESSION_FILES = ["5", "0", "{}", "[]", '["a.jsonl"]', "true", "false", "null"];
-const ODD_TIMES = [
+const NON_STRING_SESSION_FILES = ["5", "0", "{}", "[]", '["a.jsonl"]', "true", "false", "null"];
+const UNUSUAL_TIMES = [
   "null",
   "true",
   "false",
@@ -182,7 +196,7 @@ const OTHER_KEYS = [
   '"agent:main:cron:j:run"',
   '"agent:main:cron:j:running:x"',
 ];
-const LONE_VALUES = [
+const NON_ENTRY_VALUES = [
   "null",
   "0",
   '""',
@@ -221,7 +235,7 @@ function retentionOf(random) {
   if (random.chance(0.3)) return { cronConfig: undefined, ms: 24 * HOUR };
   if (random.chance(0.05)) return { cronConfig: { sessionRetention: false }, ms: null };
   if (random.chance(0.1))
-    return { cronConfig: { sessionRetention: random.pick(NO_DURATIONS) }, ms: 24 * HOUR };
+    return { cronConfig: { sessionRetention: random.pick(INVALID_DURATIONS) }, ms: 24 * HOUR };
   if (random.chance(0.1)) {
     const unit = random.pick(Object.keys(DURATION));
     const n = random.below(400);
@@ -231,7 +245,7 @@ function retentionOf(random) {
 }
 
 function timeAround(random, cutoff) {
-  if (random.chance(0.2)) return random.pick(ODD_TIMES);
+  if (random.chance(0.2)) return random.pick(UNUSUAL_TIMES);
   if (random.chance(0.45)) return String(cutoff - 1 - random.below(30 * HOUR));
   if (random.chance(0.5)) return String(cutoff + random.below(30 * HOUR));
   return String(cutoff + random.pick([0, -1, 1, -0.5, 0.5, -0.25]));
@@ -239,7 +253,7 @@ function timeAround(random, cutoff) {
 
 function member(random, cutoff) {
   const key = random.chance(0.7) ? runKey(random) : random.pick(OTHER_KEYS);
-  if (random.chance(0.05)) return [key, random.pick(LONE_VALUES)];
+  if (random.chance(0.05)) return [key, random.pick(NON_ENTRY_VALUES)];
   const fields = [];
   if (!random.chance(0.04))
     fields.push([
@@ -250,7 +264,7 @@ function member(random, cutoff) {
   if (random.chance(0.5))
     fields.push([
       '"sessionFile"',
-      random.chance(0.06) ? random.pick(ODD_SESSION_FILES) : random.pick(SESSION_FILES),
+      random.chance(0.06) ? random.pick(NON_STRING_SESSION_FILES) : random.pick(SESSION_FILES),
     ]);
   fields.push(...random.times(2, () => random.pick(OTHER_FIELDS)));
   if (random.chance(0.03)) fields.push(['"sessionId"', random.pick(IDS)]);
@@ -445,7 +459,7 @@ const STYLES = {
   },
 };
 
-/** The store's bytes, or null where there is no store. */
+/** Returns the bytes of the store, or null if the store is missing. */
 export function storeBytes({ members, style, broken }, root) {
   const s = STYLES[style];
   const object = (fields) =>
@@ -491,6 +505,6 @@ export function storeBytes({ members, style, broken }, root) {
     case "missing":
       return null;
     default:
-      throw new Error(`no such breakage: ${broken}`);
+      throw new Error(`unknown damage: ${broken}`);
   }
 }

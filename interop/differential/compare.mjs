@@ -1,4 +1,5 @@
-// Sweeps of one published gateway and of the package, side by side. Run under the gateway's Node:
+// Compares the sweeps of a published gateway with those of this package, case by case. Runs with the
+// gateway's Node.js:
 //
 //   node compare.mjs VERSION FIRST_SEED COUNT
 //
@@ -12,11 +13,11 @@ import { fileURLToPath } from "node:url";
 import { loadGateway } from "../gateway.mjs";
 import { randomCase } from "./case.mjs";
 import { expectedOf, problems, twinOf } from "./differences.mjs";
-import { layOut, look, sweepScene } from "./scene.mjs";
+import { layOut, snapshot, sweepScene } from "./scene.mjs";
 import { shrink } from "./shrink.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const KEPT = path.join(here, "kept");
+const KEPT_CASES = path.join(here, "kept");
 const MOST_FAILURES = Number(process.env.CRON_SESSION_REAPER_FAILURES ?? 5);
 
 const [version, firstSeed, count] = [
@@ -26,11 +27,11 @@ const [version, firstSeed, count] = [
 ];
 
 const scratch = fs.mkdtempSync(
-  // In memory where that can be had: every sweep syncs what it writes.
+  // In memory if possible, because every sweep syncs.
   path.join(fs.existsSync("/dev/shm") ? "/dev/shm" : os.tmpdir(), "reaper-differential-"),
 );
 const root = path.join(scratch, "scene");
-quietGateway(path.join(scratch, "home"));
+createHome(path.join(scratch, "home"));
 
 const gateway = await loadGateway(version);
 const native = createRequire(import.meta.url)(
@@ -38,8 +39,8 @@ const native = createRequire(import.meta.url)(
 );
 const lastSweeps = gateway.lastSweepAtMsByStore;
 
-/** A gateway's home without its maintenance of whole stores, which the native sweep leaves to it. */
-function quietGateway(home) {
+/** Creates a gateway's home with store maintenance off, which is not part of the native sweep. */
+function createHome(home) {
   const state = path.join(home, ".openclaw");
   fs.mkdirSync(state, { recursive: true });
   fs.writeFileSync(
@@ -49,7 +50,7 @@ function quietGateway(home) {
   Object.assign(process.env, { HOME: home, OPENCLAW_STATE_DIR: state });
 }
 
-/** Runs a case on both sides: how they differ, and by which rules they may. */
+/** Runs a case on both sides. Returns the differences found and the rules that applied. */
 async function compare(made) {
   lastSweeps.clear();
   native.resetReaperThrottle();
@@ -63,9 +64,9 @@ async function compare(made) {
     const outcome = await sweepScene(gateway.sweepCronRunSessions, root, made.store, twin);
 
     layOut(root, made.store, step);
-    const before = look(root);
+    const before = snapshot(root);
     const expected = expectedOf(outcome, step, { root, store: made.store, keys, before });
-    // A sweep that failed is tried again at the next tick; the gateway holds it for a success.
+    // The native sweep retries a failure at the next tick. The gateway treats it as a success.
     if (expected.refused !== undefined)
       lastSweep === undefined ? lastSweeps.delete(storePath) : lastSweeps.set(storePath, lastSweep);
 
@@ -78,19 +79,20 @@ async function compare(made) {
   return { found, rules };
 }
 
-function keep(made, found) {
-  fs.mkdirSync(KEPT, { recursive: true });
-  const file = path.join(KEPT, `${version}-${made.seed}.json`);
-  const spelled = (_, value) =>
+/** Saves a failing case. Returns its path. */
+function saveCase(made, found) {
+  fs.mkdirSync(KEPT_CASES, { recursive: true });
+  const file = path.join(KEPT_CASES, `${version}-${made.seed}.json`);
+  const nonFiniteAsText = (_, value) =>
     typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
-  fs.writeFileSync(file, `${JSON.stringify({ version, found, ...made }, spelled, 2)}\n`);
+  fs.writeFileSync(file, `${JSON.stringify({ version, found, ...made }, nonFiniteAsText, 2)}\n`);
   return path.relative(path.dirname(here), file);
 }
 
 function* cases() {
-  const kept = fs.existsSync(KEPT) ? fs.readdirSync(KEPT).sort() : [];
+  const kept = fs.existsSync(KEPT_CASES) ? fs.readdirSync(KEPT_CASES).sort() : [];
   for (const name of kept) {
-    const made = JSON.parse(fs.readFileSync(path.join(KEPT, name), "utf8"));
+    const made = JSON.parse(fs.readFileSync(path.join(KEPT_CASES, name), "utf8"));
     for (const { params } of made.steps)
       if (typeof params.nowMs === "string") params.nowMs = Number(params.nowMs);
     yield { made, kept: name };
@@ -103,10 +105,10 @@ const failures = [];
 let done = 0;
 let sweeps = 0;
 for (const { made, kept } of cases()) {
-  const { found, rules: spoke } = await compare(made);
+  const { found, rules: applied } = await compare(made);
   done += 1;
   sweeps += made.steps.length;
-  for (const rule of spoke) rules[rule] = (rules[rule] ?? 0) + 1;
+  for (const rule of applied) rules[rule] = (rules[rule] ?? 0) + 1;
   if (found.length === 0) continue;
   if (kept !== undefined) {
     failures.push({ case: `kept/${kept}`, found });
@@ -115,8 +117,8 @@ for (const { made, kept } of cases()) {
       made,
       async (candidate) => (await compare(candidate)).found.length > 0,
     );
-    const why = (await compare(small)).found;
-    failures.push({ seed: made.seed, case: keep(small, why), found: why });
+    const differences = (await compare(small)).found;
+    failures.push({ seed: made.seed, case: saveCase(small, differences), found: differences });
   }
   if (failures.filter(({ seed }) => seed !== undefined).length >= MOST_FAILURES) break;
 }

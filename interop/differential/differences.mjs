@@ -1,10 +1,10 @@
-// What the native sweep must do, told from what the gateway did: the same, but for the contract's
-// deliberate differences. Each difference is a rule with a name of its own, of one of two kinds:
+// Derives from the gateway's outcome what the native sweep must do: the same, except for the deliberate
+// differences of the contract. Each difference is a named rule of one of two kinds:
 //
-// - it gives the gateway a twin of the case in which the difference plays no part, or
-// - it says what of the gateway's outcome is to be taken back.
+// - The gateway gets a twin of the case, in which the difference has no effect.
+// - A part of the gateway's outcome is reverted.
 //
-// Everything that no rule speaks of has to be equal.
+// Everything that no rule covers must be equal.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -41,17 +41,26 @@ const isRunKey = (key) => {
   return agent === "agent" && Boolean(id?.trim()) && /^cron:[^:]+:run:[^:]+$/.test(rest.join(":"));
 };
 
-/** Where an entry's sessionFile leads, resolved, or null. */
+/** Returns the resolved path of an entry's sessionFile, or null. */
 function sessionFileOf(entry, folder) {
   const written = typeof entry?.sessionFile === "string" ? entry.sessionFile.trim() : "";
   return written === "" ? null : realpath(path.resolve(realpath(folder), written));
 }
 
-/** The same as a candidate for archiving: what is written as leading out of the folder leads nowhere. */
+/** Returns the sessionFile as a candidate for archiving: null if its text leads out of the folder. */
 function candidateOf(entry, folder) {
   return typeof entry?.sessionFile === "string" && entry.sessionFile.trim().startsWith("..")
     ? null
     : sessionFileOf(entry, folder);
+}
+
+/** Returns whether a sessionFile is outside the folder by its text, and the folder has no such name. */
+function isOutside(sessionFile, folder) {
+  const file = path.resolve(folder, sessionFile.trim());
+  return (
+    path.relative(folder, file).startsWith("..") &&
+    !fs.existsSync(path.join(folder, path.basename(file)))
+  );
 }
 
 function transcriptOf(entry, folder) {
@@ -65,8 +74,9 @@ const entryOf = (value) =>
     : Object.fromEntries(value.map(([n, v]) => [parsed(n), parsed(v)]));
 
 /**
- * The twin of a step that the gateway gets instead. Needs the step laid out in `root`.
- * Answers with the twin, the twin's keys for changed ones, and the names of the rules that spoke.
+ * Returns the twin of a step, which the gateway gets instead: `{ twin, keys, rules }`. `keys` maps
+ * changed keys to those of the twin; `rules` are the names of the applied rules. The step must be laid
+ * out in `root`.
  */
 export function twinOf(step, { version, root, store }) {
   const folder = path.join(root, path.dirname(store));
@@ -93,16 +103,20 @@ export function twinOf(step, { version, root, store }) {
     const replace = (name, text) => {
       fields = fields.map(([n, v]) => (parsed(n) === name ? [n, text] : [n, v]));
     };
-    const isOdd =
+    const isNonString =
       entry.sessionFile !== undefined &&
       entry.sessionFile !== null &&
       typeof entry.sessionFile !== "string";
-    if (isOdd && atLeast(version, "2026.4.15")) {
-      rules.add("a sessionFile that is no string ends the archiving of 2026.4.15 and later");
-      // As true as what stood there: that decides which of an id's several files counts.
+    if (isNonString && atLeast(version, "2026.4.15")) {
+      rules.add("a sessionFile that is not a string ends the archiving of 2026.4.15 and later");
+      // As truthy as the original value: this decides which of an id's files counts.
       replace("sessionFile", entry.sessionFile ? '"  "' : '""');
     }
     const file = sessionFileOf(entry, folder);
+    if (file !== null && isOutside(entry.sessionFile, folder)) {
+      rules.add("a path outside the folder counts only if its file name is in the folder");
+      replace("sessionFile", '"  "');
+    }
     if (file !== null && !(file.endsWith(".jsonl") && fs.statSync(file).isFile())) {
       rules.add("only regular *.jsonl files are transcripts");
       replace("sessionFile", '"  "');
@@ -111,7 +125,7 @@ export function twinOf(step, { version, root, store }) {
   });
 
   if (step.lockedTranscript !== undefined) {
-    // The entries whose transcript a live process writes stay: in the twin they are not due yet.
+    // Entries whose transcript a live process writes are kept: in the twin they have not expired.
     const locked = path.join(realpath(folder) ?? folder, `${step.lockedTranscript}.jsonl`);
     step.members.forEach(([, value], index) => {
       if (typeof value === "string" || !isRunKey(parsedKeys[index]) || !fs.existsSync(locked))
@@ -126,16 +140,16 @@ export function twinOf(step, { version, root, store }) {
   return { twin: { ...step, members }, keys, rules };
 }
 
-/** What the native sweep is to leave behind; needs the step itself laid out in `root`. */
+/** Returns the expected outcome of the native sweep. The step must be laid out in `root`. */
 export function expectedOf(outcome, step, { root, store, keys, before }) {
   const rules = new Set();
   const source = readStore(root, store);
-  const untouched = (result, logs) => ({ result, logs, tree: before, rules });
-  if (!outcome.result.swept) return untouched(outcome.result, outcome.logs);
+  const unchanged = (result, logs) => ({ result, logs, tree: before, rules });
+  if (!outcome.result.swept) return unchanged(outcome.result, outcome.logs);
 
   if (source === null) {
     rules.add("a missing store stays missing");
-    return untouched({ swept: true, pruned: 0 }, []);
+    return unchanged({ swept: true, pruned: 0 }, []);
   }
   const entries = parsed(source.toString("utf8"));
   if (
@@ -146,7 +160,7 @@ export function expectedOf(outcome, step, { root, store, keys, before }) {
   ) {
     rules.add("an unreadable store is refused");
     return {
-      ...untouched({ swept: false, pruned: 0 }, null),
+      ...unchanged({ swept: false, pruned: 0 }, null),
       refused: entries === undefined ? "syntax" : "root",
       paths: [store, step.storeIsLinkTo ?? store],
     };
@@ -154,32 +168,34 @@ export function expectedOf(outcome, step, { root, store, keys, before }) {
 
   const after = outcome.after;
   let gatewayStore = after[store] ?? after[`${store}.deleted.{STAMP}`];
-  // Where it had nothing to write, the gateway left the link alone.
+  // If the gateway had nothing to write, the link is still there.
   if (gatewayStore.startsWith("-> ")) gatewayStore = after[step.storeIsLinkTo];
-  const left = new Set(Object.keys(parsed(Buffer.from(gatewayStore, "latin1").toString("utf8"))));
-  const removed = new Set(Object.keys(entries).filter((key) => !left.has(keys.get(key) ?? key)));
+  const kept = new Set(Object.keys(parsed(Buffer.from(gatewayStore, "latin1").toString("utf8"))));
+  const removed = new Set(Object.keys(entries).filter((key) => !kept.has(keys.get(key) ?? key)));
 
-  const pointedAt = new Set();
+  const referenced = new Set();
   const folder = path.join(root, path.dirname(store));
   for (const [key, entry] of Object.entries(entries)) {
     if (removed.has(key)) continue;
     for (const file of [sessionFileOf(entry, folder), transcriptOf(entry, folder)])
-      if (file !== null) pointedAt.add(file);
+      if (file !== null) referenced.add(file);
   }
 
   const tree = { ...before };
   const archivedIn = new Set();
-  const takenBack = (name) => {
+  const revertedBy = (name) => {
     if (!name.endsWith(".jsonl") || name === store)
       return "only regular *.jsonl files are transcripts";
-    if (pointedAt.has(path.join(realpath(root), name)))
-      return "what an entry that stays points at is no leftover";
+    if (referenced.has(path.join(realpath(root), name)))
+      return "a file that a kept entry references is not archived";
     return null;
   };
-  const gone = Object.keys(before).filter((name) => !(name in after) && name !== store);
-  if (!(store in after)) gone.push(store);
-  for (const name of gone.filter((n) => !OLD_ARCHIVE.test(n) || `${n}.deleted.{STAMP}` in after)) {
-    const rule = takenBack(name);
+  const missing = Object.keys(before).filter((name) => !(name in after) && name !== store);
+  if (!(store in after)) missing.push(store);
+  for (const name of missing.filter(
+    (n) => !OLD_ARCHIVE.test(n) || `${n}.deleted.{STAMP}` in after,
+  )) {
+    const rule = revertedBy(name);
     if (rule !== null) {
       rules.add(rule);
       continue;
@@ -189,11 +205,11 @@ export function expectedOf(outcome, step, { root, store, keys, before }) {
     delete tree[name];
     archivedIn.add(path.posix.dirname(name));
   }
-  for (const name of gone.filter(
+  for (const name of missing.filter(
     (n) => OLD_ARCHIVE.test(n) && !(`${n}.deleted.{STAMP}` in after),
   )) {
     if (before[name].startsWith("-> "))
-      rules.add("a link named like an aged archive is no archive");
+      rules.add("a link named like an aged archive is not deleted");
     else if (archivedIn.has(path.posix.dirname(name))) delete tree[name];
   }
 
@@ -216,7 +232,7 @@ function readStore(root, store) {
   }
 }
 
-/** How the native outcome differs from what it should be: a list of sentences, empty if it does not. */
+/** Returns the differences of the native outcome from the expected one, one sentence each. */
 export function problems(native, expected, { root }) {
   const found = [];
   const same = (what, a, b) => {
@@ -227,15 +243,15 @@ export function problems(native, expected, { root }) {
   if (expected.refused === undefined) same("log", native.logs, expected.logs);
   else {
     const [[level, fields, message] = [], ...more] = native.logs;
-    const told = fields?.err ?? "";
+    const error = fields?.err ?? "";
     const place = expected.refused === "syntax" ? /\.json:\d+:\d+: / : /^/;
     if (
       more.length > 0 ||
       level !== "warn" ||
       message !== FAILED ||
-      !told.startsWith("Error: ") ||
-      !expected.paths.some((name) => told.includes(name)) ||
-      !place.test(told)
+      !error.startsWith("Error: ") ||
+      !expected.paths.some((name) => error.includes(name)) ||
+      !place.test(error)
     ) {
       found.push(
         `log: expected a warning with the path${expected.refused === "syntax" ? ", line and column" : ""}, got ${JSON.stringify(native.logs)}`,
@@ -269,20 +285,20 @@ const describe = (content) =>
 const utf8 = (latin1) => Buffer.from(latin1, "latin1").toString("utf8");
 
 function storeProblems(text, { source, removed, gateway }, file) {
-  if (text === undefined) return ["store: gone"];
+  if (text === undefined) return ["store: missing"];
   if (parsed(utf8(text)) === undefined)
-    return [`store: no JSON any more: ${JSON.stringify(text.slice(0, 400))}`];
+    return [`store: not valid JSON any more: ${JSON.stringify(text.slice(0, 400))}`];
   const found = [];
-  const stays = membersOf(source).filter(([key]) => !removed.has(parsed(utf8(key))));
-  if (JSON.stringify(membersOf(text)) !== JSON.stringify(stays)) {
+  const kept = membersOf(source).filter(([key]) => !removed.has(parsed(utf8(key))));
+  if (JSON.stringify(membersOf(text)) !== JSON.stringify(kept)) {
     found.push(
-      `store: what stays is not what stood there: ${JSON.stringify(text.slice(0, 600))} from ${JSON.stringify(source.slice(0, 600))}`,
+      `store: the kept members differ: ${JSON.stringify(text.slice(0, 600))} from ${JSON.stringify(source.slice(0, 600))}`,
     );
   }
   const entries = parsed(utf8(source));
   if (utf8(source) === JSON.stringify(entries, null, 2)) {
     for (const key of removed) delete entries[key];
-    // Only where the gateway wrote back what it had read are its bytes the measure.
+    // The bytes are comparable only if the gateway wrote back what it had read.
     const plain = JSON.stringify(entries, null, 2);
     if (utf8(gateway) === plain && utf8(text) !== plain)
       found.push(

@@ -1,5 +1,5 @@
-// The top-level members of a JSON object as they are spelled, to tell whether what stayed was copied
-// byte for byte. Reads only text that JSON.parse accepts.
+// Returns the top-level members of a JSON object as they are written, to check that kept members are
+// copied byte for byte. The text must be valid JSON.
 
 const BLANK = /[ \t\r\n]/;
 

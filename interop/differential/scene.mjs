@@ -1,4 +1,4 @@
-// Lays a case out in a folder, makes one sweep over it and tells what is there afterwards.
+// Lays out a case in a folder, sweeps it once, and returns what the folder contains afterwards.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -39,8 +39,8 @@ export function ownStartTime() {
   return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
 }
 
-/** Every path below root: null for a folder, `-> target` for a link, the bytes (as latin1) for a file. */
-export function look(root) {
+/** Returns all paths below root: null for a folder, `-> target` for a link, the bytes (latin1) for a file. */
+export function snapshot(root) {
   const tree = {};
   const visit = (folder, prefix) => {
     for (const entry of fs.readdirSync(folder, { withFileTypes: true })) {
@@ -52,7 +52,7 @@ export function look(root) {
         tree[`${name}/`] = null;
         visit(full, `${name}/`);
       } else if (entry.name.endsWith(".lock"))
-        tree[name] = "a lock"; // its time differs from run to run
+        tree[name] = "a lock"; // Its time differs in each run.
       else tree[name] = fs.readFileSync(full, "latin1");
     }
   };
@@ -62,11 +62,11 @@ export function look(root) {
 
 const STAMP = /^(.*)\.deleted\.(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d\.\d{3}Z)$/;
 
-/** Archives made since `since` get `{STAMP}` for their time: no two runs share a millisecond. */
+/** Replaces the stamp of archives created after `since` by `{STAMP}`, because it differs in each run. */
 function withoutStamps(tree, since) {
   return Object.fromEntries(
     Object.entries(tree).map(([name, content]) => {
-      // The stamp stands in the last part of a file's name, or, for a folder that was renamed, further up.
+      // The stamp is in the last part of the path or, for a renamed folder, in an earlier part.
       const parts = name.split("/").map((part) => {
         const m = STAMP.exec(part);
         const time = m && Date.parse(`${m[2]}T${m[3]}:${m[4]}:${m[5]}`);
@@ -81,7 +81,7 @@ function withoutStamps(tree, since) {
 
 export async function sweepScene(sweep, root, store, step) {
   layOut(root, store, step);
-  const before = look(root);
+  const before = snapshot(root);
   const since = Date.now();
   const logs = [];
   const log = Object.fromEntries(
@@ -97,5 +97,10 @@ export async function sweepScene(sweep, root, store, step) {
     result = { rejected: String(error) };
   }
   const text = JSON.stringify({ logs }).replaceAll(root, "{ROOT}");
-  return { result, logs: JSON.parse(text).logs, before, after: withoutStamps(look(root), since) };
+  return {
+    result,
+    logs: JSON.parse(text).logs,
+    before,
+    after: withoutStamps(snapshot(root), since),
+  };
 }

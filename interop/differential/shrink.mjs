@@ -1,4 +1,4 @@
-// Makes a failing case small: takes away one thing after the other as long as it still fails.
+// Reduces a failing case: removes one part after the other as long as the case still fails.
 
 const TRIES = 400;
 

@@ -1,4 +1,4 @@
-// One process that updates a shared store with the gateway's own function, sweeps it natively, or both:
+// Updates a shared store with the gateway's own function, sweeps it natively, or both:
 //
 //   node worker.mjs VERSION STORE NAME SECONDS writes|sweeps|both
 //
@@ -23,11 +23,11 @@ const gateway = await loadGateway(version);
 const native = createRequire(import.meta.url)(
   process.env.CRON_SESSION_REAPER_PACKAGE ?? "../../index.js",
 );
-// The gateway's waiters sleep up to a second and give up after ten: with hardly a pause between the
-// updates, some would by chance come too late ten times, without any sweep as well.
+// The gateway's waiters sleep for up to a second and give up after ten. Without a pause between the
+// updates, some would miss every chance to take the lock, with or without sweeps.
 const PAUSE_MS = 100;
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const told = {
+const result = {
   name,
   updates: 0,
   added: 0,
@@ -44,7 +44,7 @@ async function write() {
     const asked = performance.now();
     try {
       await gateway.updateSessionStore(store, (entries) => {
-        told.longestWaitMs = Math.max(told.longestWaitMs, performance.now() - asked);
+        result.longestWaitMs = Math.max(result.longestWaitMs, performance.now() - asked);
         const key = `counter:${name}`;
         entries[key] = {
           ...entries[key],
@@ -52,17 +52,17 @@ async function write() {
           updatedAt: Date.now(),
           count: (entries[key]?.count ?? 0) + 1,
         };
-        if (told.updates % 3 === 0) {
-          // Its transcript is written first, as a finished run's is.
-          const id = `${name}-${told.updates}`;
+        if (result.updates % 3 === 0) {
+          // The transcript is written before the entry, as for a finished run.
+          const id = `${name}-${result.updates}`;
           fs.writeFileSync(path.join(path.dirname(store), `${id}.jsonl`), "{}\n");
           entries[`agent:main:cron:j:run:${id}`] = { sessionId: id, updatedAt: 1 };
         }
       });
-      if (told.updates % 3 === 0) told.added += 1;
-      told.updates += 1;
+      if (result.updates % 3 === 0) result.added += 1;
+      result.updates += 1;
     } catch (error) {
-      told.failed.push(`update: ${error}`);
+      result.failed.push(`update: ${error}`);
     }
     await pause(Math.random() * PAUSE_MS);
   }
@@ -72,7 +72,7 @@ async function sweep() {
   const log = {
     debug() {},
     info() {},
-    warn: (fields, message) => told.failed.push(`${message}: ${fields.err}`),
+    warn: (fields, message) => result.failed.push(`${message}: ${fields.err}`),
     error() {},
   };
   while (Date.now() < end) {
@@ -82,9 +82,9 @@ async function sweep() {
       log,
       force: true,
     });
-    told.longestSweepMs = Math.max(told.longestSweepMs, performance.now() - asked);
-    told.sweeps += 1;
-    told.pruned += pruned;
+    result.longestSweepMs = Math.max(result.longestSweepMs, performance.now() - asked);
+    result.sweeps += 1;
+    result.pruned += pruned;
     await pause(Math.random() * PAUSE_MS);
   }
 }
@@ -94,4 +94,4 @@ await Promise.all([
   what === "writes" ? undefined : sweep(),
 ]);
 fs.rmSync(home, { recursive: true, force: true });
-process.stdout.write(`${JSON.stringify(told)}\n`, () => process.exit(0));
+process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));

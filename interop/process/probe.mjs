@@ -1,5 +1,5 @@
-// Loaded into a started gateway after the swap-in: notes when each sweep begins, in the file named by
-// REAPER_PROBE, and lets the gateway's own reaper go on where REAPER_PROBED is "own".
+// Loaded into a started gateway after the swap-in. Appends the start time of each sweep to the file
+// REAPER_PROBE. If REAPER_PROBED is "own", the gateway's own reaper sweeps.
 
 import fs from "node:fs";
 

@@ -1,6 +1,6 @@
-// A published gateway, started for real on loopback with a heavy store, a due cron job and the swap-in.
-// Its health endpoint is asked all the while; the longest time it takes to answer while the reaper
-// sweeps is the stall that the gateway's users feel.
+// Starts a published gateway on loopback with a large store, a due cron job and the swap-in, and requests
+// its health endpoint all the time. The longest response time during a sweep is the stall that the
+// gateway's users notice.
 
 import { spawn } from "node:child_process";
 import fs from "node:fs";
@@ -15,10 +15,10 @@ import { gatewayNode, gatewayPackage } from "../gateway.mjs";
 import { REGISTER } from "../swap-in/check.mjs";
 
 const PROBE = fileURLToPath(new URL("./probe.mjs", import.meta.url));
-const STAYING = 1500;
+const CHATS = 1500;
 const EXPIRED = 400;
-const KEPT_BY_ITS_LOCK = "run-0";
-// As escaped as real entries are: prompts, file lists and skills within strings.
+const LOCKED_RUN = "run-0";
+// With as many escapes as real entries, which contain prompts, file lists and skills.
 const TEXT = 'line \\"one\\"\n\tof a prompt, {"with": "JSON"} and C:\\paths\n'.repeat(640);
 const START_WITHIN_MS = 180_000;
 const SWEEP_WITHIN_MS = 240_000;
@@ -33,9 +33,9 @@ function layOutState(state) {
   write("openclaw.json", {
     gateway: { mode: "local", auth: { mode: "none" } },
     cron: { enabled: true, sessionRetention: "1h" },
-    // Its maintenance of whole stores would remove other entries.
+    // Store maintenance would remove other entries.
     session: { maintenance: { mode: "warn" } },
-    // Not "debug": 2026.3.2 takes that for warnings only.
+    // Not "debug", with which 2026.3.2 logs only warnings.
     update: { checkOnStart: false },
     logging: { level: "info", file: path.join(state, "gateway.log") },
   });
@@ -60,7 +60,7 @@ function layOutState(state) {
     ],
   });
   const entries = {};
-  for (let i = 0; i < STAYING; i += 1)
+  for (let i = 0; i < CHATS; i += 1)
     entries[`agent:main:telegram:dm:${i}`] = {
       sessionId: `dm-${i}`,
       updatedAt: now,
@@ -75,13 +75,13 @@ function layOutState(state) {
     };
     fs.writeFileSync(path.join(sessions, `${id}.jsonl`), '{"type":"session"}\n');
   }
-  // A live process writes this one: only the native sweep lets it be.
+  // A live process holds this transcript's lock: only the native sweep keeps the run.
   const lock = {
     pid: process.pid,
     createdAt: new Date().toISOString(),
     starttime: ownStartTime(),
   };
-  fs.writeFileSync(path.join(sessions, `${KEPT_BY_ITS_LOCK}.jsonl.lock`), JSON.stringify(lock));
+  fs.writeFileSync(path.join(sessions, `${LOCKED_RUN}.jsonl.lock`), JSON.stringify(lock));
   const store = path.join(sessions, "sessions.json");
   fs.writeFileSync(store, JSON.stringify(entries, null, 2), { mode: 0o600 });
   return { sessions, store, bytes: fs.statSync(store).size };
@@ -110,8 +110,8 @@ function ask(port) {
   });
 }
 
-/** Asks until told to stop; answers with when each answer was asked for and given. */
-async function askThroughout(port, { stopped }) {
+/** Requests the health endpoint until stopped. Resolves to the times of requests and responses. */
+async function pollHealth(port, { stopped }) {
   const answers = [];
   const failures = [];
   while (!stopped.aborted) {
@@ -128,11 +128,11 @@ async function askThroughout(port, { stopped }) {
   return { answers, failures };
 }
 
-/** Until `look` finds something, or the gateway ends, or it takes too long. */
-async function waitFor(what, withinMs, child, look) {
+/** Polls until `probe` returns a value. Fails if the gateway ends or the time runs out. */
+async function waitFor(what, withinMs, child, probe) {
   const end = Date.now() + withinMs;
   for (;;) {
-    const found = await look();
+    const found = await probe();
     if (found) return found;
     if (child.exitCode !== null || child.signalCode !== null)
       throw new Error(`the gateway ended before ${what}`);
@@ -141,7 +141,7 @@ async function waitFor(what, withinMs, child, look) {
   }
 }
 
-/** Where the gateway logs to: 2026.4.15 takes no notice of the configured file. */
+/** Returns the gateway's log files: 2026.4.15 ignores the configured one. */
 function logsOf(state) {
   const standard = "/tmp/openclaw";
   const names = fs.existsSync(standard) ? fs.readdirSync(standard) : [];
@@ -151,11 +151,11 @@ function logsOf(state) {
   ].filter((file) => fs.existsSync(file));
 }
 
-/** The log's line that the sweep ends with: `{ at, pruned }`. */
+/** Returns `{ at, pruned }` of the log line at the end of a sweep, or undefined. */
 function prunedLine(state) {
   for (const log of logsOf(state)) {
     const lines = fs.readFileSync(log, "utf8").split("\n");
-    // Other gateways log there too; the cron service's lines tell whose they are.
+    // Other gateways log there, too. The line contains the state folder.
     const line = lines.find((text) => text.includes("cron-reaper: pruned") && text.includes(state));
     if (line === undefined) continue;
     const { time, _meta } = JSON.parse(line);
@@ -164,7 +164,7 @@ function prunedLine(state) {
   return undefined;
 }
 
-/** One start, until the first sweep is done. */
+/** Starts the gateway and waits for its first sweep. */
 async function sweepOnce(version, reaper) {
   const state = fs.mkdtempSync(path.join(os.tmpdir(), "reaper-process-"));
   const { sessions, store, bytes } = layOutState(state);
@@ -179,7 +179,7 @@ async function sweepOnce(version, reaper) {
     ],
     {
       cwd: state,
-      // It starts another process, which ends with it only as a group.
+      // The gateway starts another process: only ending the process group ends both.
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
       env: {
@@ -206,11 +206,11 @@ async function sweepOnce(version, reaper) {
         () => false,
       );
     await waitFor("health", START_WITHIN_MS, child, healthy);
-    const asking = askThroughout(port, { stopped: stop.signal });
+    const polling = pollHealth(port, { stopped: stop.signal });
     const swept = await waitFor("sweep", SWEEP_WITHIN_MS, child, () => prunedLine(state));
     await pause(1000);
     stop.abort();
-    const { answers, failures } = await asking;
+    const { answers, failures } = await polling;
     problems.push(...failures.slice(0, 3));
 
     const began = fs
@@ -222,18 +222,19 @@ async function sweepOnce(version, reaper) {
     const during = answers.filter(({ asked, answered }) => answered >= began && asked <= swept.at);
     const stallMs = Math.max(...during.map(({ asked, answered }) => answered - asked));
 
-    if (!output.includes("cron-session-reaper: sweeps in place of the reaper"))
-      problems.push("it did not say that it is swept natively");
-    const gone = reaper === "native" ? EXPIRED - 1 : EXPIRED;
-    if (swept.pruned !== gone) problems.push(`${swept.pruned} pruned, not ${gone}`);
-    const left = Object.keys(JSON.parse(fs.readFileSync(store, "utf8")));
-    const runs = left.filter((key) => /:run:run-\d+$/.test(key));
-    if (runs.length !== EXPIRED - gone) problems.push(`${runs.length} expired runs in the store`);
-    const staying = left.filter((key) => key.includes(":dm:")).length;
-    if (staying !== STAYING) problems.push(`${staying} of ${STAYING} other entries in the store`);
+    if (!output.includes("cron-session-reaper: replaced the reaper"))
+      problems.push("no line reports that the reaper was replaced");
+    const removed = reaper === "native" ? EXPIRED - 1 : EXPIRED;
+    if (swept.pruned !== removed) problems.push(`${swept.pruned} pruned, not ${removed}`);
+    const kept = Object.keys(JSON.parse(fs.readFileSync(store, "utf8")));
+    const runs = kept.filter((key) => /:run:run-\d+$/.test(key));
+    if (runs.length !== EXPIRED - removed)
+      problems.push(`${runs.length} expired runs in the store`);
+    const chats = kept.filter((key) => key.includes(":dm:")).length;
+    if (chats !== CHATS) problems.push(`${chats} of ${CHATS} other entries in the store`);
     const names = fs.readdirSync(sessions);
     const archives = names.filter((name) => /^run-\d+\.jsonl\.deleted\./.test(name)).length;
-    if (archives !== gone) problems.push(`${archives} transcripts archived, not ${gone}`);
+    if (archives !== removed) problems.push(`${archives} transcripts archived, not ${removed}`);
     return { problems, bytes, stallMs, sweepMs: Math.round(swept.at - began) };
   } catch (error) {
     const end = output.split("\n").slice(-15).join("\n    ");
@@ -251,14 +252,14 @@ async function end(child) {
     try {
       process.kill(-child.pid, signal);
     } catch {
-      return; // no such group any more
+      return; // The process group has ended.
     }
     if ((await Promise.race([ended, pause(8000, "late")])) !== "late" && signal === "SIGKILL")
       return;
   }
 }
 
-/** The first sweep of a gateway that has just started, by the native reaper and by its own. */
+/** Compares the first sweep of a started gateway by the native reaper with one by its own reaper. */
 export async function startGateway(version) {
   const native = await sweepOnce(version, "native");
   const own = await sweepOnce(version, "own");

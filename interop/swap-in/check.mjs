@@ -1,4 +1,4 @@
-// The swap-in in the published files: each file that holds the reaper is loaded with it and without.
+// Tests the swap-in on published files: loads each file that contains the reaper with it and without it.
 
 import { spawnSync } from "node:child_process";
 import path from "node:path";
@@ -9,7 +9,7 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 
 export const REGISTER = path.join(path.dirname(path.dirname(here)), "register.mjs");
 
-/** Answers with the number of files and with what differs from what is to be. */
+/** Returns the number of files and the problems found. */
 export function checkSwapIn(version) {
   const files = chunksWithReaper(version);
   const problems = [];
@@ -30,8 +30,8 @@ export function checkSwapIn(version) {
       const swept = stdout.trim().split("\n").at(-1);
       if (status !== 0 || swept !== reaper)
         problems.push(`${path.basename(file)}: swept by "${swept}", not ${reaper}: ${stderr}`);
-      if (stderr.includes("sweeps in place of the reaper") !== (reaper === "native"))
-        problems.push(`${path.basename(file)}: ${reaper}, but it said ${stderr}`);
+      if (stderr.includes("replaced the reaper") !== (reaper === "native"))
+        problems.push(`${path.basename(file)}: swept by ${reaper}, but stderr is ${stderr}`);
     }
   }
   return { files: files.length, problems };

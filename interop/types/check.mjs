@@ -1,4 +1,4 @@
-// Our declarations assigned to those that a gateway ships, and back, by the strict compiler.
+// Checks that our declarations and those of a gateway are assignable to each other, in strict mode.
 
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -17,7 +17,7 @@ declare const ours: typeof import("OURS");
 type IsAny<T> = 0 extends 1 & T ? true : false;
 type TheirParams = Parameters<typeof theirs.sweepCronRunSessions>[0];
 type OurParams = Parameters<typeof ours.sweepCronRunSessions>[0];
-// A declaration that does not resolve is any, and any fits everything.
+// A declaration that does not resolve is "any", which is assignable to everything.
 export const resolved: [IsAny<TheirParams>, IsAny<NonNullable<TheirParams["cronConfig"]>>, IsAny<TheirParams["log"]>, IsAny<OurParams>] = [false, false, false, false];
 
 export const asTheirs: typeof theirs = ours;
@@ -30,7 +30,7 @@ export const ourResult = (result: OurResult): TheirResult => result;
 export const theirResult = (result: TheirResult): OurResult => result;
 `;
 
-// From 2026.4 on only the configuration's declaration is shipped.
+// From 2026.4 on, a gateway contains only the declaration of the configuration.
 const CONFIGURATION = `
 import type { CronConfig } from "CONFIG";
 declare const ours: typeof import("OURS");
@@ -42,7 +42,7 @@ export const theirConfig = (config: CronConfig): OurConfig => config;
 export const ourConfig = (config: OurConfig): CronConfig => config;
 `;
 
-/** Answers with what was compared and the compiler's complaints. */
+/** Returns what was compared and the compiler's errors. */
 export function checkTypes(version) {
   const sdk = path.join(gatewayPackage(version), "dist", "plugin-sdk");
   const find = (name) =>
@@ -50,7 +50,7 @@ export function checkTypes(version) {
   const reaper = find("cron/session-reaper.d.ts");
   const config = find("config/types.cron.d.ts");
   if (reaper === undefined && config === undefined)
-    throw new Error(`gateway ${version} ships no declarations`);
+    throw new Error(`gateway ${version} contains no declarations`);
   const module = (file) => file.replace(/\.d\.ts$/, ".js");
   const source = (reaper === undefined ? CONFIGURATION : BOTH_WAYS)
     .replaceAll("THEIRS", reaper && module(reaper))

@@ -1,4 +1,4 @@
-//! Counts what is in a store: which kinds of sessions, which jobs, which entries are the largest.
+//! Counts what a store contains: the kinds of sessions, the jobs, the largest entries.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -8,32 +8,142 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::gateway::session_key;
+use crate::store::reading::{Reading, Source};
+use crate::store::scan::{Entry, Key, Visitor};
 use crate::system::System;
 
-use crate::store::scan::{Entry, Key, Reading, Source, Visitor};
-
-/// More kinds than this are no channels but somebody's own keys: the smallest count as `other`.
+/// How many kinds are listed. A store with more has keys that are not the gateway's; the smallest
+/// kinds are then counted as `other`.
 const MOST_KINDS: usize = 24;
 
-/// How many different kinds are told apart while a store is read.
+/// How many different kinds are counted separately while a store is read.
 const KINDS_REMEMBERED: usize = 1024;
 
-/// Of how many entries a [`Stats`] can name the largest.
-pub const MOST_LISTED: usize = 1000;
+/// How much memory the jobs may use while a store is read, in bytes: about 100,000 jobs with ids of
+/// ordinary length.
+const MAX_JOB_MEMORY: usize = 12 << 20;
 
-/// A key or the name of a job is cut to so many characters, and ends in `…` then.
+/// What a job uses beside its id: the entry of the hash table, and the allocation of the id.
+const JOB_OVERHEAD: usize = 2 * size_of::<(String, JobSum)>();
+
+/// The greatest length of the lists of entries and jobs.
+const MOST_LISTED: usize = 1000;
+
+/// The greatest length of a listed key or job, in characters. A longer one is cut and ends in `…`.
 const LONGEST_SHOWN: usize = 1000;
 
-/// Entries, and the bytes that they take in the file.
+/// The contents of a store. A duplicate key counts as often as it occurs, because each occurrence
+/// takes space in the file.
 ///
-/// An entry's bytes are those from the comma or brace before it to the end of its value: its key
-/// and the white space before it are counted, the comma is not.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Sum {
-    /// How many.
-    pub entries: u64,
-    /// What they take, in bytes.
-    pub bytes: u64,
+/// The bytes of an entry are those from the end of the comma or brace before it to the end of its
+/// value: its key and the white space before the key are included, the comma is not.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Stats {
+    /// The number of entries.
+    pub(crate) entries: u64,
+    /// The entries by [kind](session_key::kind), the largest kind first, `other` last.
+    pub(crate) kinds: Vec<KindStats>,
+    /// The runs of all jobs.
+    pub(crate) runs: RunStats,
+    /// The largest entries, the largest first.
+    pub(crate) biggest_entries: Vec<EntrySize>,
+    /// The jobs whose runs take the most bytes, the largest first.
+    pub(crate) biggest_jobs: Vec<JobStats>,
+}
+
+/// The entries of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct KindStats {
+    pub(crate) kind: String,
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+}
+
+/// The runs of all cron jobs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RunStats {
+    pub(crate) total: u64,
+    pub(crate) bytes: u64,
+    /// The runs that were last updated before the cutoff.
+    pub(crate) expired: u64,
+    pub(crate) expired_bytes: u64,
+    /// The least `updatedAt` that is a time after 1970, in milliseconds since then.
+    pub(crate) oldest_ms: Option<f64>,
+    /// The greatest such `updatedAt`.
+    pub(crate) newest_ms: Option<f64>,
+}
+
+/// One of the largest entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct EntrySize {
+    pub(crate) key: String,
+    pub(crate) bytes: u64,
+}
+
+/// The runs of one cron job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct JobStats {
+    pub(crate) job: String,
+    pub(crate) runs: u64,
+    pub(crate) expired: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Reads the whole store and counts its contents.
+///
+/// A run whose `updatedAt` is less than `cutoff_ms`, in milliseconds since 1970, is expired. `top`
+/// is the length of the lists of entries and jobs, at most [`MOST_LISTED`]. `buffer` is the memory
+/// for one read; it must not be empty. `progress` receives the number of bytes read so far.
+///
+/// Memory is bounded: it does not grow with the store, and with the number of jobs only up to 12 MB.
+///
+/// # Errors
+/// As [`survey`](crate::store::survey::survey).
+pub(super) fn stats<S: System>(
+    store: Source<'_, S>,
+    cutoff_ms: f64,
+    top: usize,
+    buffer: &mut [u8],
+    mut progress: impl FnMut(u64),
+) -> Result<Stats> {
+    let mut counter = Counter::new(cutoff_ms, top.min(MOST_LISTED));
+    let mut reading = Reading::new(store, buffer);
+    while let Some(chunk) = reading.next(&mut counter)? {
+        progress(chunk.end());
+    }
+    Ok(counter.finish())
+}
+
+/// A number of entries and their size.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    entries: u64,
+    bytes: u64,
+}
+
+/// The runs of one job, counted so far.
+#[derive(Default)]
+struct JobSum {
+    runs: Sum,
+    expired: u64,
+}
+
+/// Counts the entries of a store while it is read.
+struct Counter {
+    cutoff_ms: f64,
+    top: usize,
+    /// The offset at which the current entry begins.
+    start: u64,
+    entries: u64,
+    kinds: HashMap<String, Sum>,
+    other: Sum,
+    runs: RunStats,
+    jobs: HashMap<String, JobSum>,
+    /// How much memory `jobs` uses, in bytes.
+    job_memory: usize,
+    largest: Largest,
 }
 
 impl Sum {
@@ -41,119 +151,21 @@ impl Sum {
         self.entries += 1;
         self.bytes += bytes;
     }
-
-    fn add_all(&mut self, other: Self) {
-        self.entries += other.entries;
-        self.bytes += other.bytes;
-    }
 }
 
-/// The runs of one cron job.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Job {
-    /// All of them.
-    pub runs: Sum,
-    /// Those that a sweep would remove.
-    pub expired: Sum,
-}
-
-/// What is in a store. A key that stands twice counts twice, as it does in the file.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct Stats {
-    /// Everything.
-    pub all: Sum,
-    /// By [kind](session_key::kind), what takes the most bytes first, `other` last.
-    pub kinds: Vec<(String, Sum)>,
-    /// The runs of all jobs.
-    pub runs: Job,
-    /// The least and the greatest `updatedAt` of a run that is a time after 1970, in milliseconds
-    /// since then.
-    pub updated_at_ms: Option<(f64, f64)>,
-    /// The largest entries, the largest first: key and bytes.
-    pub biggest_entries: Vec<(String, u64)>,
-    /// The jobs whose runs take the most bytes, the largest first.
-    pub biggest_jobs: Vec<(String, Job)>,
-}
-
-/// Reads the whole store and counts. `cutoff_ms`, milliseconds since 1970: a run whose `updatedAt`
-/// is less is expired; `top`: how many entries and jobs are listed, at most [`MOST_LISTED`].
-/// `buffer` is what one read may fill; it must not be empty. `progress` is told how many bytes were
-/// read.
-///
-/// Memory grows with the number of jobs, but not with the store.
-///
-/// # Errors
-/// As [`survey`](super::survey::survey).
-///
-/// ```
-/// use cron_session_reaper::abort::Abort;
-/// use cron_session_reaper::inspect::stats::stats;
-/// use cron_session_reaper::store::scan::Source;
-/// use cron_session_reaper::system::{Os, System};
-///
-/// let folder = tempfile::tempdir()?;
-/// let path = folder.path().join("sessions.json");
-/// std::fs::write(&path, r#"{"agent:main:cron:job:run:1":{"updatedAt":5},"agent:main:main":{}}"#)?;
-/// let (file, abort) = (Os.open(&path)?, Abort::default());
-/// let store = Source { system: &Os, file: &file, path: &path, abort: &abort };
-/// let mut buffer = vec![0; 256 << 10];
-///
-/// let stats = stats(store, 6.0, 5, &mut buffer, |_| {})?;
-/// assert_eq!((stats.all.entries, stats.runs.expired.entries), (2, 1));
-/// assert_eq!(stats.kinds[0].0, "cron run");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub fn stats<S: System>(
-    store: Source<'_, S>,
-    cutoff_ms: f64,
-    top: usize,
-    buffer: &mut [u8],
-    mut progress: impl FnMut(u64),
-) -> Result<Stats> {
-    let mut count = Count {
-        cutoff_ms,
-        start: 0,
-        stats: Stats::default(),
-        kinds: HashMap::new(),
-        other: Sum::default(),
-        jobs: HashMap::new(),
-        biggest: Biggest::of(top),
-    };
-    let mut reading = Reading::new(store, buffer);
-    let mut visitor: &mut dyn Visitor = &mut count;
-    while let Some(chunk) = reading.next(&mut visitor)? {
-        progress(chunk.end());
-    }
-    Ok(count.finish(top))
-}
-
-/// A stats being taken.
-struct Count {
-    cutoff_ms: f64,
-    /// Where the entry that is being read begins.
-    start: u64,
-    stats: Stats,
-    kinds: HashMap<String, Sum>,
-    other: Sum,
-    jobs: HashMap<String, Job>,
-    biggest: Biggest,
-}
-
-impl Visitor for Count {
+impl Visitor for Counter {
     fn key(&mut self, _: Key<'_>, start: u64) {
         self.start = start;
     }
 
     fn entry(&mut self, entry: &Entry<'_>, end: u64) {
         let bytes = end - self.start;
-        self.stats.all.add(bytes);
+        self.entries += 1;
         let key = entry.key().text();
         let key = key.as_deref();
-        // A key that is too long to be remembered can only be shown as cut short.
+        // The scanner does not remember a key this long, so only the mark of a cut is left of it.
         let name = || key.map_or_else(|| "…".to_owned(), |key| shown(key.to_owned()));
-        self.biggest.add(name, bytes);
+        self.largest.add(name, bytes);
         let kind = key.map_or_else(|| session_key::OTHER.into(), session_key::kind);
         self.sum_of(kind).add(bytes);
         if let Some(job) = key.and_then(session_key::job) {
@@ -162,99 +174,162 @@ impl Visitor for Count {
     }
 }
 
-impl Count {
+impl Counter {
+    fn new(cutoff_ms: f64, top: usize) -> Self {
+        Self {
+            cutoff_ms,
+            top,
+            start: 0,
+            entries: 0,
+            kinds: HashMap::new(),
+            other: Sum::default(),
+            runs: RunStats::default(),
+            jobs: HashMap::new(),
+            job_memory: 0,
+            largest: Largest::new(top),
+        }
+    }
+
     fn sum_of(&mut self, kind: Cow<'_, str>) -> &mut Sum {
-        let has_room = self.kinds.len() < KINDS_REMEMBERED;
-        if kind == session_key::OTHER || !(has_room || self.kinds.contains_key(&*kind)) {
+        let is_full = self.kinds.len() >= KINDS_REMEMBERED;
+        if kind == session_key::OTHER || is_full && !self.kinds.contains_key(&*kind) {
             return &mut self.other;
         }
         self.kinds.entry(kind.into_owned()).or_default()
     }
 
     fn add_run(&mut self, job: String, updated_at: Option<f64>, bytes: u64) {
-        let is_expired = updated_at.is_some_and(|at| at < self.cutoff_ms);
-        let job = self.jobs.entry(shown(job)).or_default();
-        for job in [job, &mut self.stats.runs] {
-            job.runs.add(bytes);
-            if is_expired {
-                job.expired.add(bytes);
+        let job = shown(job);
+        if !self.jobs.contains_key(&job) {
+            self.job_memory += job.len() + JOB_OVERHEAD;
+            if self.job_memory > MAX_JOB_MEMORY {
+                self.forget_small_jobs();
+                self.job_memory += job.len() + JOB_OVERHEAD;
             }
         }
+        let job = self.jobs.entry(job).or_default();
+        let runs = &mut self.runs;
+        job.runs.add(bytes);
+        runs.total += 1;
+        runs.bytes += bytes;
+        if updated_at.is_some_and(|at| at < self.cutoff_ms) {
+            job.expired += 1;
+            runs.expired += 1;
+            runs.expired_bytes += bytes;
+        }
         if let Some(at) = updated_at.filter(|at| at.is_finite() && *at > 0.0) {
-            let (least, greatest) = self.stats.updated_at_ms.unwrap_or((at, at));
-            self.stats.updated_at_ms = Some((least.min(at), greatest.max(at)));
+            runs.oldest_ms = Some(runs.oldest_ms.map_or(at, |oldest| oldest.min(at)));
+            runs.newest_ms = Some(runs.newest_ms.map_or(at, |newest| newest.max(at)));
         }
     }
 
-    fn finish(mut self, top: usize) -> Stats {
-        let mut stats = self.stats;
-        stats.kinds = take_biggest(&mut self.kinds, MOST_KINDS, |sum| sum.bytes);
-        for sum in self.kinds.into_values() {
-            self.other.add_all(sum);
+    /// Keeps the larger half of the jobs. A small job whose runs come later again is then counted anew,
+    /// so in a store with so many jobs the figures of small jobs are too low.
+    fn forget_small_jobs(&mut self) {
+        let mut sizes: Vec<u64> = self.jobs.values().map(|job| job.runs.bytes).collect();
+        let middle = sizes.len() / 2;
+        let median = *sizes.select_nth_unstable(middle).1;
+        let larger = sizes[middle..].iter().filter(|size| **size > median);
+        let mut equal_left = sizes.len() - middle - larger.count();
+        self.jobs.retain(|_, job| {
+            let is_kept_equal = job.runs.bytes == median && equal_left > 0;
+            equal_left -= usize::from(is_kept_equal);
+            is_kept_equal || job.runs.bytes > median
+        });
+        self.job_memory = self.jobs.keys().map(|job| job.len() + JOB_OVERHEAD).sum();
+    }
+
+    fn finish(mut self) -> Stats {
+        let sorted_kinds = sorted(&self.kinds, |sum| sum.bytes);
+        let (listed, unlisted) = sorted_kinds.split_at(MOST_KINDS.min(sorted_kinds.len()));
+        for (_, sum) in unlisted {
+            self.other.entries += sum.entries;
+            self.other.bytes += sum.bytes;
         }
+        let mut kinds: Vec<_> = listed.iter().copied().map(KindStats::of).collect();
         if self.other.entries > 0 {
-            let other = session_key::OTHER.to_owned();
-            stats.kinds.push((other, self.other));
+            kinds.push(KindStats::of((session_key::OTHER, &self.other)));
         }
-        stats.biggest_jobs = take_biggest(&mut self.jobs, top, |job| job.runs.bytes);
-        stats.biggest_entries = self.biggest.into_sorted();
-        stats
+        let jobs = sorted(&self.jobs, |job| job.runs.bytes);
+        let jobs = jobs.into_iter().take(self.top);
+        Stats {
+            entries: self.entries,
+            kinds,
+            runs: self.runs,
+            biggest_entries: self.largest.into_sorted(),
+            biggest_jobs: jobs.map(JobStats::of).collect(),
+        }
     }
 }
 
-/// Takes out what has the most bytes, the largest first; of equal ones in the order of their names,
-/// so that two looks are equal.
-fn take_biggest<T>(
-    counted: &mut HashMap<String, T>,
+impl KindStats {
+    fn of((kind, sum): (&str, &Sum)) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            entries: sum.entries,
+            bytes: sum.bytes,
+        }
+    }
+}
+
+impl JobStats {
+    fn of((job, sum): (&str, &JobSum)) -> Self {
+        Self {
+            job: job.to_owned(),
+            runs: sum.runs.entries,
+            expired: sum.expired,
+            bytes: sum.runs.bytes,
+        }
+    }
+}
+
+/// Sorts by size, the largest first, and by name where sizes are equal, so that two inspections of
+/// one store give the same list.
+fn sorted<T>(counted: &HashMap<String, T>, bytes: impl Fn(&T) -> u64) -> Vec<(&str, &T)> {
+    let mut sorted: Vec<_> = counted
+        .iter()
+        .map(|(name, sum)| (name.as_str(), sum))
+        .collect();
+    sorted.sort_unstable_by_key(|(name, sum)| (Reverse(bytes(sum)), *name));
+    sorted
+}
+
+/// The largest entries so far, in a heap with the smallest of them on top.
+struct Largest {
     top: usize,
-    bytes: impl Fn(&T) -> u64,
-) -> Vec<(String, T)> {
-    let mut biggest = Biggest::of(top);
-    for (name, count) in &*counted {
-        biggest.add(|| name.clone(), bytes(count));
-    }
-    let take = |(name, _): (String, u64)| {
-        let entry = counted.remove_entry(&name);
-        entry.expect("its name is one of those that were counted")
-    };
-    biggest.into_sorted().into_iter().map(take).collect()
-}
-
-/// The largest of what was counted so far, the smallest of them on top.
-struct Biggest {
-    room: usize,
     heap: BinaryHeap<Reverse<(u64, Reverse<String>)>>,
 }
 
-impl Biggest {
-    fn of(top: usize) -> Self {
+impl Largest {
+    fn new(top: usize) -> Self {
         Self {
-            room: top.min(MOST_LISTED),
+            top,
             heap: BinaryHeap::new(),
         }
     }
 
     fn add(&mut self, name: impl FnOnce() -> String, bytes: u64) {
         if let Some(Reverse((smallest, _))) = self.heap.peek()
-            && self.heap.len() >= self.room
+            && self.heap.len() >= self.top
             && bytes < *smallest
         {
             return;
         }
         self.heap.push(Reverse((bytes, Reverse(name()))));
-        if self.heap.len() > self.room {
+        if self.heap.len() > self.top {
             self.heap.pop();
         }
     }
 
-    fn into_sorted(self) -> Vec<(String, u64)> {
+    fn into_sorted(self) -> Vec<EntrySize> {
         let sorted = self.heap.into_sorted_vec().into_iter();
         sorted
-            .map(|Reverse((bytes, Reverse(name)))| (name, bytes))
+            .map(|Reverse((bytes, Reverse(key)))| EntrySize { key, bytes })
             .collect()
     }
 }
 
+/// Cuts a text to [`LONGEST_SHOWN`] characters.
 fn shown(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(LONGEST_SHOWN) {
         text.truncate(end);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::store::StorePaths;
-use crate::store::scan::Buffer;
+use crate::store::reading::Buffer;
 use crate::system::{Stat, System};
 
 use super::Context;
@@ -83,8 +83,12 @@ pub(super) fn prune<'a, S: System>(
     let mut times = LockTimes::default();
     let mut held: Option<Held<'a, S>> = None;
     for attempt in 1..=ATTEMPTS {
-        if attempt > ATTEMPTS_WITHOUT_LOCK && held.is_none() {
-            held = Some(times.acquire(sweep, paths)?);
+        if attempt > ATTEMPTS_WITHOUT_LOCK {
+            // No other process is to wait for a file system that the store's content names.
+            sweep.lookups.end();
+            if held.is_none() {
+                held = Some(times.acquire(sweep, paths)?);
+            }
         }
         if let Some(held) = &mut held {
             // The preparation reads and writes the whole store.

@@ -22,13 +22,14 @@ use std::time::{Duration, SystemTime};
 use crate::error::Result;
 use crate::gateway::js;
 use crate::store::leftovers::Cleared;
-use crate::store::rewrite::Rewrite;
-use crate::store::scan::{Buffer, READ_AT_ONCE};
+use crate::store::reading::{Buffer, READ_AT_ONCE};
+use crate::store::rewrite::Rewritten;
 use crate::store::survey::{self, Survey};
 use crate::store::survey_cache::SurveyCache;
 use crate::store::{Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::listing::Listings;
+use crate::transcripts::outside::OutsideLookups;
 use crate::transcripts::{archive, archive_name};
 
 pub use options::{Ageing, Options, Request};
@@ -121,7 +122,7 @@ pub fn preview<S: System>(
     }
 }
 
-/// What the steps of one sweep share. None of them changes it.
+/// What the steps of one sweep share.
 struct Context<'a, S> {
     system: &'a S,
     request: Request<'a>,
@@ -129,6 +130,8 @@ struct Context<'a, S> {
     cache: &'a SurveyCache,
     /// Whether the caller has not swept this store before.
     is_first: bool,
+    /// How many paths outside the store's folder may still be accessed.
+    lookups: OutsideLookups,
 }
 
 /// A sweep that ran to its end.
@@ -291,6 +294,7 @@ impl<'a, S: System> Context<'a, S> {
             options,
             cache,
             is_first: !cache.knows(request.store),
+            lookups: OutsideLookups::new(),
         }
     }
 
@@ -329,7 +333,7 @@ impl<'a, S: System> Context<'a, S> {
 
     /// Remembers the store that replaced the one for which `plan` was made.
     fn remember_replaced(&self, plan: &RemovalPlan, after: &Stat) {
-        let Rewrite { kept, earliest, .. } = plan.rewrite;
+        let Rewritten { kept, earliest, .. } = plan.rewrite;
         let (named, now) = (self.request.store, self.system.now());
         self.cache
             .remember(named, after, kept, earliest, after.mtime, now);
@@ -337,6 +341,8 @@ impl<'a, S: System> Context<'a, S> {
     }
 }
 
+#[cfg(test)]
+mod ordering_tests;
 #[cfg(test)]
 mod recovery_tests;
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! What a sweep removes, keeps and archives: read from the store in one pass, applied or previewed.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::lock;
 use crate::store::leftovers::{self, Leftovers};
-use crate::store::rewrite::{self, Judge, Rewrite, Run};
-use crate::store::scan::{Buffer, SessionId};
+use crate::store::reading::Buffer;
+use crate::store::rewrite::{self, RemovalPolicy, Rewritten, Run};
+use crate::store::scan::SessionId;
 use crate::store::{Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::Tally;
@@ -24,7 +26,7 @@ pub(super) struct RemovalPlan {
     /// The store's attributes when it was read.
     pub(super) before: Stat,
     /// What was found in the store, and what remains of it.
-    pub(super) rewrite: Rewrite,
+    pub(super) rewrite: Rewritten,
     /// How many expired runs are kept because a live process holds their transcript locked.
     pub(super) locked: u64,
     /// The transcripts to archive.
@@ -47,21 +49,21 @@ impl RemovalPlan {
 
 /// What one pass over a store found. Nothing but the store was looked at so far, except for the
 /// transcripts of expired runs.
-pub(super) struct Draft<'a, S: System> {
-    rewrite: Rewrite,
-    collected: Collector<'a, S>,
+pub(super) struct Draft<'c, 'a, S: System> {
+    rewrite: Rewritten,
+    collected: Collector<'c, 'a, S>,
 }
 
-impl<'a, S: System> Draft<'a, S> {
+impl<'c, 'a, S: System> Draft<'c, 'a, S> {
     /// Reads the store once. With `out`, writes the kept entries to it.
     pub(super) fn read(
-        sweep: &Context<'a, S>,
+        sweep: &'c Context<'a, S>,
         paths: &StorePaths,
         store: &Store<S::File>,
         out: Option<&S::File>,
         buffer: &mut Buffer,
     ) -> Result<Self> {
-        let mut collected = Collector::new(sweep.system, folder_of(paths));
+        let mut collected = Collector::new(sweep, folder_of(paths));
         let rewrite = rewrite::rewrite(
             store.source(sweep.system, &sweep.options.abort),
             sweep.request.cutoff_ms(),
@@ -72,7 +74,7 @@ impl<'a, S: System> Draft<'a, S> {
         Ok(Self { rewrite, collected })
     }
 
-    pub(super) fn rewrite(&self) -> &Rewrite {
+    pub(super) fn rewrite(&self) -> &Rewritten {
         &self.rewrite
     }
 
@@ -157,94 +159,133 @@ pub(super) fn find_leftovers<S: System>(
     Ok((search == Search::All || found.has_native()).then_some(found))
 }
 
-/// Returns how many transcripts there are, a transcript of several sessions once, and the folders
-/// that they are in.
+/// Returns how many transcripts there are, and the folders that they are in.
 pub(super) fn tally(transcripts: &[Transcript]) -> (Tally, Vec<&Path>) {
     let mut tally = Tally::default();
-    let mut seen = HashSet::new();
     for transcript in transcripts {
-        if seen.insert(&*transcript.path) {
-            tally.add(transcript.bytes);
-        }
+        tally.add(transcript.bytes);
     }
-    let folders = seen.into_iter().filter_map(Path::parent).collect();
-    (tally, folders)
+    let folders: HashSet<&Path> = transcripts
+        .iter()
+        .filter_map(|it| it.path.parent())
+        .collect();
+    (tally, folders.into_iter().collect())
 }
 
 /// Collects the transcripts of removed runs, and what kept entries reference.
-struct Collector<'a, S: System> {
-    system: &'a S,
+struct Collector<'c, 'a, S: System> {
+    sweep: &'c Context<'a, S>,
     folder: Folder,
     references: References<'a, S>,
+    /// The transcripts that exist, each once, and their positions by path.
+    transcripts: Vec<Transcript>,
+    positions: HashMap<PathBuf, NonZeroU32>,
+    /// One for each removed run that has transcripts or names a file: 16 bytes.
     sessions: Vec<RemovedSession>,
-    /// The position in `sessions` of each session id.
-    positions: HashMap<SessionId<'static>, usize>,
     locked: u64,
 }
 
-/// A removed session that has transcripts. Most expired runs have none and take no memory here.
+/// The transcripts of one removed run.
 struct RemovedSession {
-    id: SessionId<'static>,
-    transcripts: Vec<Transcript>,
+    /// A hash of the session id. Its lowest bit is set if the run has a `sessionFile`.
+    id: u64,
+    /// The positions of its transcripts, of which there are at most two.
+    transcripts: [Option<NonZeroU32>; 2],
 }
 
-impl<'a, S: System> Collector<'a, S> {
-    fn new(system: &'a S, folder: Folder) -> Self {
+const HAS_SESSION_FILE: u64 = 1;
+
+impl<'c, 'a, S: System> Collector<'c, 'a, S> {
+    fn new(sweep: &'c Context<'a, S>, folder: Folder) -> Self {
         Self {
-            system,
-            references: References::new(system, &folder),
+            sweep,
+            references: References::new(sweep.system, &folder),
             folder,
-            sessions: Vec::new(),
+            transcripts: Vec::new(),
             positions: HashMap::new(),
+            sessions: Vec::new(),
             locked: 0,
         }
     }
 
-    /// If one id is removed several times, the last `sessionFile` that is not falsy in JavaScript
-    /// counts. This is the gateway's rule.
     fn add(&mut self, run: &Run, transcripts: Vec<Transcript>) {
-        match self.positions.get(&run.session_id) {
-            Some(&at) if run.session_file.is_some() => self.sessions[at].transcripts = transcripts,
-            Some(_) => {}
-            None if transcripts.is_empty() => {}
-            None => {
-                // In JavaScript, objects compare by identity.
-                if run.session_id != SessionId::Compound {
-                    self.positions
-                        .insert(run.session_id.clone(), self.sessions.len());
-                }
-                self.sessions.push(RemovedSession {
-                    id: run.session_id.clone(),
-                    transcripts,
-                });
-            }
+        let has_file = run.session_file.is_some();
+        if transcripts.is_empty() && !has_file {
+            return;
         }
+        let id = match &run.session_id {
+            SessionId::Text(text) => self.references.hash_id(&**text),
+            // In JavaScript, objects compare by identity.
+            SessionId::Compound => self.references.hash_id(&(self.sessions.len(), "object")),
+            id => self.references.hash_id(id),
+        };
+        let mut found = transcripts.into_iter().filter_map(|it| self.position(it));
+        let transcripts = [found.next(), found.next()];
+        self.sessions.push(RemovedSession {
+            id: if has_file { id | HAS_SESSION_FILE } else { id },
+            transcripts,
+        });
+    }
+
+    /// Returns a transcript's position plus 1; `None` beyond four billion transcripts.
+    fn position(&mut self, transcript: Transcript) -> Option<NonZeroU32> {
+        if let Some(position) = self.positions.get(&transcript.path) {
+            return Some(*position);
+        }
+        let position = u32::try_from(self.transcripts.len() + 1).ok()?;
+        let position = NonZeroU32::new(position)?;
+        self.positions.insert(transcript.path.clone(), position);
+        self.transcripts.push(transcript);
+        Some(position)
     }
 
     /// Returns the transcripts of removed runs that no kept entry references.
-    fn unreferenced_transcripts(self, listings: &mut Listings) -> Result<Vec<Transcript>> {
-        let references = &self.references;
-        let sessions = self
-            .sessions
-            .into_iter()
-            .filter(|session| !match session.id.text() {
-                Some(id) => references.has_session(id),
-                None => references.has_non_string_id(&session.id),
-            });
-        let transcripts = sessions.flat_map(|session| session.transcripts).collect();
-        self.references.unreferenced(transcripts, listings)
+    fn unreferenced_transcripts(mut self, listings: &mut Listings) -> Result<Vec<Transcript>> {
+        self.positions = HashMap::new();
+        let mut is_removed = vec![false; self.transcripts.len()];
+        let id_of = |session: &RemovedSession| session.id & !HAS_SESSION_FILE;
+        self.sessions.sort_by_key(id_of);
+        for same_id in self.sessions.chunk_by(|a, b| id_of(a) == id_of(b)) {
+            if self.references.has_id(id_of(&same_id[0])) {
+                continue;
+            }
+            for position in last_session_file(same_id).iter().flatten() {
+                is_removed[position.get() as usize - 1] = true;
+            }
+        }
+        let mut is_removed = is_removed.into_iter();
+        self.transcripts.retain(|_| is_removed.next() == Some(true));
+        let lookups = &self.sweep.lookups;
+        self.references
+            .unreferenced(self.transcripts, listings, lookups)
     }
 }
 
-impl<S: System> Judge for Collector<'_, S> {
+/// Returns the transcripts of a session of which several runs were removed. The last `sessionFile` that
+/// is not falsy in JavaScript counts, from the first run on that has a transcript. This is the gateway's
+/// rule.
+fn last_session_file(runs: &[RemovedSession]) -> [Option<NonZeroU32>; 2] {
+    let has_transcript = |run: &RemovedSession| run.transcripts.iter().any(Option::is_some);
+    let Some(first) = runs.iter().position(has_transcript) else {
+        return [None, None];
+    };
+    let rest = &runs[first..];
+    let last = rest.iter().rfind(|run| run.id & HAS_SESSION_FILE != 0);
+    last.unwrap_or(&rest[0]).transcripts
+}
+
+impl<S: System> RemovalPolicy for Collector<'_, '_, S> {
     /// A run whose transcript is locked by a live process is still being written, however old its
     /// entry is.
-    fn goes(&mut self, run: &Run) -> bool {
+    fn removes(&mut self, run: &Run) -> bool {
         let file = run.session_file.as_deref();
-        let transcripts = self
-            .folder
-            .transcripts(self.system, run.session_id.text(), file);
-        if is_any_locked(self.system, &transcripts) {
+        let transcripts = self.folder.transcripts(
+            self.sweep.system,
+            &self.sweep.lookups,
+            run.session_id.text(),
+            file,
+        );
+        if is_any_locked(self.sweep.system, &transcripts) {
             self.locked += 1;
             return false;
         }
@@ -252,7 +293,7 @@ impl<S: System> Judge for Collector<'_, S> {
         true
     }
 
-    fn stays(&mut self, session_id: &SessionId<'_>, session_file: Option<&str>) {
+    fn keeps(&mut self, session_id: &SessionId<'_>, session_file: Option<&str>) {
         self.references.add(session_id.text(), session_file);
         // An id that is not a string, which the gateway never writes, protects removed runs with an
         // equal id, unless it is falsy in JavaScript.
@@ -267,7 +308,7 @@ impl<S: System> Judge for Collector<'_, S> {
     }
 
     fn restart(&mut self) {
-        *self = Self::new(self.system, self.folder.clone());
+        *self = Self::new(self.sweep, self.folder.clone());
     }
 }
 

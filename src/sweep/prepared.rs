@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::gateway::js;
 use crate::lock::Lock;
-use crate::store::leftovers::{Cleared, Leftovers};
+use crate::store::leftovers::Cleared;
+use crate::store::reading::Buffer;
 use crate::store::replace::{Replaced, Replacement, Swap};
-use crate::store::scan::Buffer;
 use crate::store::{Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::Tally;
@@ -89,8 +89,8 @@ impl<'a, S: System> Prepared<'a, S> {
     /// Returns whether the commit also moves or removes other files than the store. There may be
     /// thousands of them.
     pub(super) fn moves_files(&self) -> bool {
-        let mut leftovers = self.plan.leftovers.iter().flat_map(Leftovers::paths);
-        !self.plan.transcripts.is_empty() || leftovers.next().is_some()
+        let leftovers = self.plan.leftovers.as_ref();
+        !self.plan.transcripts.is_empty() || leftovers.is_some_and(|it| !it.is_empty())
     }
 
     /// Returns whether the plan still holds: `lock` is ours, the store is unchanged, and no process

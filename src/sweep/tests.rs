@@ -153,7 +153,7 @@ fn log_as_json(line: &crate::sweep::outcome::LogLine) -> Value {
     };
     let fields = match &line.fields {
         Fields::Failure { err } => serde_json::json!({ "err": err }),
-        #[allow(
+        #[expect(
             clippy::cast_possible_truncation,
             reason = "recorded retentions are whole"
         )]
@@ -618,7 +618,7 @@ mod failures {
                 "cannot preserve the owner of",
             ),
             ("sync", ErrorKind::Other, "cannot write the new content of"),
-            ("link", ErrorKind::PermissionDenied, "cannot make"),
+            ("link", ErrorKind::PermissionDenied, "cannot create"),
             ("exchange", ErrorKind::PermissionDenied, "cannot replace"),
             ("read_at", ErrorKind::Other, "cannot read"),
         ] {
@@ -733,18 +733,29 @@ mod failures {
 
     const WRITTEN_WITHOUT_LOCK: &str = r#"{"agent:main:main":{"sessionId":"m"},"new":{"sessionId":"n"},"agent:main:cron:j:run:1":{"sessionId":"r","updatedAt":1}}"#;
 
-    /// Returns a system on which a process that ignores the lock replaces the store `times` times,
-    /// each time just before that call.
-    fn with_ignorant_writer(call: &'static str, store: &Path, times: u32) -> Faulty {
+    /// Returns a process that ignores the lock: it replaces the store `times` times, each time just
+    /// before that call.
+    fn ignorant_writer(
+        call: &'static str,
+        store: &Path,
+        times: u32,
+    ) -> impl Fn(&str, &Path) + Send + Sync + 'static {
         let store = store.to_owned();
-        let thefts = AtomicU32::new(0);
-        Faulty::new(move |name, path| {
+        let writes = AtomicU32::new(0);
+        move |name, path| {
             let is_the_stores = path.to_str().unwrap().contains("sessions.json.reaper.");
-            if name == call && is_the_stores && thefts.fetch_add(1, Ordering::Relaxed) < times {
-                let temp = store.with_extension("thief");
+            if name == call && is_the_stores && writes.fetch_add(1, Ordering::Relaxed) < times {
+                let temp = store.with_extension("new");
                 fs::write(&temp, WRITTEN_WITHOUT_LOCK).unwrap();
                 fs::rename(&temp, &store).unwrap();
             }
+        }
+    }
+
+    fn with_ignorant_writer(call: &'static str, store: &Path, times: u32) -> Faulty {
+        let write = ignorant_writer(call, store, times);
+        Faulty::new(move |name, path| {
+            write(name, path);
             None
         })
     }
@@ -765,6 +776,105 @@ mod failures {
             let stay = ["m.jsonl", "r.jsonl.deleted.{STAMP}", "sessions.json"];
             assert_eq!(names, stay, "{times}");
         }
+    }
+
+    /// Returns a system on which a process writes the store in place, with the same size, just before
+    /// the first such call for a path that contains `part`.
+    fn with_write_in_place(
+        call: &'static str,
+        part: &'static str,
+        store: &Path,
+        after_write: fn(&Path, SystemTime),
+    ) -> Faulty {
+        let store = store.to_owned();
+        let writes = AtomicU32::new(0);
+        Faulty::new(move |name, path| {
+            let is_it = name == call && path.to_str().unwrap().contains(part);
+            if is_it && writes.fetch_add(1, Ordering::Relaxed) == 0 {
+                let written = fs::metadata(&store).unwrap().modified().unwrap();
+                let text = fs::read_to_string(&store).unwrap();
+                fs::write(&store, text.replace(r#""m""#, r#""n""#)).unwrap();
+                after_write(&store, written);
+            }
+            None
+        })
+    }
+
+    /// An exchange moves the same inode, so the inode alone does not show that it was written.
+    #[test]
+    fn sweeps_again_after_a_write_in_place_just_before_the_exchange() {
+        let gateway = Gateway::new();
+        let system = with_write_in_place("exchange", ".reaper.", &gateway.store, |_, _| {});
+        assert_eq!(sweep_on(&system, &gateway.store).pruned, 1);
+        assert_eq!(gateway.text(), r#"{"agent:main:main":{"sessionId":"n"}}"#);
+    }
+
+    /// `ctime` shows what a restored `mtime` hides.
+    #[test]
+    fn sweeps_again_after_a_write_in_place_that_restored_the_modification_time() {
+        let gateway = Gateway::new();
+        let system = with_write_in_place("sync", "", &gateway.store, |store, written| {
+            crate::testing::touch(store, written);
+        });
+        assert_eq!(sweep_on(&system, &gateway.store).pruned, 1);
+        assert_eq!(gateway.text(), r#"{"agent:main:main":{"sessionId":"n"}}"#);
+    }
+
+    /// A power cut after the report must not lose an archive's name.
+    #[test]
+    fn fails_if_a_subfolder_with_an_archive_cannot_be_synced() {
+        let gateway = Gateway::new();
+        let text = r#"{"agent:main:cron:j:run:1":{"sessionFile":"sub/r.jsonl","updatedAt":1}}"#;
+        fs::write(&gateway.store, text).unwrap();
+        fs::create_dir(gateway.root.join("sub")).unwrap();
+        fs::write(gateway.root.join("sub/r.jsonl"), "").unwrap();
+        let system = Faulty::new(|name, path| {
+            (name == "sync_folder" && path.ends_with("sub")).then_some(ErrorKind::Other)
+        });
+        let report = sweep_on(&system, &gateway.store);
+        assert!(failure(&report).contains("cannot sync"));
+        assert_eq!(system.calls("sync_folder").len(), 1);
+    }
+
+    /// A file system that loses part of the new store must not make it the store.
+    #[test]
+    fn fails_if_the_new_store_is_shorter_than_what_was_written() {
+        let gateway = Gateway::new();
+        let before = gateway.text();
+        let root = gateway.root.clone();
+        let system = Faulty::new(move |name, _| {
+            if name == "sync" {
+                let is_temp = |it: &PathBuf| it.to_str().unwrap().ends_with(".reaper.tmp");
+                let mut files = fs::read_dir(&root).unwrap().map(|it| it.unwrap().path());
+                let temp = fs::File::options()
+                    .write(true)
+                    .open(files.find(is_temp).unwrap());
+                temp.unwrap().set_len(1).unwrap();
+            }
+            (name == "create_unnamed").then_some(ErrorKind::Unsupported)
+        });
+        let report = sweep_on(&system, &gateway.store);
+        assert!(failure(&report).contains("bytes were written, the file has 1"));
+        assert_eq!(gateway.text(), before);
+    }
+
+    /// Preparing a large store takes long. Other processes need the lock in the meantime.
+    #[test]
+    fn releases_the_lock_between_the_first_two_attempts() {
+        let gateway = Gateway::new();
+        let lock = gateway.root.join("sessions.json.lock");
+        let was_held = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = Arc::clone(&was_held);
+        let write = ignorant_writer("exchange", &gateway.store, 1);
+        let system = Faulty::new(move |name, path| {
+            write(name, path);
+            if name == "read_at" {
+                seen.lock().unwrap().push(lock.exists());
+            }
+            None
+        });
+        assert_eq!(sweep_on(&system, &gateway.store).pruned, 1);
+        assert!(was_held.lock().unwrap().iter().all(|held| !held));
     }
 
     /// A process that ignores the lock has the old store open and writes to it after the exchange.

@@ -181,6 +181,13 @@ impl Faulty {
         named.map(|(_, path)| path.clone()).collect()
     }
 
+    /// Returns the paths of all calls that are not in `folder`.
+    pub(crate) fn calls_outside(&self, folder: &Path) -> Vec<PathBuf> {
+        let calls = self.calls.lock().unwrap();
+        let paths = calls.iter().map(|(_, path)| path.clone());
+        paths.filter(|path| !path.starts_with(folder)).collect()
+    }
+
     pub(crate) fn forget_calls(&self) {
         self.calls.lock().unwrap().clear();
     }

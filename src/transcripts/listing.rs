@@ -15,7 +15,7 @@ use crate::transcripts::archive_name;
 #[derive(Debug)]
 pub(crate) struct Listings {
     archive_cutoff_ms: f64,
-    listed: HashMap<PathBuf, Arc<Listing>>,
+    pub(super) listed: HashMap<PathBuf, Arc<Listing>>,
 }
 
 /// The names in a folder that a sweep can need. All other names are left out.

@@ -6,11 +6,14 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+#[cfg(test)]
 use std::{env, fs};
 
+#[cfg(test)]
 use crate::error::{Context, Error, Result};
 use crate::gateway::js;
 use crate::system::{Kind, Stat, System};
+use crate::transcripts::outside::OutsideLookups;
 
 /// The file name extension of transcripts.
 pub(super) const EXTENSION: &str = ".jsonl";
@@ -19,6 +22,10 @@ pub(super) const EXTENSION: &str = ".jsonl";
 /// path, because only it knows the spelling on the disk. On Windows and macOS this is the default; single
 /// folders and volumes can differ. On Linux it is an exception that is not supported.
 pub(super) const CASE_FOLDS: bool = cfg!(any(target_os = "macos", target_os = "ios", windows));
+
+/// The maximum depth of a transcript below the folder. Resolving a path reads each folder on the way from
+/// the root, which is quadratic in the depth. The gateway's own transcripts are at most one folder deep.
+const MAX_DEPTH: usize = 32;
 
 /// The folder of a store, which also contains the transcripts of its sessions.
 #[derive(Debug, Clone)]
@@ -38,7 +45,7 @@ pub(crate) struct Transcript {
     pub(crate) path: PathBuf,
     /// Its size in bytes.
     pub(crate) bytes: u64,
-    /// Which file it is, whatever its path.
+    /// Which file it is, independent of its path.
     pub(super) id: FileId,
 }
 
@@ -69,6 +76,7 @@ impl Folder {
     ///
     /// # Errors
     /// If `store` does not name a file, or if the folder is missing or cannot be resolved.
+    #[cfg(test)]
     pub(crate) fn of(store: &Path) -> Result<Self> {
         if store.as_os_str().is_empty() {
             return Err(Error::NoStorePath);
@@ -104,10 +112,11 @@ impl Folder {
     pub(crate) fn transcripts<S: System>(
         &self,
         system: &S,
+        lookups: &OutsideLookups,
         session_id: Option<&str>,
         session_file: Option<&str>,
     ) -> Vec<Transcript> {
-        let by_file = session_file.and_then(|file| self.session_file(file));
+        let by_file = session_file.and_then(|file| self.session_file(system, lookups, file));
         let by_id = session_id
             .and_then(file_name)
             .map(|name| self.named.join(name))
@@ -124,13 +133,36 @@ impl Folder {
         found
     }
 
-    /// Returns the path that a `sessionFile` names. Returns `None` for a relative path that begins with
-    /// `..`, as the gateway does. An absolute path counts even if it is elsewhere, because its links
-    /// can lead into the folder.
-    fn session_file(&self, session_file: &str) -> Option<PathBuf> {
-        let file = Path::new(js::trim(session_file));
-        let is_outside = file.as_os_str().is_empty() || begins_with_dots(file);
-        (!is_outside).then(|| js::resolve(&self.real, file))
+    /// Returns the path that a `sessionFile` names, if its links are to be resolved.
+    ///
+    /// Returns `None` for a relative path that begins with `..`, as the gateway does, and for one that is
+    /// deeper than [`MAX_DEPTH`]. A path outside the folder can be an alias of it. It counts if a file of
+    /// its name is directly in the folder, and as long as `lookups` allows it.
+    fn session_file<S: System>(
+        &self,
+        system: &S,
+        lookups: &OutsideLookups,
+        session_file: &str,
+    ) -> Option<PathBuf> {
+        let file = js::trim(session_file);
+        if file.is_empty() || begins_with_dots(Path::new(file)) {
+            return None;
+        }
+        match self.place(file) {
+            Place::Directly(name) => Some(self.named.join(name)),
+            Place::Below(path) => (self.depth(&path) <= MAX_DEPTH).then_some(path),
+            Place::Outside(path) => {
+                let same_name = self.real.join(path.file_name()?);
+                let is_possible = system.stat(&same_name).is_ok() && lookups.allow(&path);
+                is_possible.then_some(path)
+            }
+        }
+    }
+
+    /// Returns the number of names in a path after those of the folder.
+    fn depth(&self, path: &Path) -> usize {
+        let all = path.components().count();
+        all - self.real.components().count()
     }
 
     /// Returns the file at `candidate`, with all links resolved, if it is a transcript.

@@ -1,13 +1,16 @@
 //! Transcripts, the `*.jsonl` files of sessions, and their archives.
 //!
-//! [`locate`] finds the transcripts of a removed session, and [`references`] those of them that a
-//! kept entry references. [`archive`] renames transcripts to their [`archive_name`], renames them
-//! back if the sweep fails, and deletes expired archives. [`listing`] lists each folder once.
+//! `locate` finds the transcripts of a removed session, and `references` those of them that a kept entry
+//! references. `outside` limits the access to paths outside the folder. `archive` renames transcripts to
+//! their `archive_name`, renames them back if the sweep fails, and deletes expired archives. `listing`
+//! lists each folder once.
 
 pub(crate) mod archive;
 pub(crate) mod archive_name;
+mod hashes;
 pub(crate) mod listing;
 pub(crate) mod locate;
+pub(crate) mod outside;
 pub(crate) mod references;
 #[cfg(test)]
 mod tests;

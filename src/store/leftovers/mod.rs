@@ -17,9 +17,9 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-pub(crate) use self::names::exchange_name;
+use self::names::kept_name;
 pub use self::names::unfinished_name;
-use self::names::{TempName, kept_name};
+pub(crate) use self::names::{TempName, exchange_name};
 use crate::error::{Context, Result};
 use crate::gateway::js;
 use crate::system::{Kind, Process, Stat, System, rename_to_vacant};
@@ -96,6 +96,11 @@ pub(crate) fn find(
 }
 
 impl Leftovers {
+    /// Returns whether there is no such file.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// Returns whether one of the files is from a native sweep, which leaves a file only if it crashes.
     pub(crate) fn has_native(&self) -> bool {
         let is_native = |(_, name): &(_, TempName)| !matches!(name, TempName::Gateway { .. });
@@ -110,11 +115,6 @@ impl Leftovers {
             superseded_before: Some(mtime),
             ..self
         }
-    }
-
-    /// Returns the paths of all files, whether their writers are alive or not.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().map(|(path, _)| path.as_path())
     }
 
     /// Removes the files that are superseded, and renames those that can be the only copy of something.

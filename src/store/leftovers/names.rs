@@ -18,7 +18,7 @@ pub(crate) fn exchange_name(store: &Path, temp: &Stat, old: &Stat) -> PathBuf {
 }
 
 /// Returns the name of a temp file while it is written, where the platform lacks unnamed files:
-/// `<store>.<pid>-<number>.reaper.tmp`. Before the exchange it is renamed to [`exchange_name`].
+/// `<store>.<pid>-<number>.reaper.tmp`. Before the exchange it is renamed to `exchange_name`.
 ///
 /// The number distinguishes the sweeps of one process, and the sweeps of a process from those of an
 /// earlier one with the same pid, as every run of the gateway in a container has.
@@ -40,7 +40,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// What the name of a temp file shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TempName {
+pub(crate) enum TempName {
     /// From [`exchange_name`]: the inodes of the temp file and of the old store.
     Exchange { temp: u64, old: u64 },
     /// From [`unfinished_name`].
@@ -53,7 +53,7 @@ pub(super) enum TempName {
 
 impl TempName {
     /// Parses the name of a file beside the store, whose own name is `store`.
-    pub(super) fn of_store(store: &str, name: &str) -> Option<Self> {
+    pub(crate) fn of_store(store: &str, name: &str) -> Option<Self> {
         match infix(store, name)?.split('.').collect::<Vec<_>>()[..] {
             ["reaper", temp, old] => Some(Self::Exchange {
                 temp: number(temp)?,
@@ -73,7 +73,7 @@ impl TempName {
     }
 
     /// Parses the name of a file beside the lock file, whose own name is `lock`.
-    pub(super) fn of_lock(lock: &str, name: &str) -> Option<Self> {
+    pub(crate) fn of_lock(lock: &str, name: &str) -> Option<Self> {
         infix(lock, name)
             .filter(|infix| !infix.is_empty())
             .map(|_| Self::Lock)

@@ -5,12 +5,13 @@ use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Case, NOON, STAMP, odd_tree, rooted};
+use super::{Case, NO_PATHS, NOON, STAMP, odd_tree, rooted};
 use crate::error::Error;
 use crate::system::Os;
-use crate::testing::Tree;
+use crate::testing::{Faulty, Tree};
 use crate::transcripts::archive::Archive;
 use crate::transcripts::locate::{Folder, Transcript};
+use crate::transcripts::outside::OutsideLookups;
 
 fn paths(transcripts: &[Transcript]) -> Vec<PathBuf> {
     transcripts.iter().map(|it| it.path.clone()).collect()
@@ -24,7 +25,12 @@ fn assert_moves(cases: &[Case<'_>]) {
         let folder = Folder::of(&tree.at("store/sessions.json")).unwrap();
         let session_file = rooted(&tree, *session_file);
         let mut archive = Archive::new(&Os);
-        for transcript in folder.transcripts(&Os, *session_id, session_file.as_deref()) {
+        for transcript in folder.transcripts(
+            &Os,
+            &OutsideLookups::new(),
+            *session_id,
+            session_file.as_deref(),
+        ) {
             archive.add(&transcript.path, NOON);
         }
         for path in *moved {
@@ -197,7 +203,7 @@ fn an_absolute_session_file_moves_only_a_file_inside_the_folder() {
         (None, Some("{ROOT}/store/../a.jsonl"), &[]),
         (None, Some("{ROOT}/store-2/evil.jsonl"), &[]),
         (None, Some("{ROOT}/outside/o.jsonl"), &[]),
-        (None, Some("{ROOT}/outside/back.jsonl"), &["store/a.jsonl"]),
+        (None, Some("{ROOT}/outside/back.jsonl"), &[]),
         (
             None,
             Some("{ROOT}/outside/store/a.jsonl"),
@@ -235,7 +241,7 @@ fn the_session_file_is_returned_before_the_file_of_the_id() {
     let tree = odd_tree();
     let folder = Folder::of(&tree.at("store/sessions.json")).unwrap();
     assert_eq!(
-        paths(&folder.transcripts(&Os, Some("a"), Some("b.jsonl"))),
+        paths(&folder.transcripts(&Os, &OutsideLookups::new(), Some("a"), Some("b.jsonl"))),
         [tree.at("store/b.jsonl"), tree.at("store/a.jsonl")]
     );
 }
@@ -247,11 +253,13 @@ fn a_folder_that_is_a_link_is_recognised_by_both_paths() {
     let folder = Folder::of(&tree.at("alias/sub/../sessions.json")).unwrap();
     assert_eq!(folder.named, tree.at("alias"));
     assert_eq!(folder.real(), tree.at("store"));
-    let file = |path: &str| paths(&folder.transcripts(&Os, None, tree.at(path).to_str()));
+    let file = |path: &str| {
+        paths(&folder.transcripts(&Os, &OutsideLookups::new(), None, tree.at(path).to_str()))
+    };
     assert_eq!(file("alias/a.jsonl"), [tree.at("store/a.jsonl")]);
     assert_eq!(file("store/a.jsonl"), [tree.at("store/a.jsonl")]);
     assert_eq!(file("outside/store/a.jsonl"), [tree.at("store/a.jsonl")]);
-    assert_eq!(file("alias/sessions.json"), Vec::<PathBuf>::new());
+    assert_eq!(file("alias/sessions.json"), NO_PATHS);
 }
 
 #[test]
@@ -261,7 +269,7 @@ fn a_store_named_like_a_transcript_is_not_moved() {
     for store in ["store/a.jsonl", "store/store.jsonl"] {
         let folder = Folder::of(&tree.at(store)).unwrap();
         for file in ["a.jsonl", "store.jsonl", "in.jsonl", "chain.jsonl"] {
-            let found = folder.transcripts(&Os, Some("a"), Some(file));
+            let found = folder.transcripts(&Os, &OutsideLookups::new(), Some("a"), Some(file));
             assert_eq!(found, [], "{store} {file}");
         }
     }
@@ -293,7 +301,48 @@ fn a_file_in_a_subfolder_without_permissions_is_not_found() {
     let sub = tree.at("store/sub");
     fs::set_permissions(&sub, fs::Permissions::from_mode(0o000)).unwrap();
     let folder = Folder::of(&tree.at("store/sessions.json")).unwrap();
-    let found = folder.transcripts(&Os, Some("a"), Some("sub/c.jsonl"));
+    let found = folder.transcripts(&Os, &OutsideLookups::new(), Some("a"), Some("sub/c.jsonl"));
     fs::set_permissions(&sub, fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(paths(&found), [tree.at("store/a.jsonl")]);
+}
+
+#[test]
+fn an_outside_session_file_is_accessed_only_if_its_name_is_in_the_folder() {
+    let tree = odd_tree();
+    let folder = Folder::of(&tree.at("store/sessions.json")).unwrap();
+    let system = Faulty::new(|_, _| None);
+    let lookups = OutsideLookups::new();
+    let find = |file: &str| {
+        let file = rooted(&tree, Some(file));
+        paths(&folder.transcripts(&system, &lookups, None, file.as_deref()))
+    };
+    for file in [
+        "/net/unreachable/o.jsonl",
+        "{ROOT}/outside/o.jsonl",
+        "{ROOT}/outside/back.jsonl",
+        "sub/../../outside/o.jsonl",
+    ] {
+        assert_eq!(find(file), NO_PATHS, "{file}");
+    }
+    assert_eq!(system.calls_outside(folder.real()), NO_PATHS);
+
+    let alias = "{ROOT}/outside/store/a.jsonl";
+    assert_eq!(find(alias), [tree.at("store/a.jsonl")]);
+    lookups.end();
+    assert_eq!(find(alias), NO_PATHS);
+}
+
+#[test]
+fn a_session_file_that_is_too_deep_is_not_resolved() {
+    let tree = Tree::new();
+    let folder = Folder::of(&tree.file("store/sessions.json")).unwrap();
+    let system = Faulty::new(|_, _| None);
+    let lookups = OutsideLookups::new();
+    for (folders, found) in [(31, 1), (32, 0), (500, 0)] {
+        let file = tree.file(&format!("store/{}a.jsonl", "d/".repeat(folders)));
+        system.forget_calls();
+        let transcripts = folder.transcripts(&system, &lookups, None, file.to_str());
+        assert_eq!(transcripts.len(), found, "{folders}");
+        assert_eq!(system.calls("canonicalize").len(), found, "{folders}");
+    }
 }

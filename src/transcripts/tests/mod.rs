@@ -20,6 +20,8 @@ use crate::transcripts::listing::Listings;
 const NOON: i64 = 1_772_366_400_000;
 const STAMP: &str = "2026-03-01T12-00-00.000Z";
 
+const NO_PATHS: [PathBuf; 0] = [];
+
 /// Returns the archives in a folder whose stamp is before the cutoff.
 fn expired(folder: &Path, cutoff_ms: f64) -> Result<Vec<PathBuf>> {
     let mut listings = Listings::new(cutoff_ms);

@@ -1,4 +1,4 @@
-//! Systems with one deliberate mistake each, which the campaigns must detect.
+//! A system with one planted fault, which a campaign must detect.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,69 +10,69 @@ use std::time::{Duration, SystemTime};
 use cron_session_reaper::system::{Beat, Heartbeat, Os, Process, Stat, System};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mistake {
-    /// Overwrites the store in place instead of exchanging it.
+enum Fault {
+    /// Writes the store in place instead of exchanging it.
     InPlace,
-    /// Archives the transcripts after the store is committed.
+    /// Archives the transcripts after the commit of the store.
     LateArchive,
     /// Syncs neither contents nor names.
     NoSync,
-    /// Syncs contents but not names.
+    /// Syncs contents, but no names.
     NoFolderSync,
-    /// Ignores the errors of writes and syncs.
-    Deaf,
-    /// Treats any file at the store's path as the store that was read.
+    /// Ignores a failed write or sync.
+    IgnoredErrors,
+    /// Does not check that the file at the store's path is the store that was read.
     Unchecked,
-    /// Uses a lock file that no other process looks for.
+    /// Has its lock at a path that no other process uses.
     Lockless,
 }
 
-/// The real system with one mistake in it.
-pub struct Wrong {
-    mistake: Mistake,
+/// The real system with one fault.
+pub struct FaultySystem {
+    fault: Fault,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Renames that are delayed until the folder is synced.
-    put_off: Vec<(PathBuf, PathBuf)>,
-    /// The attributes of a path when it was first examined.
-    first: HashMap<PathBuf, Stat>,
-    /// The size that a file should have, by inode.
+    /// Renames postponed until the folder is synced.
+    postponed: Vec<(PathBuf, PathBuf)>,
+    /// The status of each path when it was opened.
+    opened: HashMap<PathBuf, Stat>,
+    /// The size that each file should have, by inode.
     sizes: HashMap<u64, u64>,
 }
 
-impl Wrong {
+impl FaultySystem {
     pub fn named(name: &str) -> Self {
-        let mistake = match name {
-            "in-place" => Mistake::InPlace,
-            "late-archive" => Mistake::LateArchive,
-            "no-sync" => Mistake::NoSync,
-            "no-folder-sync" => Mistake::NoFolderSync,
-            "deaf" => Mistake::Deaf,
-            "unchecked" => Mistake::Unchecked,
-            "lockless" => Mistake::Lockless,
-            other => panic!("unknown mistake: {other}"),
+        let fault = match name {
+            "in-place" => Fault::InPlace,
+            "late-archive" => Fault::LateArchive,
+            "no-sync" => Fault::NoSync,
+            "no-folder-sync" => Fault::NoFolderSync,
+            "ignored-errors" => Fault::IgnoredErrors,
+            "unchecked" => Fault::Unchecked,
+            "lockless" => Fault::Lockless,
+            other => panic!("unknown fault: {other}"),
         };
         Self {
-            mistake,
+            fault,
             state: Mutex::default(),
         }
     }
 
-    fn is(&self, mistake: Mistake) -> bool {
-        self.mistake == mistake
+    fn is(&self, fault: Fault) -> bool {
+        self.fault == fault
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the path that is used instead of a lock's path.
+    /// Returns the path to use for `path`: another one for a lock, if the fault is `Lockless`.
     fn place(&self, path: &Path) -> PathBuf {
         let is_lock = path.extension().is_some_and(|it| it == "lock");
-        if self.is(Mistake::Lockless) && is_lock {
+        if self.is(Fault::Lockless) && is_lock {
             let mut elsewhere = path.as_os_str().to_owned();
             elsewhere.push(format!(".{}.tmp", std::process::id()));
             return elsewhere.into();
@@ -81,13 +81,13 @@ impl Wrong {
     }
 }
 
-impl System for Wrong {
+impl System for FaultySystem {
     type File = File;
 
     fn open(&self, path: &Path) -> io::Result<File> {
         let file = Os.open(path)?;
         self.state()
-            .first
+            .opened
             .insert(path.to_owned(), Os.stat_open(&file)?);
         Ok(file)
     }
@@ -110,11 +110,11 @@ impl System for Wrong {
 
     fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
         let (a, b) = (self.place(a), self.place(b));
-        if !self.is(Mistake::InPlace) {
+        if !self.is(Fault::InPlace) {
             return Os.exchange(&a, &b);
         }
         let stat = Os.stat(&b)?;
-        self.state().first.insert(a.clone(), stat);
+        self.state().opened.insert(a.clone(), stat);
         let bytes = std::fs::read(&a)?;
         std::fs::write(&b, &bytes)
     }
@@ -124,8 +124,10 @@ impl System for Wrong {
     }
 
     fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {
-        if self.is(Mistake::LateArchive) {
-            self.state().put_off.push((from.to_owned(), to.to_owned()));
+        if self.is(Fault::LateArchive) {
+            self.state()
+                .postponed
+                .push((from.to_owned(), to.to_owned()));
             return Ok(());
         }
         Os.rename_no_replace(from, to)
@@ -141,19 +143,19 @@ impl System for Wrong {
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         let is_temp = path.extension().is_some_and(|it| it == "tmp");
-        let trusts = match self.mistake {
-            Mistake::InPlace => is_temp,
-            Mistake::Unchecked => true,
+        let trusts = match self.fault {
+            Fault::InPlace => is_temp,
+            Fault::Unchecked => true,
             _ => false,
         };
         let state = self.state();
-        if trusts && let Some(stat) = state.first.get(path) {
+        if trusts && let Some(stat) = state.opened.get(path) {
             return Ok(*stat);
         }
-        // Pretends that an exchange always displaces the store that was read.
-        if self.is(Mistake::Unchecked)
+        // The fault: assumes that the file that came out of the exchange is the store that was read.
+        if self.is(Fault::Unchecked)
             && is_temp
-            && let Some(stat) = state.first.values().next()
+            && let Some(stat) = state.opened.values().next()
         {
             return Ok(*stat);
         }
@@ -166,7 +168,7 @@ impl System for Wrong {
 
     fn stat_open(&self, file: &File) -> io::Result<Stat> {
         let mut stat = Os.stat_open(file)?;
-        if self.is(Mistake::Deaf)
+        if self.is(Fault::IgnoredErrors)
             && let Some(size) = self.state().sizes.get(&stat.ino)
         {
             stat.size = *size;
@@ -184,7 +186,7 @@ impl System for Wrong {
 
     fn write_all_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         let written = Os.write_all_at(file, bytes, offset);
-        if !self.is(Mistake::Deaf) {
+        if !self.is(Fault::IgnoredErrors) {
             return written;
         }
         if let Ok(stat) = Os.stat_open(file) {
@@ -203,22 +205,22 @@ impl System for Wrong {
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
-        match self.mistake {
-            Mistake::NoSync => Ok(()),
-            Mistake::Deaf => Os.sync(file).or(Ok(())),
+        match self.fault {
+            Fault::NoSync => Ok(()),
+            Fault::IgnoredErrors => Os.sync(file).or(Ok(())),
             _ => Os.sync(file),
         }
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        let put_off = std::mem::take(&mut self.state().put_off);
-        for (from, to) in put_off {
+        let postponed = std::mem::take(&mut self.state().postponed);
+        for (from, to) in postponed {
             // Archiving is best effort.
             let _ = Os.rename_no_replace(&from, &to);
         }
-        match self.mistake {
-            Mistake::NoSync | Mistake::NoFolderSync => Ok(()),
-            Mistake::Deaf => Os.sync_folder(folder).or(Ok(())),
+        match self.fault {
+            Fault::NoSync | Fault::NoFolderSync => Ok(()),
+            Fault::IgnoredErrors => Os.sync_folder(folder).or(Ok(())),
             _ => Os.sync_folder(folder),
         }
     }
