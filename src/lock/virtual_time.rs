@@ -1,20 +1,28 @@
-//! The real system with a virtual clock, so that no test depends on the machine's speed.
+//! The real system with a virtual clock, so that no test depends on the machine's speed, and with calls
+//! that fail.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::system::{Beat, Heartbeat, Os, Process, Stat, System};
 
+/// Returns the error with which a call fails at a time since the start, if it fails.
+type Fault<'a> = dyn Fn(&str, Duration) -> Option<io::ErrorKind> + Send + Sync + 'a;
+type OnSleep<'a> = dyn Fn(&VirtualTime<'_>) + Send + Sync + 'a;
 type StartHeartbeat<'a> = dyn Fn(&File, Beat) -> Heartbeat + Send + Sync + 'a;
 
 /// The real system, except that sleeping takes no time: it advances a virtual clock.
 pub(super) struct VirtualTime<'a> {
     started: SystemTime,
     elapsed: Mutex<Duration>,
-    on_sleep: Box<dyn Fn(Duration) + Send + Sync + 'a>,
+    has_flock_holder: AtomicBool,
+    on_sleep: Box<OnSleep<'a>>,
+    fault: Box<Fault<'a>>,
     heartbeat: Box<StartHeartbeat<'a>>,
 }
 
@@ -23,7 +31,9 @@ impl<'a> VirtualTime<'a> {
         Self {
             started,
             elapsed: Mutex::default(),
+            has_flock_holder: AtomicBool::new(false),
             on_sleep: Box::new(|_| ()),
+            fault: Box::new(|_, _| None),
             heartbeat: Box::new(|_, _| Heartbeat::none()),
         }
     }
@@ -32,10 +42,21 @@ impl<'a> VirtualTime<'a> {
         Self::starting_at(SystemTime::now())
     }
 
-    /// Calls `hook` after every sleep, with the time since the start.
-    pub(super) fn on_sleep(self, hook: impl Fn(Duration) + Send + Sync + 'a) -> Self {
+    /// Calls `hook` after every sleep.
+    pub(super) fn on_sleep(self, hook: impl Fn(&VirtualTime<'_>) + Send + Sync + 'a) -> Self {
         Self {
             on_sleep: Box::new(hook),
+            ..self
+        }
+    }
+
+    /// Lets calls fail.
+    pub(super) fn with_fault(
+        self,
+        fault: impl Fn(&str, Duration) -> Option<io::ErrorKind> + Send + Sync + 'a,
+    ) -> Self {
+        Self {
+            fault: Box::new(fault),
             ..self
         }
     }
@@ -49,6 +70,19 @@ impl<'a> VirtualTime<'a> {
             heartbeat: Box::new(start),
             ..self
         }
+    }
+
+    fn fail(&self, call: &str) -> io::Result<()> {
+        match (self.fault)(call, self.monotonic()) {
+            Some(kind) => Err(kind.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Sets whether a live holder has the lock's flock, as far as the test knows.
+    pub(super) fn set_flock_holder(&self, has_flock_holder: bool) {
+        self.has_flock_holder
+            .store(has_flock_holder, Ordering::SeqCst);
     }
 
     pub(super) fn advance(&self, duration: Duration) {
@@ -69,7 +103,7 @@ impl System for VirtualTime<'_> {
 
     fn sleep(&self, duration: Duration) {
         self.advance(duration);
-        (self.on_sleep)(self.monotonic());
+        (self.on_sleep)(self);
     }
 
     fn start_heartbeat(&self, file: &File, beat: Beat) -> Heartbeat {
@@ -81,7 +115,17 @@ impl System for VirtualTime<'_> {
     }
 
     fn open_no_follow(&self, path: &Path) -> io::Result<File> {
+        self.fail("open_no_follow")?;
         Os.open_no_follow(path)
+    }
+
+    fn open_for_update(&self, path: &Path) -> io::Result<File> {
+        self.fail("open_for_update")?;
+        Os.open_for_update(path)
+    }
+
+    fn is_in_use(&self, error: &io::Error) -> bool {
+        error.kind() == io::ErrorKind::ResourceBusy
     }
 
     fn create_unnamed(&self, folder: &Path) -> io::Result<File> {
@@ -97,6 +141,7 @@ impl System for VirtualTime<'_> {
     }
 
     fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
+        self.fail("exchange")?;
         Os.exchange(a, b)
     }
 
@@ -109,6 +154,7 @@ impl System for VirtualTime<'_> {
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.fail("unlink")?;
         Os.unlink(path)
     }
 
@@ -117,6 +163,7 @@ impl System for VirtualTime<'_> {
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
+        self.fail("stat")?;
         Os.stat(path)
     }
 
@@ -129,7 +176,18 @@ impl System for VirtualTime<'_> {
     }
 
     fn try_flock(&self, file: &File) -> io::Result<bool> {
-        Os.try_flock(file)
+        self.fail("try_flock")?;
+        // When another test starts a process, the child has this process's descriptors, and so its
+        // flocks, until it calls exec. That takes real time, in which virtual time must not pass.
+        let started = Instant::now();
+        while !Os.try_flock(file)? {
+            let is_child = !self.has_flock_holder.load(Ordering::SeqCst);
+            if !is_child || started.elapsed() > Duration::from_secs(60) {
+                return Ok(false);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(true)
     }
 
     fn read_at(&self, file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

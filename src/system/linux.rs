@@ -12,8 +12,8 @@ use rustix::time::ClockId;
 
 use super::Process;
 pub(super) use super::unix::{
-    copy_owner, create_new, exchange, is_in_use, open, read_at, rename_no_replace, stat,
-    stat_following, stat_open, try_flock, write_all_at,
+    copy_owner, create_new, exchange, is_in_use, open, open_for_update, read_at, rename_no_replace,
+    stat, stat_following, stat_open, try_flock, write_all_at,
 };
 
 pub(super) fn create_unnamed(folder: &Path) -> io::Result<File> {

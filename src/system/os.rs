@@ -24,6 +24,10 @@ impl System for Os {
         platform::open(path, Links::Refuse)
     }
 
+    fn open_for_update(&self, path: &Path) -> io::Result<File> {
+        platform::open_for_update(path)
+    }
+
     fn create_unnamed(&self, folder: &Path) -> io::Result<File> {
         platform::create_unnamed(folder)
     }

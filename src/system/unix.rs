@@ -12,11 +12,19 @@ use rustix::process::Pid;
 use super::{Kind, Links, Stat};
 
 pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
-    // NONBLOCK: opening a FIFO without a writer must not block the sweep.
-    let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    if matches!(links, Links::Refuse) {
-        flags |= OFlags::NOFOLLOW;
+    match links {
+        Links::Follow => open_with(path, OFlags::RDONLY),
+        Links::Refuse => open_with(path, OFlags::RDONLY | OFlags::NOFOLLOW),
     }
+}
+
+pub(super) fn open_for_update(path: &Path) -> io::Result<File> {
+    open_with(path, OFlags::RDWR | OFlags::NOFOLLOW)
+}
+
+fn open_with(path: &Path, flags: OFlags) -> io::Result<File> {
+    // NONBLOCK: opening a FIFO without a writer must not block the sweep.
+    let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     // On a network file system, signals may interrupt this call.
     let open = || rustix::fs::open(path, flags, Mode::empty());
     Ok(retry_on_intr(open)?.into())
