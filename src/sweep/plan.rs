@@ -180,6 +180,9 @@ struct Collector<'c, 'a, S: System> {
     /// The transcripts that exist, each once, and their positions by path.
     transcripts: Vec<Transcript>,
     positions: HashMap<PathBuf, NonZeroU32>,
+    /// The `sessionFile`s of the last removed runs, as far as they are spelled as the path of a
+    /// transcript. A file that many runs name is examined once.
+    recent: HashMap<String, Transcript>,
     /// One for each removed run that has transcripts or names a file: 16 bytes.
     sessions: Vec<RemovedSession>,
     locked: u64,
@@ -195,6 +198,9 @@ struct RemovedSession {
 
 const HAS_SESSION_FILE: u64 = 1;
 
+/// How many `sessionFile`s are remembered.
+const RECENT_FILES: usize = 64;
+
 impl<'c, 'a, S: System> Collector<'c, 'a, S> {
     fn new(sweep: &'c Context<'a, S>, folder: Folder) -> Self {
         Self {
@@ -203,9 +209,39 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
             folder,
             transcripts: Vec::new(),
             positions: HashMap::new(),
+            recent: HashMap::new(),
             sessions: Vec::new(),
             locked: 0,
         }
+    }
+
+    /// Returns the transcripts of an expired run; `None` if a live process holds one of them locked.
+    fn unlocked_transcripts(&mut self, run: &Run) -> Option<Vec<Transcript>> {
+        let sweep = self.sweep;
+        let find = |file| {
+            let id = run.session_id.text();
+            self.folder
+                .transcripts(sweep.system, &sweep.lookups, id, file)
+        };
+        let file = run.session_file.as_deref();
+        let known = file.and_then(|file| self.recent.get(file));
+        let mut transcripts = find(file.filter(|_| known.is_none()));
+        if is_any_locked(sweep.system, &transcripts) {
+            return None;
+        }
+        if let Some(known) = known {
+            transcripts.retain(|it| it.path != known.path);
+            transcripts.insert(0, known.clone());
+        } else if let (Some(file), Some(first)) = (file, transcripts.first())
+            // Otherwise it can be the transcript of the id.
+            && first.path == self.folder.real().join(file)
+        {
+            if self.recent.len() >= RECENT_FILES {
+                self.recent.clear();
+            }
+            self.recent.insert(file.to_owned(), first.clone());
+        }
+        Some(transcripts)
     }
 
     fn add(&mut self, run: &Run, transcripts: Vec<Transcript>) {
@@ -278,17 +314,10 @@ impl<S: System> RemovalPolicy for Collector<'_, '_, S> {
     /// A run whose transcript is locked by a live process is still being written, however old its
     /// entry is.
     fn removes(&mut self, run: &Run) -> bool {
-        let file = run.session_file.as_deref();
-        let transcripts = self.folder.transcripts(
-            self.sweep.system,
-            &self.sweep.lookups,
-            run.session_id.text(),
-            file,
-        );
-        if is_any_locked(self.sweep.system, &transcripts) {
+        let Some(transcripts) = self.unlocked_transcripts(run) else {
             self.locked += 1;
             return false;
-        }
+        };
         self.add(run, transcripts);
         true
     }

@@ -466,6 +466,28 @@ fn counts_a_transcript_of_several_runs_once() {
     assert_eq!((swept.pruned, swept.transcripts), (3, both));
 }
 
+/// A `sessionFile` that many runs name is examined once. It must not stand for the transcript of one
+/// of their ids.
+#[test]
+fn a_missing_session_file_of_several_runs_names_no_transcript() {
+    let gateway = Gateway::new();
+    let text = r#"{"agent:main:cron:j:run:1":{"sessionId":"r","sessionFile":"x.jsonl","updatedAt":1},"agent:main:cron:j:run:2":{"sessionId":"q","sessionFile":"x.jsonl","updatedAt":1},"a":{"sessionId":"r"}}"#;
+    fs::write(&gateway.store, text).unwrap();
+    let report = sweep_once(&gateway.store);
+    assert_eq!((report.pruned, report.transcripts.archived), (2, 0));
+    assert!(gateway.root.join("r.jsonl").exists());
+}
+
+#[test]
+fn archives_the_transcripts_of_runs_that_name_the_same_file() {
+    let gateway = Gateway::new();
+    fs::write(gateway.root.join("q.jsonl"), "q").unwrap();
+    fs::write(gateway.root.join("shared.jsonl"), "s").unwrap();
+    let text = r#"{"agent:main:cron:j:run:1":{"sessionId":"r","sessionFile":"shared.jsonl","updatedAt":1},"agent:main:cron:j:run:2":{"sessionId":"q","sessionFile":"shared.jsonl","updatedAt":1}}"#;
+    fs::write(&gateway.store, text).unwrap();
+    assert_eq!(sweep_once(&gateway.store).transcripts.archived, 3);
+}
+
 #[test]
 fn a_kept_id_that_is_not_a_string_protects_equal_ids_unless_it_is_falsy() {
     let gateway = Gateway::new();
