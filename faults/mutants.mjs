@@ -1,11 +1,11 @@
-// Copies of the tree, each with one planted fault that the corpora must detect: a wrong rule cannot be
-// simulated by a faulty system below the right code (see sweeper/faulty_system.rs).
+// Copies of the tree with one planted fault each, which the tests must detect: a fault in a
+// rule cannot be simulated by a faulty system (see sweeper/faulty_system.rs) under the right code.
 
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../scripts/prepare.mjs";
 
-/** For each fault: the file, the right text and the wrong one, and the tests that must fail. */
+/** Which code is replaced by which, in which file, and which tests must detect it. */
 export const MUTANTS = [
   {
     corpus: "broken stores",
@@ -13,15 +13,15 @@ export const MUTANTS = [
     file: "src/store/scan/scanner.rs",
     right: "Expect::End => return Ok(()),",
     wrong: "Expect::End | Expect::Next => return Ok(()),",
-    tests: ["--test", "survey", "a_broken_store_is_refused"],
+    tests: ["--lib", "store::tests::refuses_a_broken_store"],
   },
   {
     corpus: "unusual stores",
-    fault: "refuses \\udXXX",
+    fault: "rejects \\udXXX",
     file: "src/store/scan/scanner.rs",
     right: "if !byte.is_ascii_hexdigit() {",
     wrong: "if !byte.is_ascii_digit() {",
-    tests: ["--test", "survey", "what_is_valid_but_odd"],
+    tests: ["--lib", "store::tests::sweeps_a_store_with_valid_but_unusual_values"],
   },
   {
     corpus: "path tricks",
@@ -34,27 +34,43 @@ export const MUTANTS = [
   },
   {
     corpus: "live locks",
-    fault: "takes it after 30 s",
+    fault: "steals after 30 s",
     file: "src/lock/staleness.rs",
-    right: "LET_GO_AFTER: Duration = Duration::from_secs(5 * 60)",
-    wrong: "LET_GO_AFTER: Duration = Duration::from_secs(30)",
-    tests: ["--test", "lock", "a_live_javascript_holder_is_never_robbed"],
+    right: "WATCHDOG_TIMEOUT: Duration = Duration::from_secs(5 * 60)",
+    wrong: "WATCHDOG_TIMEOUT: Duration = Duration::from_secs(30)",
+    tests: ["--lib", "never_steals_the_lock_of_a_live_javascript_holder"],
   },
   {
-    corpus: "other objects as lock",
-    fault: "accepts any object",
-    file: "src/lock/mod.rs",
+    corpus: "other kinds of files at the lock's path",
+    fault: "accepts all but folders",
+    file: "src/lock/found.rs",
     right: "if kind == Kind::File {\n        return Ok(());",
     wrong: "if kind != Kind::Folder {\n        return Ok(());",
-    tests: ["--test", "lock", "odd_things_at_the_path"],
+    tests: ["--lib", "reports_anything_but_a_regular_file_at_the_path"],
+  },
+  {
+    corpus: "heartbeat",
+    fault: "ten times too slow",
+    file: "src/lock/heartbeat.rs",
+    right: "const PERIOD: Duration = Duration::from_secs(5);",
+    wrong: "const PERIOD: Duration = Duration::from_secs(50);",
+    tests: ["--lib", "heartbeat"],
+  },
+  {
+    corpus: "heartbeat",
+    fault: "one byte too far",
+    file: "src/lock/payload.rs",
+    right: "date_offset: date_offset as u64,",
+    wrong: "date_offset: date_offset as u64 + 1,",
+    tests: ["--lib", "the_heartbeat_writes"],
   },
 ];
 
-/** The files and folders that cargo needs. */
+/** What cargo needs from the tree. */
 const COPIED = ["Cargo.toml", "Cargo.lock", "build.rs", "README.md"];
 const COPIED_FOLDERS = ["src", "tests", "benches", "faults", "__test__/gateway-vectors"];
 
-/** Copies the tree into `folder` and plants the fault there. */
+/** Copies the tree into `folder` and makes the fault there. */
 export function plant({ file, right, wrong }, folder) {
   for (const name of [...COPIED, ...COPIED_FOLDERS]) {
     cpSync(join(root, name), join(folder, name), { recursive: true });
@@ -63,7 +79,7 @@ export function plant({ file, right, wrong }, folder) {
   const parts = readFileSync(path, "utf8").split(right);
   if (parts.length !== 2) {
     throw new Error(
-      `${file} contains ${JSON.stringify(right)} ${parts.length - 1} times, expected once`,
+      `expected ${JSON.stringify(right)} in ${file} once, found it ${parts.length - 1} times`,
     );
   }
   writeFileSync(path, parts.join(wrong));

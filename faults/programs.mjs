@@ -43,7 +43,7 @@ let builtSweeper;
 /** Builds the sweeper, the program that the campaigns disturb. Resolves to its path. */
 export async function buildSweeper() {
   builtSweeper ??= (async () => {
-    const build = ["build", "--locked", "--example", "sweeper", "--message-format=json"];
+    const build = ["build", "--locked", "--package", "sweeper", "--message-format=json"];
     const { code, stdout, stderr } = await run("cargo", build, { timeoutMs: 600_000 });
     if (code !== 0) {
       throw new Error(`cannot build the sweeper:\n${stderr}`);

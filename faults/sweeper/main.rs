@@ -1,6 +1,6 @@
 //! Sweeps one store and prints the report as JSON, one line for each sweep.
 //!
-//! `cargo run --example sweeper -- <store> [--retention <ms>] [--now <ms>] [--while <file>]`
+//! `cargo run --package sweeper -- <store> [--retention <ms>] [--now <ms>] [--while <file>]`
 //!
 //! With `--while` it sweeps in a loop as long as that file exists. The campaigns of `faults/run.mjs`
 //! kill and freeze this program and make its calls fail. `FAULT=<name>` plants one fault, to show that

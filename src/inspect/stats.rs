@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::gateway::session_key;
-use crate::store::scan::{Entry, Key, Reading, Source, Visitor};
+use crate::store::reading::{Reading, Source};
+use crate::store::scan::{Entry, Key, Visitor};
 use crate::system::System;
 
 /// How many kinds are listed. A store with more has keys that are not the gateway's; the smallest
@@ -109,8 +110,7 @@ pub(super) fn stats<S: System>(
 ) -> Result<Stats> {
     let mut counter = Counter::new(cutoff_ms, top.min(MOST_LISTED));
     let mut reading = Reading::new(store, buffer);
-    let mut visitor: &mut dyn Visitor = &mut counter;
-    while let Some(chunk) = reading.next(&mut visitor)? {
+    while let Some(chunk) = reading.next(&mut counter)? {
         progress(chunk.end());
     }
     Ok(counter.finish())

@@ -12,7 +12,7 @@ use super::stats::{EntrySize, JobStats, KindStats, RunStats, Stats, stats};
 use super::{Archives, FolderFiles, InspectOptions, Inspection, inspect};
 use crate::abort::Abort;
 use crate::error::{Error, Result};
-use crate::store::scan::Source;
+use crate::store::reading::Source;
 use crate::system::{Os, System};
 use crate::testing::{Faulty, Tree};
 use crate::transcripts::Tally;

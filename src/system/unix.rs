@@ -1,4 +1,4 @@
-//! What Linux and macOS have in common.
+//! What Linux and macOS share.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,12 +12,12 @@ use rustix::process::Pid;
 use super::{Kind, Links, Stat};
 
 pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
-    // NONBLOCK: opening a FIFO that nobody writes to must not hang the sweep.
+    // NONBLOCK: opening a FIFO without a writer must not block the sweep.
     let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     if matches!(links, Links::Refuse) {
         flags |= OFlags::NOFOLLOW;
     }
-    // A network file system lets signals interrupt what never is interrupted on a local one.
+    // On a network file system, signals may interrupt this call.
     let open = || rustix::fs::open(path, flags, Mode::empty());
     Ok(retry_on_intr(open)?.into())
 }
@@ -31,7 +31,7 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// An open file is in nobody's way.
+/// On Unix, an open file can be renamed and replaced.
 pub(super) fn is_in_use(_: &io::Error) -> bool {
     false
 }
@@ -47,7 +47,7 @@ pub(super) fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
 fn rename_with(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, flags) {
         Ok(()) => Ok(()),
-        // INVAL: the file system does not know the flag.
+        // INVAL: the file system does not support the flag.
         Err(errno) if errno == Errno::INVAL || unsupported(errno) => {
             Err(io::ErrorKind::Unsupported.into())
         }
@@ -55,7 +55,7 @@ fn rename_with(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<()> {
     }
 }
 
-/// NOSYS is the kernel's answer, the others the file system's; they are one number on Linux only.
+/// NOSYS is returned by the kernel, the others by the file system. They are equal on Linux only.
 fn unsupported(errno: Errno) -> bool {
     [Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP].contains(&errno)
 }
@@ -130,9 +130,9 @@ pub(super) fn copy_owner(from: &Stat, to: &File) -> io::Result<()> {
     }
 }
 
-/// False only for a clear "no such process": `EPERM` means that it lives under another user.
+/// Returns `false` only if there is no such process. `EPERM` means that it is another user's.
 pub(super) fn may_live(pid: u64) -> bool {
-    // 0 and negative numbers would ask after whole process groups; larger ones are no process.
+    // `kill` interprets 0 and negative numbers as process groups. No process has a larger number.
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         return false;
     };

@@ -8,11 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use cron_session_reaper::store::survey_cache::SurveyCache;
-use cron_session_reaper::sweep::{Options, Request};
+use crate::store::survey_cache::SurveyCache;
+use crate::sweep::{Options, Request};
 
-mod support;
-use support::{Faulty, Swept, Tree, swept, swept_with};
+use crate::testing::{Faulty, Swept, Tree, swept, swept_with};
 
 const RUN: &str = r#""agent:main:cron:j:run:1":{"sessionId":"r","updatedAt":1}"#;
 const CHAT: &str = r#""agent:main:main":{"sessionId":"m"}"#;
