@@ -1,5 +1,5 @@
-// Copies of the tree with one planted fault each, which the tests must detect: a fault in a
-// rule cannot be simulated by a faulty system (see sweeper/faulty_system.rs) under the right code.
+// Copies of the tree, each with one planted fault that the tests must detect: a wrong rule cannot be
+// simulated by a faulty system below the right code (see sweeper/faulty_system.rs).
 
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -25,7 +25,7 @@ export const MUTANTS = [
   },
   {
     corpus: "path tricks",
-    fault: "compares paths as text",
+    fault: "compares as text",
     file: "src/transcripts/locate.rs",
     right:
       "path.strip_prefix(folder)\n        .is_ok_and(|below| !below.as_os_str().is_empty() && !begins_with_dots(below))",
@@ -70,7 +70,7 @@ export const MUTANTS = [
 const COPIED = ["Cargo.toml", "Cargo.lock", "build.rs", "README.md"];
 const COPIED_FOLDERS = ["src", "tests", "benches", "faults", "__test__/gateway-vectors"];
 
-/** Copies the tree into `folder` and makes the fault there. */
+/** Copies the tree into `folder` and plants the fault there. */
 export function plant({ file, right, wrong }, folder) {
   for (const name of [...COPIED, ...COPIED_FOLDERS]) {
     cpSync(join(root, name), join(folder, name), { recursive: true });

@@ -1,4 +1,4 @@
-// Figures that the tests of the tree print: runs the tests and adds up what they print.
+// Runs tests of the tree and sums the figures that they print.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ const MINUTES = 60_000;
 
 export async function campaign({ short, scratch }) {
   if (short) {
-    return; // The short forms are ordinary tests, which `npm test` runs anyway.
+    return; // The short forms of these are ordinary tests, which npm test runs anyway.
   }
   await contention();
   await schedules();
@@ -21,7 +21,7 @@ export async function campaign({ short, scratch }) {
   await throughNode(scratch);
 }
 
-/** Each of these is an ordinary test that fails unless the fault is detected. */
+/** Some planted faults are in ordinary tests, which fail unless the fault is detected. */
 export async function bites({ scratch }) {
   const contended = await cargoTest(["--lib", "lock::tests::detects_lost_increments_without"]);
   const lost = Number(/kills, (\d+) lost/.exec(contended.output)?.[1] ?? 0);
@@ -36,26 +36,26 @@ export async function bites({ scratch }) {
   }
 }
 
-/** Runs tests on a copy of the tree with a fault. Only a test that fails has detected it. */
+/** Only a test that compiled, ran and failed has detected the fault. */
 async function mutantBites({ corpus, fault, tests, ...change }, folder) {
   plant(change, folder);
   const { output } = await cargoTest(tests, { cwd: folder });
-  const detected = [...output.matchAll(/^test ([\w:]+) \.\.\. FAILED$/gm)].map(([, test]) => test);
-  bite(corpus, fault, detected);
+  const failed = [...output.matchAll(/^test ([\w:]+) \.\.\. FAILED$/gm)].map(([, test]) => test);
+  bite(corpus, fault, failed);
 }
 
 async function cargoTest(args, { release = false, cwd = root } = {}) {
   const profile = release ? ["--release"] : [];
   const command = ["test", "--locked", ...profile, ...args];
-  // `--` separates cargo's arguments from the tests' own.
+  // The arguments may already contain `--`, before those of the test program.
   const options = args.includes("--") ? ["--nocapture"] : ["--", "--nocapture"];
   const { code, stdout, stderr } = await run("cargo", [...command, ...options], {
     timeoutMs: 10 * MINUTES,
     cwd,
-    // The copies of the tree share the dependencies that were built for the tree.
+    // Copies of the tree share the tree's target folder.
     env: { CARGO_TARGET_DIR: process.env.CARGO_TARGET_DIR ?? join(root, "target") },
   });
-  // With --nocapture, a test's own output is between its name and its result.
+  // With --nocapture, the lines that a test prints are between its name and its result.
   const output = stdout.replaceAll(/^(test [\w:]+ \.\.\. )((?:.*\n)*?)(ok|FAILED)$/gm, "$2$1$3");
   return { ok: code === 0, output, problems: code === 0 ? [] : failures(`${stdout}\n${stderr}`) };
 }
@@ -94,9 +94,9 @@ async function corpora() {
   const modules = ["transcripts::tests::locate::", "lock::tests::"];
   const { output, problems } = await cargoTest(["--lib", "--", ...modules]);
   figure("path tricks detected", sum(output, /(\d+) path tricks/g), 40, problems);
-  figure("live locks not stolen", sum(output, /(\d+) live locks not stolen/g), 14);
+  figure("live locks not taken", sum(output, /(\d+) live locks not stolen/g), 14);
   const others = sum(output, /(\d+) other kinds of files refused/g);
-  figure("other kinds of files at the lock's path refused", others, 3);
+  figure("other objects at the lock's path", others, 3);
 }
 
 async function throughNode(scratch) {

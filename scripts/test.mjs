@@ -19,7 +19,10 @@ const steps = [
   ["dependencies", async () => (isInstalled() ? PASSED : check(await install()))],
   ["build", buildAndCompare],
   ["cargo fmt", () => cargo("fmt", "--all", "--check")],
-  ["cargo clippy", () => cargo("clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings")],
+  [
+    "cargo clippy",
+    () => cargo("clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"),
+  ],
   ["cargo doc", () => cargo("doc", "--locked", "--no-deps")],
   ["cargo test", rustTests],
   [

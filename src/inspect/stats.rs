@@ -228,13 +228,13 @@ impl Counter {
     fn forget_small_jobs(&mut self) {
         let mut sizes: Vec<u64> = self.jobs.values().map(|job| job.runs.bytes).collect();
         let middle = sizes.len() / 2;
-        let (_, median, _) = sizes.select_nth_unstable(middle);
-        let median = *median;
-        let mut left = self.jobs.len() - middle;
+        let median = *sizes.select_nth_unstable(middle).1;
+        let larger = sizes[middle..].iter().filter(|size| **size > median);
+        let mut equal_left = sizes.len() - middle - larger.count();
         self.jobs.retain(|_, job| {
-            let keeps = job.runs.bytes >= median && left > 0;
-            left -= usize::from(keeps);
-            keeps
+            let is_kept_equal = job.runs.bytes == median && equal_left > 0;
+            equal_left -= usize::from(is_kept_equal);
+            is_kept_equal || job.runs.bytes > median
         });
         self.job_memory = self.jobs.keys().map(|job| job.len() + JOB_OVERHEAD).sum();
     }
