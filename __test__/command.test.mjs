@@ -625,7 +625,7 @@ describe("--apply", () => {
     expect(await sweep("--archive-retention", "2d")).toContain(kept);
   });
 
-  it("deletes dead temp files although no run is removed", async () => {
+  it("deletes leftover temp files although no run is removed", async () => {
     const home = homeWith({ main: { [runKey(1)]: recent("a", Date.now()) } });
     const store = storeIn(home);
     const temp = join(dirname(store), GATEWAY_TEMP);
