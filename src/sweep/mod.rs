@@ -24,6 +24,7 @@ use crate::gateway::js;
 use crate::store::leftovers::Cleared;
 use crate::store::reading::{Buffer, READ_AT_ONCE};
 use crate::store::rewrite::Rewritten;
+use crate::store::scan::Entry;
 use crate::store::survey::{self, Survey};
 use crate::store::survey_cache::SurveyCache;
 use crate::store::{Store, StorePaths};
@@ -203,16 +204,22 @@ fn survey<S: System>(sweep: &Context<'_, S>, buffer: &mut Buffer) -> Result<Surv
         return Ok(Surveyed::NoStore);
     };
     let source = store.source(sweep.system, &sweep.options.abort);
-    let survey = survey::survey(source, cutoff_ms, buffer.bytes());
+    let is_locked = |run: &Entry<'_>| plan::is_run_locked(sweep, &paths, run);
+    let survey = survey::survey(source, cutoff_ms, buffer.bytes(), is_locked);
     if store.was_incomplete(sweep.system, &survey)? {
         // It is read again, finally with the lock held.
         return Ok(Surveyed::Due(paths));
     }
-    let Survey::NothingDue { entries, earliest } = survey? else {
+    let Survey::NothingDue {
+        entries,
+        earliest,
+        locked,
+    } = survey?
+    else {
         return Ok(Surveyed::Due(paths));
     };
     sweep.remember(&store.before, entries, earliest, read_at);
-    let figures = StoreFigures::of_read(store.before.size, entries);
+    let figures = StoreFigures::of_read(store.before.size, entries, locked);
     Ok(Surveyed::NothingDue(store.before, figures))
 }
 

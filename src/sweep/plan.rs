@@ -9,7 +9,7 @@ use crate::lock;
 use crate::store::leftovers::{self, Leftovers};
 use crate::store::reading::Buffer;
 use crate::store::rewrite::{self, RemovalPolicy, Rewritten, Run};
-use crate::store::scan::SessionId;
+use crate::store::scan::{Entry, SessionId};
 use crate::store::{Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::Tally;
@@ -349,6 +349,18 @@ fn folder_of(paths: &StorePaths) -> Folder {
         paths.folder.clone(),
         [paths.folder.join(store), paths.real.clone()],
     )
+}
+
+/// Returns whether a live process holds a transcript of this run locked.
+pub(super) fn is_run_locked<S: System>(
+    sweep: &Context<'_, S>,
+    paths: &StorePaths,
+    run: &Entry<'_>,
+) -> bool {
+    let (id, file) = (run.session_id(), run.session_file());
+    let folder = folder_of(paths);
+    let transcripts = folder.transcripts(sweep.system, &sweep.lookups, id.text(), file.as_deref());
+    is_any_locked(sweep.system, &transcripts)
 }
 
 /// Returns whether a live process holds `<transcript>.lock` of one of the transcripts.

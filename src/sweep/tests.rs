@@ -322,6 +322,18 @@ fn keeps_a_run_while_a_live_process_locks_its_transcript() {
     assert_eq!(sweep_at(&gateway.store, &cache, NOW).pruned, 1);
 }
 
+#[test]
+fn writes_nothing_if_every_expired_run_is_locked() {
+    let gateway = Gateway::new();
+    fs::write(gateway.root.join("r.jsonl.lock"), live_lock()).unwrap();
+    let system = Faulty::new(|_, _| None);
+    let report = sweep_on(&system, &gateway.store);
+    assert_eq!((report.pruned, report.entries.locked), (0, 1));
+    assert_eq!(report.reason, Some(Reason::NothingExpired));
+    let written = [system.calls("create_unnamed"), system.calls("write_all_at")];
+    assert_eq!(written, [Vec::<PathBuf>::new(), Vec::new()]);
+}
+
 /// Returns a system whose clock is an hour ahead, so that every change is old.
 fn an_hour_ahead() -> Faulty {
     Faulty::new(|_, _| None).with_now(SystemTime::now() + Duration::from_secs(3600))
