@@ -251,7 +251,7 @@ fn preview_report<S: System>(sweep: &Context<'_, S>, log: &mut Log) -> Result<Re
     let Some((store, draft)) = read else {
         return no_store();
     };
-    let mut plan = draft.into_plan(sweep, &paths, store.before)?;
+    let mut plan = draft.into_plan(sweep, &paths, store.before, &mut buffer)?;
 
     let leftovers = match &plan.leftovers {
         Some(leftovers) => leftovers.clear(sweep.system, Mode::DryRun)?,

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::lock;
 use crate::store::leftovers::{self, Leftovers};
-use crate::store::reading::Buffer;
+use crate::store::reading::{Buffer, Reading, Source};
 use crate::store::rewrite::{self, RemovalPolicy, Rewritten, Run};
-use crate::store::scan::{Entry, SessionId};
+use crate::store::scan::{Entry, SessionId, Visitor};
 use crate::store::{Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::Tally;
@@ -86,14 +86,19 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
     /// Completes the plan: lists the folders, to find out which transcripts kept entries reference
     /// and which temp files crashed writers left.
     pub(super) fn into_plan(
-        self,
+        mut self,
         sweep: &Context<'a, S>,
         paths: &StorePaths,
         before: Stat,
+        buffer: &mut Buffer,
     ) -> Result<RemovalPlan> {
         let mut listings = sweep.listings();
         let removed = self.rewrite.removed;
         let locked = self.collected.locked;
+        if removed > 0 {
+            self.collected
+                .add_other_stores(paths, &mut listings, buffer)?;
+        }
         Ok(RemovalPlan {
             before,
             locked,
@@ -275,6 +280,46 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
         Some(position)
     }
 
+    /// Adds what the other stores in the folder reference, for example backups, and the stores of other
+    /// agents: the transcripts belong to all of them. An entry that a sweep of such a store would remove
+    /// does not count. A file that is not a store is ignored.
+    fn add_other_stores(
+        &mut self,
+        paths: &StorePaths,
+        listings: &mut Listings,
+        buffer: &mut Buffer,
+    ) -> Result<()> {
+        if self.transcripts.is_empty() {
+            return Ok(());
+        }
+        let (system, abort) = (self.sweep.system, &self.sweep.options.abort);
+        let own = paths.named.file_name();
+        for name in &listings.of(&paths.folder)?.stores {
+            let path = paths.folder.join(name);
+            if Some(name.as_ref()) == own || path == paths.real {
+                continue;
+            }
+            // Not through a link, and without waiting for the writer of a FIFO.
+            let Ok(file) = system.open_no_follow(&path) else {
+                continue;
+            };
+            let source = Source {
+                system,
+                file: &file,
+                path: &path,
+                abort,
+            };
+            let mut kept = KeptEntries {
+                cutoff_ms: self.sweep.request.cutoff_ms(),
+                collector: self,
+            };
+            let mut reading = Reading::new(source, buffer.bytes());
+            while matches!(reading.next(&mut kept), Ok(Some(_))) {}
+            abort.check()?;
+        }
+        Ok(())
+    }
+
     /// Returns the transcripts of removed runs that no kept entry references.
     fn unreferenced_transcripts(mut self, listings: &mut Listings) -> Result<Vec<Transcript>> {
         self.positions = HashMap::new();
@@ -308,6 +353,22 @@ fn last_session_file(runs: &[RemovedSession]) -> [Option<NonZeroU32>; 2] {
     let rest = &runs[first..];
     let last = rest.iter().rfind(|run| run.id & HAS_SESSION_FILE != 0);
     last.unwrap_or(&rest[0]).transcripts
+}
+
+/// Passes the entries of another store that a sweep of it would keep.
+struct KeptEntries<'k, 'c, 'a, S: System> {
+    cutoff_ms: f64,
+    collector: &'k mut Collector<'c, 'a, S>,
+}
+
+impl<S: System> Visitor for KeptEntries<'_, '_, '_, S> {
+    fn entry(&mut self, entry: &Entry<'_>, _: u64) {
+        let is_expired = entry.updated_at().is_some_and(|at| at < self.cutoff_ms);
+        if entry.is_object() && !(is_expired && entry.key().is_run()) {
+            let file = entry.session_file();
+            self.collector.keeps(&entry.session_id(), file.as_deref());
+        }
+    }
 }
 
 impl<S: System> RemovalPolicy for Collector<'_, '_, S> {
