@@ -11,12 +11,16 @@ use std::time::{Duration, SystemTime};
 mod errno;
 mod heartbeat;
 mod os;
+#[cfg(unix)]
+mod pinned;
 #[cfg_attr(any(target_os = "linux", target_os = "android"), path = "linux.rs")]
 #[cfg_attr(target_os = "macos", path = "macos.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 mod platform;
 #[cfg(unix)]
 mod unix;
+#[cfg(unix)]
+mod unsupported;
 
 pub use errno::{describe, errno_name};
 pub use heartbeat::{Beat, Heartbeat};

@@ -42,7 +42,7 @@ impl System for Os {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        platform::rename(from, to)
     }
 
     fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -50,7 +50,7 @@ impl System for Os {
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        platform::unlink(path)
     }
 
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {

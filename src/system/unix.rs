@@ -2,14 +2,24 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::Pid;
 
+use super::pinned::Pinned;
+use super::unsupported::Call;
 use super::{Kind, Links, Stat};
+
+/// The mode of every file that a sweep creates.
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// Whether an exchange turned out to be a plain rename: some FUSE file systems ignore the flag. None
+/// is tried any more, then.
+static IGNORES_EXCHANGE: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
     // NONBLOCK: opening a FIFO that nobody writes to must not hang the sweep.
@@ -23,12 +33,18 @@ pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
 }
 
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
-    File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
+    let at = Pinned::new(path)?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(retry_on_intr(|| {
+        rustix::fs::openat(&at.folder, at.name, flags, PRIVATE)
+    })?);
+    make_private(&file)?;
+    Ok(file)
+}
+
+/// Gives a new file its mode, from which the umask was subtracted.
+pub(super) fn make_private(file: &File) -> io::Result<()> {
+    Call::ChangeMode.if_available(rustix::fs::fchmod(file, PRIVATE))
 }
 
 /// An open file is in nobody's way.
@@ -37,27 +53,51 @@ pub(super) fn is_in_use(_: &io::Error) -> bool {
 }
 
 pub(super) fn exchange(a: &Path, b: &Path) -> io::Result<()> {
-    rename_with(a, b, RenameFlags::EXCHANGE)
+    if IGNORES_EXCHANGE.load(Ordering::Relaxed) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let (a, b) = Pinned::pair(a, b)?;
+    rename_with(&a, &b, Call::Exchange, RenameFlags::EXCHANGE)?;
+    let other = rustix::fs::statat(&a.folder, a.name, AtFlags::SYMLINK_NOFOLLOW);
+    if matches!(other, Err(Errno::NOENT)) {
+        IGNORES_EXCHANGE.store(true, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = Pinned::pair(from, to)?;
+    Ok(rustix::fs::renameat(
+        &from.folder,
+        from.name,
+        &to.folder,
+        to.name,
+    )?)
 }
 
 pub(super) fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
-    rename_with(from, to, RenameFlags::NOREPLACE)
+    let (from, to) = Pinned::pair(from, to)?;
+    rename_with(&from, &to, Call::RenameToVacant, RenameFlags::NOREPLACE)
 }
 
-fn rename_with(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<()> {
-    match rustix::fs::renameat_with(CWD, from, CWD, to, flags) {
-        Ok(()) => Ok(()),
-        // INVAL: the file system does not know the flag.
-        Err(errno) if errno == Errno::INVAL || unsupported(errno) => {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-        Err(errno) => Err(errno.into()),
-    }
+fn rename_with(
+    from: &Pinned<'_>,
+    to: &Pinned<'_>,
+    call: Call,
+    flags: RenameFlags,
+) -> io::Result<()> {
+    call.result(rustix::fs::renameat_with(
+        &from.folder,
+        from.name,
+        &to.folder,
+        to.name,
+        flags,
+    ))
 }
 
-/// NOSYS is the kernel's answer, the others the file system's; they are one number on Linux only.
-fn unsupported(errno: Errno) -> bool {
-    [Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP].contains(&errno)
+pub(super) fn unlink(path: &Path) -> io::Result<()> {
+    let at = Pinned::new(path)?;
+    Ok(rustix::fs::unlinkat(&at.folder, at.name, AtFlags::empty())?)
 }
 
 pub(super) fn stat(path: &Path) -> io::Result<Stat> {
@@ -103,11 +143,8 @@ pub(super) fn try_flock(file: &File) -> io::Result<bool> {
         Some(Errno::INTR) => try_flock(file),
         // WOULDBLOCK is the same number on both systems.
         Some(Errno::AGAIN) => Ok(false),
-        // NOLCK: a network file system without its lock service.
-        Some(errno) if errno == Errno::NOLCK || unsupported(errno) => {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-        _ => Err(error),
+        Some(errno) => Call::Flock.result(Err(errno)),
+        None => Err(error),
     }
 }
 

@@ -59,6 +59,14 @@ pub(super) fn exchange(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+pub(super) fn unlink(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)
+}
+
 /// A file that somebody has open without letting others rename it is `ERROR_SHARING_VIOLATION`, and
 /// `ERROR_ACCESS_DENIED` if it is the one to be replaced.
 pub(super) fn is_in_use(error: &io::Error) -> bool {
