@@ -181,6 +181,12 @@ pub(super) fn copy_owner(_: &Stat, _: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// What else is attached to a file (NTFS: alternate data streams) is not copied.
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+pub(super) fn copy_attributes(_: &File, _: &File) -> io::Result<()> {
+    Ok(())
+}
+
 /// Signals are not there to ask with, but a handle of a process can be waited for. One that has
 /// ended is gone, even if others have it open still.
 ///
