@@ -33,6 +33,8 @@ async function sweepCronRunSessions(params) {
 async function sweepSessionStore(options) {
   const name = "sweepSessionStore: options";
   const request = sweepRequest(options, name);
+  checkRetention(request.sessionRetention, name);
+  checkNow(request.nowMs, name);
   const { dryRun, removeTemps, archiveRetention, log: logger, signal } = options;
   request.dryRun = Boolean(dryRun);
   request.removeTemps = Boolean(removeTemps);
@@ -165,10 +167,18 @@ function sweepRequest(params, name) {
   if (typeof nowMs !== "number") {
     throw wrongType(`${name}.nowMs`, "a number of milliseconds", nowMs);
   }
-  // For the binding, an absent retention is a disabled one: napi rejects null for an optional value.
-  const retentionMs = resolveRetentionMs(params.cronConfig) ?? undefined;
-  const force = Boolean(params.force);
-  return { storePath, nowMs, retentionMs, force, dryRun: false, removeTemps: false };
+  const { cronConfig } = params;
+  return {
+    storePath,
+    nowMs,
+    // Absent for a disabled retention: napi rejects null for an optional value.
+    retentionMs: resolveRetentionMs(cronConfig) ?? undefined,
+    force: Boolean(params.force),
+    dryRun: false,
+    removeTemps: false,
+    // As it was given, to be checked. Rust does not read it.
+    sessionRetention: cronConfig?.sessionRetention,
+  };
 }
 
 function loggerOf(log, name) {
@@ -191,12 +201,35 @@ function archiveRetentionOf(retention, name) {
     throw wrongType(`${name}.archiveRetention`, expected, retention);
   }
   const ms = parseDuration(retention);
-  // Not 24 hours, as for runs: a typing error must not delete archives.
   if (ms === null) {
-    const got = JSON.stringify(retention);
-    throw new TypeError(`${name}.archiveRetention must be ${expected}, got ${got}`);
+    throw wrongValue(`${name}.archiveRetention`, expected, JSON.stringify(retention));
   }
   return ms;
+}
+
+/**
+ * The drop-in replaces an invalid retention by 24 hours, as the gateway does. Here it is an error: a
+ * typing error must not delete anything.
+ */
+function checkRetention(retention, name) {
+  const isDefault = (retention ?? "") === "" || retention === false;
+  const expected = 'a duration such as "24h", or false';
+  if (!isDefault && typeof retention !== "string") {
+    throw wrongType(`${name}.cronConfig.sessionRetention`, expected, retention);
+  }
+  if (!isDefault && retention.trim() !== "" && parseDuration(retention) === null) {
+    const got = JSON.stringify(retention);
+    throw wrongValue(`${name}.cronConfig.sessionRetention`, expected, got);
+  }
+}
+
+/** A time in microseconds or nanoseconds would make every run and every archive old. */
+function checkNow(nowMs, name) {
+  const endOf9999 = 253_402_300_799_999;
+  if (!(nowMs <= endOf9999)) {
+    const expected = "milliseconds since 1970, before the year 10000";
+    throw wrongValue(`${name}.nowMs`, expected, nowMs);
+  }
 }
 
 function checkSignal(signal, name) {
@@ -215,14 +248,20 @@ function topOf(top, name) {
   const wanted = top ?? 5;
   if (!Number.isSafeInteger(wanted) || wanted < 0) {
     const got = typeof wanted === "number" ? wanted : typeof wanted;
-    throw new TypeError(`${name}.top must be a whole number from 0, got ${got}`);
+    throw wrongValue(`${name}.top`, "a whole number from 0", got);
   }
   return wanted;
 }
 
 function wrongType(name, expected, value) {
   const got = value === null ? "null" : Array.isArray(value) ? "array" : typeof value;
-  return new TypeError(`${name} must be ${expected}, got ${got}`);
+  const error = new TypeError(`${name} must be ${expected}, got ${got}`);
+  return Object.assign(error, { code: "ERR_INVALID_ARG_TYPE" });
+}
+
+function wrongValue(name, expected, got) {
+  const error = new TypeError(`${name} must be ${expected}, got ${got}`);
+  return Object.assign(error, { code: "ERR_INVALID_ARG_VALUE" });
 }
 
 module.exports = {

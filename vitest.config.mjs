@@ -3,11 +3,12 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["__test__/**/*.test.mjs"],
-    // Processes, not threads: the tests set HOME, which a thread cannot do for native code.
+    // Processes instead of threads: the tests set HOME, which native code does not see in a thread.
     pool: "forks",
-    // Several tests start processes of their own; more at once would only wait for each other.
+    // Many tests start processes; more workers would only wait for each other.
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Only a guard against tests that hang: no test depends on the speed of the machine.
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
   },
 });

@@ -1,7 +1,5 @@
-// The command as a user starts it: a process of its own, in a home folder of its own.
+// The command, as a user starts it.
 
-import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
 import {
   chmodSync,
   existsSync,
@@ -11,110 +9,56 @@ import {
   statSync,
   symlinkSync,
   unlinkSync,
-  utimesSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
+import { dirname, join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { progressLine } from "../cli/show.mjs";
 import { ago, duration, printable, size, table } from "../cli/text.mjs";
 import { draw, session } from "../scripts/picture.mjs";
-import { layOut, temporaryFolder, treeOf, withoutStamps } from "./fixtures/folder.mjs";
-import { lockPayload } from "./fixtures/gateway-lock.mjs";
+import {
+  archiveName,
+  command,
+  environment,
+  expired,
+  GATEWAY_TEMP,
+  HOUR,
+  hasScript,
+  homeWith,
+  layOut,
+  lockStore,
+  main,
+  manifest,
+  onTerminal,
+  readStore,
+  recent,
+  replaceStore,
+  root,
+  run,
+  runKey,
+  setAge,
+  smallStore,
+  startCommand,
+  storeIn,
+  temporaryFolder,
+  textOf,
+  treeOf,
+  until,
+  untilPrepared,
+  withoutDurations,
+  withoutStamps,
+} from "./fixtures/index.mjs";
 
-const HOUR = 3_600_000;
-const root = fileURLToPath(new URL("..", import.meta.url));
-const main = join(root, "cli/main.mjs");
-const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+/** A user without rights to the files of the test, if the test runs as root. */
+const NOT_ROOT = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
 
-/** Of this test's environment only what a program needs to start. */
-function environment(home, env = {}) {
-  return { PATH: process.env.PATH, HOME: home, ...env };
-}
-
-/** Runs the command to its end, with neither a terminal nor an input. */
-async function command(home, args = [], { env, ...options } = {}) {
-  const child = spawn(process.execPath, [main, ...args], {
-    env: environment(home, env),
-    stdio: ["ignore", "pipe", "pipe"],
-    ...options,
-  });
-  const output = { stdout: "", stderr: "" };
-  for (const name of ["stdout", "stderr"]) {
-    child[name].setEncoding("utf8").on("data", (text) => {
-      output[name] += text;
-    });
-  }
-  const [code, signal] = await once(child, "close");
-  return { code: code ?? signal, ...output };
-}
-
-const runKey = (run, job = "nightly") => `agent:main:cron:${job}:run:${run}`;
-const expired = (sessionId) => ({ sessionId, updatedAt: Date.now() - 25 * HOUR });
-const recent = (sessionId) => ({ sessionId, updatedAt: Date.now() - HOUR });
-
-/** A home folder with stores, by agent; with the transcript of every entry. */
-function homeWith(stores) {
-  const home = temporaryFolder();
-  for (const [agent, store] of Object.entries(stores)) {
-    const folder = join(home, ".openclaw/agents", agent, "sessions");
-    const isText = typeof store === "string";
-    layOut(folder, { "sessions.json": isText ? store : JSON.stringify(store, null, 2) });
-    for (const { sessionId } of isText ? [] : Object.values(store)) {
-      layOut(folder, { [`${sessionId}.jsonl`]: "{}\n" });
-    }
-  }
-  return home;
-}
-
-const storeIn = (home, agent = "main") =>
-  join(home, ".openclaw/agents", agent, "sessions/sessions.json");
-
-/** One expired run, one that is not, a chat. */
-const small = () => ({
-  [runKey(1)]: expired("a"),
-  [runKey(2)]: recent("b"),
-  "agent:main:telegram:direct:5": recent("c"),
-});
-
-/** A terminal of its own, by the `script` of util-linux. */
-function onTerminal(home, args, env) {
-  const line = [process.execPath, main, ...args].map((word) => `'${word}'`).join(" ");
-  const child = spawn("script", ["-qec", line, "/dev/null"], {
-    env: environment(home, { TERM: "xterm", ...env }),
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  let output = "";
-  child.stdout.setEncoding("utf8").on("data", (text) => {
-    output += text;
-  });
-  return {
-    child,
-    async shows(text) {
-      while (!output.includes(text)) {
-        await sleep(20);
-      }
-    },
-    async end() {
-      const [code] = await once(child, "close");
-      return { code, output };
-    },
-  };
-}
-
-const hasScript = /util-linux/.test(
-  spawnSync("script", ["--version"], { encoding: "utf8" }).stdout,
-);
-
-describe("showing", () => {
-  it("tells what is in the store, what a sweep would do, and changes nothing", async () => {
-    const home = homeWith({ main: small() });
-    const folder = join(storeIn(home), "..");
+describe("a preview", () => {
+  it("shows what is in a store and what a sweep would remove, and modifies nothing", async () => {
+    const home = homeWith({ main: smallStore() });
+    const folder = dirname(storeIn(home));
     layOut(folder, {
       "old.jsonl.deleted.2026-02-01T00-00-00.000Z": "12",
-      "sessions.json.3ab3ddeb-5fc7-4d35-adf6-d83c0627287f.tmp": "123",
+      [GATEWAY_TEMP]: "123",
     });
     const times = () =>
       [".", "sessions.json", "a.jsonl"].map((name) => statSync(join(folder, name)).mtimeMs);
@@ -132,8 +76,8 @@ describe("showing", () => {
       /^ {4}telegram +1 +\d+ B {2}█+.?$/,
       /^ {4}all +2 +\d+ B {2}the oldest from 1 day ago$/,
       /^ {4}expired +1 +\d+ B {2}not updated for 1 day \(the default\)$/,
-      /^ {4}\d+ B {2}2 runs {2}1 expired {2}nightly$/,
-      /^ {4}\d+ B {2}agent:main:cron:nightly:run:1$/,
+      /^ {4}\d+ B {2}2 runs {2}1 expired {2}job$/,
+      /^ {4}\d+ B {2}agent:main:cron:job:run:1$/,
       /^ {4}transcripts +3 +9 B$/,
       /^ {4}archives +1 +2 B {2}the oldest from \d+ days ago$/,
       /^ {4}temp files +1 +3 B {2}left by/,
@@ -145,7 +89,7 @@ describe("showing", () => {
     }
   });
 
-  it("of a fresh state folder finds nothing to do", async () => {
+  it("finds nothing to do in an empty store", async () => {
     const { code, stdout, stderr } = await command(homeWith({ main: "{}" }));
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toContain("  0 entries, 2 B\n");
@@ -153,16 +97,14 @@ describe("showing", () => {
     expect(stdout).not.toContain("--apply");
   });
 
-  it("of a huge store tells as much, soon", async () => {
+  it("counts entries, runs and jobs of a store with 100,000 entries", async () => {
     const entries = Array.from(
       { length: 100_000 },
       (_, index) =>
         `"${runKey(index, `job-${index % 50}`)}":{"updatedAt":${Math.floor(index / 50) % 4 === 0 ? 5 : 9e15}}`,
     );
     const home = homeWith({ main: `{${entries.join(",")}}` });
-    const began = performance.now();
     const { code, stdout } = await command(home);
-    expect(performance.now() - began).toBeLessThan(10_000);
     expect(code).toBe(0);
     expect(stdout).toContain("100,000 entries");
     expect(stdout).toMatch(/expired +25,000 /);
@@ -170,51 +112,49 @@ describe("showing", () => {
     expect(stdout).toContain("would remove 25,000 runs.");
   });
 
-  it("makes names harmless that would steer the terminal", async () => {
+  it("escapes control characters in names", async () => {
     const home = homeWith({
       main: {
-        "agent:main:telegram:\x1b[2J\u202e:5": recent("a"),
-        [runKey(1, "\x07job")]: recent("b"),
+        "agent:main:telegram:\x1b[2J\u202e:5": recent("a", Date.now()),
+        [runKey(1, "\x07job")]: recent("b", Date.now()),
       },
     });
     const { stdout } = await command(home, [], { env: { FORCE_COLOR: "0" } });
     expect(stdout).toContain("agent:main:telegram:\\u{1b}[2J\\u{202e}:5");
     expect(stdout).toContain("\\u{7}job");
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the test is about them
     expect(stdout).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/);
   });
 
-  it("shows as many of the biggest as asked for", async () => {
-    const home = homeWith({ main: small() });
+  it("shows as many of the biggest entries as --top says", async () => {
+    const home = homeWith({ main: smallStore() });
     const { stdout } = await command(home, ["--top", "1"]);
     expect(stdout.match(/^ {4}\d+ B {2}agent:/gm)).toHaveLength(1);
     const none = await command(home, ["--top", "0"]);
     expect(none.stdout).not.toContain("Biggest");
   });
 
-  it("is quiet when whoever reads it has enough", async () => {
-    const agents = Object.fromEntries(Array.from({ length: 300 }, (_, at) => [`a${at}`, small()]));
+  it("ends without an error when its reader closes the pipe", async () => {
+    const agents = Object.fromEntries(
+      Array.from({ length: 300 }, (_, at) => [`a${at}`, smallStore()]),
+    );
     const home = homeWith(agents);
     const line = `'${process.execPath}' '${main}' | head -n 1`;
-    const { stdout, stderr, status } = spawnSync("sh", ["-c", line], {
-      env: environment(home),
-      encoding: "utf8",
-    });
-    expect({ stdout, stderr, status }).toEqual({
+    expect(await run("sh", ["-c", line], { env: environment(home) })).toEqual({
+      code: 0,
       stdout: "~/.openclaw/agents/a0/sessions/sessions.json\n",
       stderr: "",
-      status: 0,
     });
   });
 });
 
-describe("finding stores", () => {
+describe("the search for stores", () => {
   const found = async (home, args, env) => {
     const { stdout, code } = await command(home, ["--json", ...(args ?? [])], { env });
     return { code, paths: JSON.parse(stdout).stores.map(({ path }) => path) };
   };
 
-  it("looks where the gateway would", async () => {
+  it("searches the state folder that the gateway would use", async () => {
     const home = homeWith({ main: "{}", work: "{}" });
     const both = [storeIn(home), storeIn(home, "work")];
     const elsewhere = temporaryFolder();
@@ -230,7 +170,7 @@ describe("finding stores", () => {
     expect(await found(elsewhere)).toEqual({ code: 0, paths: [old] });
   });
 
-  it("takes a store, a sessions folder, an agent's folder or a state folder, each store once", async () => {
+  it("accepts the path of a store, a sessions folder, an agent's folder or a state folder, and lists each store once", async () => {
     const home = homeWith({ main: "{}", work: "{}" });
     const agents = join(home, ".openclaw/agents");
     const store = storeIn(home);
@@ -246,7 +186,7 @@ describe("finding stores", () => {
     expect(JSON.parse(relative.stdout).stores[0].path).toBe(store);
   });
 
-  it("says where it looked in vain", async () => {
+  it("names the paths without a store", async () => {
     const home = temporaryFolder();
     const none = await command(home);
     expect(none).toMatchObject({ code: 3, stdout: "" });
@@ -264,22 +204,25 @@ describe("finding stores", () => {
     expect(existsSync(join(home, "nowhere"))).toBe(false);
   });
 
-  it("follows a store that is a link, and writes through it", async () => {
+  it("writes through a store that is a symbolic link", async () => {
     const home = homeWith({ main: {} });
     const disk = join(home, "disk.json");
-    writeFileSync(disk, JSON.stringify(small()));
+    writeFileSync(disk, JSON.stringify(smallStore()));
     const link = join(home, ".openclaw/agents/linked/sessions/sessions.json");
     mkdirSync(join(link, ".."), { recursive: true });
     symlinkSync(disk, link);
     expect((await found(home)).paths).toEqual([link, storeIn(home)]);
     const { code } = await command(home, ["--apply", "--yes"]);
     expect(code).toBe(0);
-    expect(treeOf(join(link, ".."))).toEqual({ "sessions.json": `-> ${disk}` });
-    expect(Object.keys(JSON.parse(readFileSync(disk, "utf8")))).toHaveLength(2);
+    expect(treeOf(dirname(link))).toEqual({ "sessions.json": `-> ${disk}` });
+    expect(Object.keys(readStore(disk))).toHaveLength(2);
   });
 });
 
-/** Tells whether `--apply` went ahead; what it did not sweep has to be as it was. */
+/**
+ * Runs the command with --apply. Returns "swept", "nothing to do" or the message on stderr, and checks
+ * that nothing was modified if nothing was swept.
+ */
 async function applied(home, args, env) {
   const before = treeOf(home);
   const { code, stdout, stderr } = await command(home, ["--apply", "--yes", ...args], { env });
@@ -293,15 +236,16 @@ async function applied(home, args, env) {
   return isSwept ? "swept" : stderr === "" ? "nothing to do" : stderr;
 }
 
-describe("a store whose gateway keeps runs for ever", () => {
-  const forEver = '{"cron": {"sessionRetention": false}}';
-  const store = JSON.stringify(small());
-
-  it("is left alone wherever it lies in the state folder", async () => {
+describe("a gateway that keeps runs forever", () => {
+  const forever = '{"cron": {"sessionRetention": false}}';
+  it("does not sweep a store anywhere in the state folder of a gateway that keeps runs forever", async () => {
     for (const place of ["sessions.json", "sessions/sessions.json"]) {
       const home = temporaryFolder();
       const path = join(home, ".openclaw", place);
-      layOut(home, { ".openclaw/openclaw.json": forEver, [`.openclaw/${place}`]: store });
+      layOut(home, {
+        ".openclaw/openclaw.json": forever,
+        [`.openclaw/${place}`]: textOf(smallStore()),
+      });
       for (const args of [[], [path], [join(home, ".openclaw")]]) {
         expect(await applied(home, args)).toBe("nothing to do");
       }
@@ -309,11 +253,11 @@ describe("a store whose gateway keeps runs for ever", () => {
     }
   });
 
-  it("is left alone also by way of a link, which is swept where it leads", async () => {
-    const home = homeWith({ main: small() });
+  it("applies the retention of the folder to which a link leads", async () => {
+    const home = homeWith({ main: smallStore() });
     const links = { "link.json": { symlink: storeIn(home) } };
     layOut(home, { ...links, folder: { symlink: join(storeIn(home), "..") } });
-    layOut(home, { ".openclaw/openclaw.json": forEver });
+    layOut(home, { ".openclaw/openclaw.json": forever });
     for (const name of ["link.json", "folder"]) {
       expect(await applied(home, [join(home, name)])).toBe("nothing to do");
     }
@@ -323,23 +267,23 @@ describe("a store whose gateway keeps runs for ever", () => {
     expect(after["link.json"]).toBe(`-> ${storeIn(home)}`);
   });
 
-  it("is left alone under the earlier name of the configuration, and unclear under others", async () => {
-    const home = homeWith({ main: small() });
-    layOut(home, { ".openclaw/clawdbot.json": forEver });
+  it("reads the configuration by its earlier name, and refuses other names", async () => {
+    const home = homeWith({ main: smallStore() });
+    layOut(home, { ".openclaw/clawdbot.json": forever });
     expect(await applied(home, [])).toBe("nothing to do");
     layOut(home, { ".openclaw/openclaw.json": "{}" });
     expect(await applied(home, [])).toBe("swept");
     for (const name of ["moldbot.json", "moltbot.json"]) {
-      const other = homeWith({ main: small() });
-      layOut(other, { [`.openclaw/${name}`]: forEver });
+      const other = homeWith({ main: smallStore() });
+      layOut(other, { [`.openclaw/${name}`]: forever });
       expect(await applied(other, [])).toContain(`${name} says to some versions`);
     }
   });
 
-  it("is left alone when two folders share it by a link", async () => {
-    const home = homeWith({ main: small() });
+  it("refuses a store that two state folders share by a link", async () => {
+    const home = homeWith({ main: smallStore() });
     layOut(home, {
-      ".openclaw/openclaw.json": forEver,
+      ".openclaw/openclaw.json": forever,
       ".openclaw-work/openclaw.json": "{}",
       ".openclaw-work/agents/main/sessions": { symlink: join(storeIn(home), "..") },
     });
@@ -351,13 +295,13 @@ describe("a store whose gateway keeps runs for ever", () => {
   });
 });
 
-describe("a store of which it is not clear how long runs are kept", () => {
-  it("is one without a configuration, except in the usual state folder", async () => {
-    const home = homeWith({ main: small() });
+describe("an unknown retention", () => {
+  it("refuses to sweep a store without a configuration outside the usual state folder", async () => {
+    const home = homeWith({ main: smallStore() });
     const copy = join(home, "copy.json");
-    writeFileSync(copy, JSON.stringify(small()));
+    writeFileSync(copy, JSON.stringify(smallStore()));
     const backup = join(home, "backup/agents/main/sessions/sessions.json");
-    layOut(join(backup, ".."), { "sessions.json": JSON.stringify(small()) });
+    layOut(join(backup, ".."), { "sessions.json": JSON.stringify(smallStore()) });
     for (const path of [copy, backup, join(home, "backup")]) {
       expect(await applied(home, [path])).toContain(
         "no openclaw.json says how long runs are kept here; say it with --retention\n",
@@ -374,8 +318,8 @@ describe("a store of which it is not clear how long runs are kept", () => {
     expect(await applied(home, [storeIn(home)])).toBe("swept");
   });
 
-  it("is one whose configuration cannot be read", async () => {
-    const home = homeWith({ main: small() });
+  it("refuses to sweep if the configuration cannot be read", async () => {
+    const home = homeWith({ main: smallStore() });
     const file = join(home, ".openclaw/openclaw.json");
     mkdirSync(file);
     const message = `how long runs are kept cannot be read from ${file}: `;
@@ -391,18 +335,20 @@ describe("a store of which it is not clear how long runs are kept", () => {
     expect(await applied(home, [])).toBe("swept");
   });
 
-  it.skipIf(process.getuid?.() !== 0)("is one whose configuration is closed to us", async () => {
-    const home = homeWith({ main: small() });
-    layOut(home, { ".openclaw/openclaw.json": '{"cron": {"sessionRetention": false}}' });
-    chmodSync(join(home, ".openclaw/openclaw.json"), 0o600);
-    chmodSync(home, 0o755);
-    const nobody = { uid: 65534, gid: 65534 };
-    const { code, stderr } = await command(home, ["--apply", "--yes"], nobody);
-    expect(code).toBe(1);
-    expect(stderr).toContain("openclaw.json: permission denied; say it with --retention");
-  });
+  it.skipIf(process.getuid?.() !== 0)(
+    "refuses to sweep if it may not read the configuration",
+    async () => {
+      const home = homeWith({ main: smallStore() });
+      layOut(home, { ".openclaw/openclaw.json": '{"cron": {"sessionRetention": false}}' });
+      chmodSync(join(home, ".openclaw/openclaw.json"), 0o600);
+      chmodSync(home, 0o755);
+      const { code, stderr } = await command(home, ["--apply", "--yes"], NOT_ROOT);
+      expect(code).toBe(1);
+      expect(stderr).toContain("openclaw.json: permission denied; say it with --retention");
+    },
+  );
 
-  it("is one to which another configuration may apply", async () => {
+  it("refuses to sweep if another configuration may apply", async () => {
     const work = ".openclaw-work/agents/main/sessions/sessions.json";
     const config = '{"cron": {"sessionRetention": false}}';
     for (const [files, env, args, message] of [
@@ -413,9 +359,9 @@ describe("a store of which it is not clear how long runs are kept", () => {
       [{ ".openclaw/.env": "A=1\nOPENCLAW_CONFIG_PATH=/x" }, {}, [], ".env may name another file"],
       [{ ".config/openclaw/gateway.env": "OPENCLAW_HOME=/x" }, {}, [], "gateway.env may name"],
     ]) {
-      const home = homeWith({ main: small() });
+      const home = homeWith({ main: smallStore() });
       layOut(home, {
-        [work]: JSON.stringify(small()),
+        [work]: JSON.stringify(smallStore()),
         ".openclaw-work/openclaw.json": "{}",
         ...files,
       });
@@ -423,7 +369,7 @@ describe("a store of which it is not clear how long runs are kept", () => {
       expect(await applied(home, paths, env)).toContain(message);
       expect(await applied(home, [...paths, "--retention", "1d"], env)).toBe("swept");
     }
-    const home = homeWith({ main: small() });
+    const home = homeWith({ main: smallStore() });
     layOut(home, {
       ".openclaw/.env": "# OPENCLAW_HOME=/x\nKEY=OPENCLAW_HOME",
       "mine.json": config,
@@ -432,7 +378,7 @@ describe("a store of which it is not clear how long runs are kept", () => {
     expect(await applied(home, [])).toBe("swept");
   });
 
-  it("is one whose configuration says something that is no duration", async () => {
+  it("refuses to sweep if the configured retention is not a duration", async () => {
     for (const [value, message] of [
       [
         '"forever"',
@@ -442,7 +388,7 @@ describe("a store of which it is not clear how long runs are kept", () => {
       ["null", "seems to say how long runs are kept"],
       ["24", "seems to say how long runs are kept"],
     ]) {
-      const home = homeWith({ main: small() });
+      const home = homeWith({ main: smallStore() });
       layOut(home, { ".openclaw/openclaw.json": `{"cron": {"sessionRetention": ${value}}}` });
       expect(await applied(home, [])).toContain(message);
       expect((await command(home)).stdout).not.toContain("openclaw.json)");
@@ -450,10 +396,10 @@ describe("a store of which it is not clear how long runs are kept", () => {
   });
 });
 
-describe("a store that cannot be shown", () => {
-  it("damaged: says where and what to do, shows the others, and leaves all as it was", async () => {
+describe("a store that cannot be read", () => {
+  it("names the place in a damaged store, shows the others, and modifies nothing", async () => {
     const damaged = '{\n  "a": {"text": "it\'s a long line before the place"}, "b": tru}';
-    const home = homeWith({ bad: damaged, good: small() });
+    const home = homeWith({ bad: damaged, good: smallStore() });
     const before = treeOf(home);
     for (const args of [[], ["--apply", "--yes", "--retention", "9d"]]) {
       const { code, stdout, stderr } = await command(home, args);
@@ -461,13 +407,13 @@ describe("a store that cannot be shown", () => {
       expect(stdout).toContain("agents/good/sessions/sessions.json");
       expect(stderr).toContain(`${storeIn(home, "bad")}:2:63: invalid JSON: expected \`true\``);
       expect(treeOf(home)).toEqual(before);
-      // The advice works as it stands.
-      const [, look] = stderr.match(/To see the place: (.*)/);
-      expect(execFileSync("sh", ["-c", look], { encoding: "utf8" })).toContain('"b": tru}');
+      // The advice is a command that works.
+      const [, advice] = stderr.match(/To see the place: (.*)/);
+      expect((await run("sh", ["-c", advice])).stdout).toContain('"b": tru}');
     }
   });
 
-  it("empty: gives no advice to look into it", async () => {
+  it("does not advise to look into an empty store", async () => {
     for (const text of ["", " \n"]) {
       const { code, stderr } = await command(homeWith({ main: text }));
       expect(code).toBe(1);
@@ -477,24 +423,22 @@ describe("a store that cannot be shown", () => {
     }
   });
 
-  it("without permission: says whose it is to run this", async () => {
-    const home = homeWith({ main: small(), other: small() });
-    const closed = join(storeIn(home), "..");
+  it("advises to run as the gateway's user if it may not read a folder", async () => {
+    const home = homeWith({ main: smallStore(), other: smallStore() });
+    const closed = dirname(storeIn(home));
     chmodSync(home, 0o755);
     chmodSync(closed, 0o000);
     onTestFinished(() => chmodSync(closed, 0o755));
-    // Nothing is closed to root.
-    const somebody = process.getuid() === 0 ? { uid: 65534, gid: 65534 } : {};
-    const { code, stdout, stderr } = await command(home, [], somebody);
+    const { code, stdout, stderr } = await command(home, [], NOT_ROOT);
     expect(code).toBe(1);
     expect(stdout).toContain("agents/other/sessions/sessions.json\n  3 entries");
     expect(stderr).toContain(`✗ cannot look at ${storeIn(home)}: permission denied\n`);
     expect(stderr).toContain("Run it as the user that the gateway runs as.");
   });
 
-  it("locked by a process that lives: waits, then says so, and nothing is changed", async () => {
-    const home = homeWith({ main: small() });
-    layOut(join(storeIn(home), ".."), { "sessions.json.lock": lockPayload() });
+  it("reports a store that a live process locks, and modifies nothing", async () => {
+    const home = homeWith({ main: smallStore() });
+    lockStore(storeIn(home));
     const before = treeOf(home);
     expect((await command(home)).code).toBe(0);
     const { code, stderr } = await command(home, ["--apply", "--yes"]);
@@ -506,51 +450,52 @@ describe("a store that cannot be shown", () => {
 });
 
 describe("a sweep that waits for a lock", () => {
-  const locked = () => {
-    const home = homeWith({ main: small() });
-    const lock = `${storeIn(home)}.lock`;
-    writeFileSync(lock, lockPayload());
-    return { home, lock };
-  };
-
-  it("ends by the signal that it gets, and leaves nothing behind", async () => {
-    const { home } = locked();
-    const before = treeOf(home);
-    for (const signal of ["SIGINT", "SIGTERM"]) {
-      const args = [main, "--apply", "--yes"];
-      const child = spawn(process.execPath, args, { env: environment(home), stdio: "ignore" });
-      await sleep(1000);
+  it.each(["SIGINT", "SIGTERM"])(
+    "ends by %s while it waits, and leaves nothing behind",
+    async (signal) => {
+      const home = homeWith({ main: smallStore() });
+      lockStore(storeIn(home));
+      const before = treeOf(home);
+      const { child, ended } = startCommand(home, ["--apply", "--yes"]);
+      await untilPrepared(storeIn(home), child.pid);
       child.kill(signal);
-      expect(await once(child, "close")).toEqual([null, signal]);
+      expect(await ended).toEqual({ code: signal, stdout: "", stderr: "" });
       expect(treeOf(home)).toEqual(before);
-    }
-  });
+    },
+  );
 
-  it.skipIf(!hasScript)("says on a terminal what it is at, and takes that back", async () => {
-    const { home, lock } = locked();
-    const terminal = onTerminal(home, ["--apply", "--yes"]);
-    await terminal.shows("\r\x1b[2KSweeping ~/.openclaw/agents/main/sessions/sessions.json …");
-    rmSync(lock);
-    const { code, output } = await terminal.end();
-    expect(code).toBe(0);
-    expect(output).toContain("…\r\x1b[2K\x1b[32m✓");
-    expect(output).toContain("removed 1 run");
-  });
+  it.skipIf(!hasScript)(
+    "shows a line on a terminal while it waits, and clears the line",
+    async () => {
+      const home = homeWith({ main: smallStore() });
+      const release = lockStore(storeIn(home));
+      const { shows, ended } = onTerminal(home, ["--apply", "--yes"]);
+      await shows("\r\x1b[2KSweeping ~/.openclaw/agents/main/sessions/sessions.json …");
+      release();
+      const { code, stdout } = await ended;
+      expect(code).toBe(0);
+      expect(stdout).toContain("…\r\x1b[2K\x1b[32m✓");
+      expect(stdout).toContain("removed 1 run");
+    },
+  );
 });
 
 describe("--json", () => {
-  it("prints one document and nothing else, whatever happens", async () => {
-    const home = homeWith({ bad: "[]", good: small() });
+  it("prints one JSON document, also if a store fails", async () => {
+    const home = homeWith({ bad: "[]", good: smallStore() });
     const { code, stdout, stderr } = await command(home, ["--json"]);
     expect(code).toBe(1);
     expect(stderr).toContain("agents/bad/sessions/sessions.json:1:1");
     const document = JSON.parse(stdout);
     expect(document).toMatchObject({
-      version,
+      version: manifest.version,
       stateFolder: join(home, ".openclaw"),
       exitCode: 1,
       stores: [
-        { path: storeIn(home, "bad"), error: { code: "ERR_SESSION_STORE_INVALID", line: 1, column: 1 } },
+        {
+          path: storeIn(home, "bad"),
+          error: { code: "ERR_SESSION_STORE_INVALID", line: 1, column: 1 },
+        },
         {
           path: storeIn(home, "good"),
           retentionMs: 24 * HOUR,
@@ -566,8 +511,8 @@ describe("--json", () => {
     expect(nowhere).toMatchObject({ exitCode: 3, stores: [], missing: [`there is no ${home}/x`] });
   });
 
-  it("with --apply has what the sweep did", async () => {
-    const home = homeWith({ main: small() });
+  it("prints what the sweep did with --json and --apply", async () => {
+    const home = homeWith({ main: smallStore() });
     const { code, stdout, stderr } = await command(home, ["--json", "--apply", "--yes"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const [{ inspection, sweep }] = JSON.parse(stdout).stores;
@@ -577,16 +522,16 @@ describe("--json", () => {
 });
 
 describe("--apply", () => {
-  it("sweeps what it was agreed to sweep", async () => {
-    const home = homeWith({ main: small(), work: { [runKey(9)]: recent("z") } });
+  it("sweeps and reports each store with --apply --yes", async () => {
+    const home = homeWith({ main: smallStore(), work: { [runKey(9)]: recent("z", Date.now()) } });
     const before = treeOf(home);
     const { code, stdout, stderr } = await command(home, ["--apply", "--yes"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const path = (agent) => `~/.openclaw/agents/${agent}/sessions/sessions.json`;
-    expect(stdout.replace(/\d+ (B|ms)/g, "# $1")).toBe(
+    expect(withoutDurations(stdout).replace(/\d+ B/g, "# B")).toBe(
       `✓ ${path("main")}
   removed 1 run, archived 1 transcript
-  # B freed, the store from # B to # B, in # ms
+  # B freed, the store from # B to # B, in {TIME}
 · ${path("work")}
   nothing to do
 `,
@@ -597,12 +542,12 @@ describe("--apply", () => {
     expected[`${sessions}/a.jsonl.deleted.{STAMP}`] = transcript;
     expected[`${sessions}/sessions.json`] = after[`${sessions}/sessions.json`];
     expect(after).toEqual(expected);
-    const left = JSON.parse(readFileSync(storeIn(home), "utf8"));
-    expect(Object.keys(left)).toEqual([runKey(2), "agent:main:telegram:direct:5"]);
+    const left = Object.keys(readStore(storeIn(home)));
+    expect(left).toEqual([runKey(2), "agent:main:telegram:direct:5"]);
   });
 
-  it("refuses without a terminal and without --yes", async () => {
-    const home = homeWith({ main: small() });
+  it("refuses --apply without --yes if there is no terminal", async () => {
+    const home = homeWith({ main: smallStore() });
     const before = treeOf(home);
     const { code, stdout, stderr } = await command(home, ["--apply"]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
@@ -612,8 +557,8 @@ describe("--apply", () => {
     expect(treeOf(home)).toEqual(before);
   });
 
-  it("keeps runs as long as it is told, or as the gateway is", async () => {
-    const home = homeWith({ main: small() });
+  it("takes the retention from --retention, else from the gateway's configuration", async () => {
+    const home = homeWith({ main: smallStore() });
     const config = (text) => layOut(home, { ".openclaw/openclaw.json": text });
     const preview = async (args = []) => {
       const [store] = JSON.parse((await command(home, ["--json", ...args])).stdout).stores;
@@ -630,7 +575,7 @@ describe("--apply", () => {
     expect(await preview()).toEqual([1, "the default"]);
   });
 
-  it("does not guess what a configuration means that only the gateway can read", async () => {
+  it("refuses a configuration whose retention it cannot evaluate", async () => {
     for (const text of [
       '{cron: {sessionRetention: "30d"}} // mine',
       '{"cron": {"sessionRetention": "\u0024{KEEP}"}}',
@@ -641,7 +586,7 @@ describe("--apply", () => {
       '{"gateway": {}, ',
       "",
     ]) {
-      const home = homeWith({ main: small() });
+      const home = homeWith({ main: smallStore() });
       layOut(home, { ".openclaw/openclaw.json": text });
       const before = treeOf(home);
       const shown = await command(home);
@@ -656,11 +601,11 @@ describe("--apply", () => {
     }
   });
 
-  it("ages archives as it is told", async () => {
-    const home = homeWith({ main: { [runKey(1)]: recent("a") } });
-    const folder = join(storeIn(home), "..");
-    const stamp = new Date(Date.now() - 50 * HOUR).toISOString().replaceAll(":", "-");
-    layOut(folder, { [`x.jsonl.deleted.${stamp}`]: "12345" });
+  it("deletes archives older than --archive-retention", async () => {
+    const home = homeWith({ main: { [runKey(1)]: recent("a", Date.now()) } });
+    const folder = dirname(storeIn(home));
+    const old = { [archiveName("x.jsonl", Date.now() - 50 * HOUR)]: "12345" };
+    layOut(folder, old);
     const sweep = async (...args) => (await command(home, ["--apply", "--yes", ...args])).stdout;
     expect(await sweep()).toMatch(/^ {2}nothing to do$/m);
     expect(await sweep("--archive-retention", "never")).toMatch(/^ {2}nothing to do$/m);
@@ -670,18 +615,17 @@ describe("--apply", () => {
     );
     expect(Object.keys(treeOf(folder))).toEqual(["a.jsonl", "sessions.json"]);
     layOut(home, { ".openclaw/openclaw.json": '{"cron": {"sessionRetention": false}}' });
-    layOut(folder, { [`x.jsonl.deleted.${stamp}`]: "12345" });
+    layOut(folder, old);
     const kept = "nothing to do: runs are kept for ever, and with them their archives";
     expect(await sweep("--archive-retention", "2d")).toContain(kept);
   });
 
-  it("deletes dead temp files also where no run goes", async () => {
-    const home = homeWith({ main: { [runKey(1)]: recent("a") } });
+  it("deletes dead temp files although no run is removed", async () => {
+    const home = homeWith({ main: { [runKey(1)]: recent("a", Date.now()) } });
     const store = storeIn(home);
-    const temp = `${store}.3ab3ddeb-5fc7-4d35-adf6-d83c0627287f.tmp`;
+    const temp = join(dirname(store), GATEWAY_TEMP);
     writeFileSync(temp, readFileSync(store));
-    const hoursAgo = new Date(Date.now() - 5 * HOUR);
-    utimesSync(temp, hoursAgo, hoursAgo);
+    setAge(temp, 5 * HOUR);
     expect((await command(home)).stdout).toContain("A sweep would delete 1 dead temp file.");
     expect(existsSync(temp)).toBe(true);
     expect((await command(home, ["--apply", "--yes"])).stdout).toContain(
@@ -694,117 +638,118 @@ describe("--apply", () => {
 describe.skipIf(!hasScript)("on a terminal", () => {
   const question = "Sweep it, and free";
 
-  it("asks, and takes a no, an empty line or the end of input for a no", async () => {
-    const home = homeWith({ main: small() });
+  /** Runs the command on a terminal, and types an answer to its question. */
+  async function answered(home, answer) {
+    const { child, shows, ended } = onTerminal(home, ["--apply"]);
+    await shows(question);
+    child.stdin.write(answer);
+    return ended;
+  }
+
+  it.each(["n\n", "\n", "yo\n", "\x04"])("modifies nothing if the answer is %j", async (answer) => {
+    const home = homeWith({ main: smallStore() });
     const before = treeOf(home);
-    for (const answer of ["n\n", "\n", "yo\n", "\x04"]) {
-      const terminal = onTerminal(home, ["--apply"]);
-      await terminal.shows(question);
-      terminal.child.stdin.write(answer);
-      const { code, output } = await terminal.end();
-      expect(code).toBe(0);
-      expect(output).toContain("Nothing was changed.");
-      expect(treeOf(home)).toEqual(before);
-    }
-  });
-
-  it("shows everything before it asks, and sweeps after a yes", async () => {
-    const home = homeWith({ main: small() });
-    const terminal = onTerminal(home, ["--apply"]);
-    await terminal.shows(question);
-    terminal.child.stdin.write("y\n");
-    const { code, output } = await terminal.end();
+    const { code, stdout } = await answered(home, answer);
     expect(code).toBe(0);
-    expect(output).toMatch(
-      /Cron runs[\s\S]*A sweep would remove 1 run[\s\S]*Sweep it, and free \d+ B\?.* \[y\/N\] [\s\S]*removed 1 run/,
-    );
-    expect(Object.keys(JSON.parse(readFileSync(storeIn(home), "utf8")))).toHaveLength(2);
-  });
-
-  it("asks nothing when there is nothing to do", async () => {
-    const terminal = onTerminal(homeWith({ main: "{}" }), ["--apply"]);
-    const { code, output } = await terminal.end();
-    expect(code).toBe(0);
-    expect(output).not.toContain("[y/N]");
-  });
-
-  it("ends by the signal of Ctrl-C at the question", async () => {
-    const home = homeWith({ main: small() });
-    const before = treeOf(home);
-    const terminal = onTerminal(home, ["--apply"]);
-    await terminal.shows(question);
-    terminal.child.stdin.write("\x03");
-    expect((await terminal.end()).code).toBe(130);
+    expect(stdout).toContain("Nothing was changed.");
     expect(treeOf(home)).toEqual(before);
   });
 
-  it("has colours there, unless they are not wanted, and none in a pipe, unless they are", async () => {
-    const home = homeWith({ main: small() });
-    const coloured = "\x1b[1m~/.openclaw";
-    expect((await onTerminal(home, []).end()).output).toContain(coloured);
-    expect((await onTerminal(home, [], { FORCE_COLOR: "" }).end()).output).toContain(coloured);
-    for (const env of [{ NO_COLOR: "1" }, { FORCE_COLOR: "0" }, { TERM: "dumb" }]) {
-      expect((await onTerminal(home, [], env).end()).output).not.toContain("\x1b");
-    }
+  it("shows everything before it asks, and sweeps if the answer is yes", async () => {
+    const home = homeWith({ main: smallStore() });
+    const { code, stdout } = await answered(home, "y\n");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(
+      /Cron runs[\s\S]*A sweep would remove 1 run[\s\S]*Sweep it, and free \d+ B\?.* \[y\/N\] [\s\S]*removed 1 run/,
+    );
+    expect(Object.keys(readStore(storeIn(home)))).toHaveLength(2);
+  });
+
+  it("ends with code 130 and modifies nothing if the answer is Ctrl-C", async () => {
+    const home = homeWith({ main: smallStore() });
+    const before = treeOf(home);
+    expect((await answered(home, "\x03")).code).toBe(130);
+    expect(treeOf(home)).toEqual(before);
+  });
+
+  it("does not ask if there is nothing to do", async () => {
+    const { code, stdout } = await onTerminal(homeWith({ main: "{}" }), ["--apply"]).ended;
+    expect(code).toBe(0);
+    expect(stdout).not.toContain("[y/N]");
+  });
+
+  it("prints colours on a terminal but not into a pipe, unless NO_COLOR, FORCE_COLOR or TERM say otherwise", async () => {
+    const home = homeWith({ main: smallStore() });
+    const bold = "\x1b[1m~/.openclaw";
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: a colour begins with one
+    const colour = /\x1b\[[\d;]*m/;
+    const shown = async (env) => (await onTerminal(home, [], env).ended).stdout;
     for (const env of [{}, { FORCE_COLOR: "" }]) {
+      expect(await shown(env)).toContain(bold);
       expect((await command(home, [], { env })).stdout).not.toContain("\x1b");
     }
-    expect((await command(home, [], { env: { FORCE_COLOR: "1" } })).stdout).toContain(coloured);
+    for (const env of [{ NO_COLOR: "1" }, { FORCE_COLOR: "0" }, { TERM: "dumb" }]) {
+      expect(await shown(env)).not.toMatch(colour);
+    }
+    expect((await command(home, [], { env: { FORCE_COLOR: "1" } })).stdout).toContain(bold);
   });
 });
 
 describe("--watch", () => {
-  it("sweeps again and again, says what it did, and ends cleanly when told to", async () => {
-    const home = homeWith({ main: small() });
-    const args = ["--apply", "--yes", "--watch", "1s"];
-    const child = spawn(process.execPath, [main, ...args], { env: environment(home) });
-    let output = "";
-    child.stdout.setEncoding("utf8").on("data", (text) => {
-      output += text;
-    });
-    const until = async (isSo) => {
-      while (!isSo()) {
-        await sleep(50);
-      }
-    };
-    await until(() => output.includes("removed 1 run"));
-    const store = JSON.parse(readFileSync(storeIn(home), "utf8"));
-    writeFileSync(storeIn(home), JSON.stringify({ ...store, [runKey(3)]: expired("d") }));
-    await until(() => !readFileSync(storeIn(home), "utf8").includes(runKey(3)));
-    await sleep(1500);
+  const WATCH = ["--apply", "--yes", "--watch", "1s"];
+
+  /** Adds an expired run to the agent's store, and waits until the command reports its removal. */
+  async function addExpiredRun(home, agent, output) {
+    const reports = () => output.stdout.split(`agents/${agent}/`).length;
+    const before = reports();
+    const storePath = storeIn(home, agent);
+    replaceStore(storePath, { ...readStore(storePath), [runKey("x")]: expired("x", Date.now()) });
+    await until(`the sweep of ${agent} is reported`, () => reports() > before);
+  }
+
+  it("reports each sweep that removes something, and ends with code 0 on SIGTERM", async () => {
+    const home = homeWith({ quiet: { [runKey(1)]: recent("q", Date.now()) }, work: smallStore() });
+    const { child, output, ended, shows } = startCommand(home, WATCH);
+    await shows("removed 1 run");
+    // Each of these sweeps follows a sweep of the other store, which has nothing to report.
+    await addExpiredRun(home, "work", output);
+    await addExpiredRun(home, "work", output);
     child.kill("SIGTERM");
-    const [code, signal] = await once(child, "close");
-    expect({ code, signal }).toEqual({ code: 0, signal: null });
-    const lines = output.trimEnd().split("\n");
-    expect(lines).toHaveLength(2);
+    const { code, stdout } = await ended;
+    expect(code).toBe(0);
+    const lines = stdout.trimEnd().split("\n");
+    expect(lines).toHaveLength(3);
     for (const line of lines) {
       expect(line).toMatch(
-        /^\d{4}-\d\d-\d\dT[\d:.]+Z ~\/\.openclaw\/agents\/main\/.*: removed 1 run/,
+        /^\d{4}-\d\d-\d\dT[\d:.]+Z ~\/\.openclaw\/agents\/work\/.*: removed 1 run/,
       );
     }
-    expect(existsSync(`${storeIn(home)}.lock`)).toBe(false);
+    expect(existsSync(`${storeIn(home, "work")}.lock`)).toBe(false);
   });
 
-  it("waits for a store that is not there yet, and says once what fails", async () => {
-    const home = temporaryFolder();
-    const args = ["--apply", "--yes", "--watch", "1s"];
-    const child = spawn(process.execPath, [main, ...args], { env: environment(home) });
-    let output = "";
-    child.stderr.setEncoding("utf8").on("data", (text) => {
-      output += text;
-    });
-    await sleep(1500);
-    layOut(join(storeIn(home), ".."), { "sessions.json": "[]" });
-    await sleep(3500);
+  it("waits for a missing store, and reports a lasting failure once", async () => {
+    const home = homeWith({ work: {} });
+    const paths = [storeIn(home), storeIn(home, "work")];
+    const { child, output, ended, shows } = startCommand(home, [...WATCH, ...paths]);
+    await shows("No session store");
+    // The paths are swept in turn: after two reports about one, the other was looked at again.
+    await addExpiredRun(home, "work", output);
+    await addExpiredRun(home, "work", output);
+    mkdirSync(dirname(storeIn(home)), { recursive: true });
+    replaceStore(storeIn(home), "[]");
+    await shows("sessions.json:1:1");
+    await addExpiredRun(home, "work", output);
+    await addExpiredRun(home, "work", output);
     child.kill("SIGINT");
-    expect(await once(child, "close")).toEqual([0, null]);
-    expect(output.match(/No session store/g)).toHaveLength(1);
-    expect(output.match(/sessions\.json:1:1/g)).toHaveLength(1);
+    const { code, stderr } = await ended;
+    expect(code).toBe(0);
+    expect(stderr.match(/No session store/g)).toHaveLength(1);
+    expect(stderr.match(/sessions\.json:1:1/g)).toHaveLength(1);
   });
 });
 
 describe("the command line", () => {
-  it("explains itself", async () => {
+  it("prints its help and its version", async () => {
     const home = temporaryFolder();
     const help = await command(home, ["--help"]);
     expect(help).toMatchObject({ code: 0, stderr: "" });
@@ -815,13 +760,13 @@ describe("the command line", () => {
     expect(await command(home, ["-h"])).toEqual(help);
     expect(await command(home, ["--version"])).toEqual({
       code: 0,
-      stdout: `${version}\n`,
+      stdout: `${manifest.version}\n`,
       stderr: "",
     });
   });
 
-  it("refuses what it does not understand", async () => {
-    const home = homeWith({ main: small() });
+  it("rejects wrong arguments with one line and code 2, and modifies nothing", async () => {
+    const home = homeWith({ main: smallStore() });
     const before = treeOf(home);
     const wrong = [
       [["--aply"], "Unknown option '--aply'; see --help"],
@@ -855,7 +800,7 @@ describe("the command line", () => {
     expect(treeOf(home)).toEqual(before);
   });
 
-  it("says once which program cannot be loaded", async () => {
+  it("prints one line if the addon cannot be loaded", async () => {
     const env = { NAPI_RS_NATIVE_LIBRARY_PATH: join(root, "LICENSE") };
     const { code, stdout, stderr } = await command(homeWith({ main: "{}" }), [], { env });
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
@@ -863,8 +808,8 @@ describe("the command line", () => {
   });
 });
 
-describe("what a person reads", () => {
-  it("has the share of a long work on a narrow terminal, whatever the path", () => {
+describe("texts", () => {
+  it("keeps the percentage in a progress line on a narrow terminal", () => {
     const path = `/srv/${"long/".repeat(30)}sessions.json`;
     const line = progressLine("Reading", path, "12 % of 31.2 MB", 80);
     expect(line).toMatch(/^Reading 12 % of 31\.2 MB \/srv\/long.*…$/);
@@ -872,7 +817,7 @@ describe("what a person reads", () => {
     expect(progressLine("Sweeping", "/a.json", "", 80)).toBe("Sweeping /a.json …");
   });
 
-  it("has sizes and times in units of theirs", () => {
+  it("formats sizes, durations and ages with their units", () => {
     expect([0, 999, 1000, 999_949, 999_950, 31_249_999, 1.5e9, 2e15].map(size)).toEqual([
       "0 B",
       "999 B",
@@ -904,7 +849,7 @@ describe("what a person reads", () => {
     ]);
   });
 
-  it("has columns that stand below each other", () => {
+  it("aligns the columns of a table, and escapes control characters", () => {
     const shout = (text) => text.toUpperCase();
     const rows = [
       ["a", "1", ["x", shout]],
@@ -914,11 +859,7 @@ describe("what a person reads", () => {
     expect(printable("naïve ✓ 日本 \u009b\n")).toBe("naïve ✓ 日本 \\u{9b}\\u{a}");
   });
 
-  it("looks as in the picture of the README", () => {
-    // Only how long the sweep took is another each time.
-    const text = (svg) =>
-      svg.replace(/ in \d+ ms/g, "").replace(/(width|height|viewBox)="[^"]*"/g, "");
-    const committed = readFileSync(join(root, "docs/terminal.svg"), "utf8");
-    expect(text(draw(session()))).toBe(text(committed));
+  it("prints what docs/terminal.svg shows (npm run docs:picture)", () => {
+    expect(draw(session())).toBe(readFileSync(join(root, "docs/terminal.svg"), "utf8"));
   });
 });

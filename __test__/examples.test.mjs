@@ -1,27 +1,31 @@
-// The examples, run as their first lines say.
+// The examples, run as their first lines describe.
 
-import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { layOut, temporaryFolder, treeOf, withoutStamps } from "./fixtures/folder.mjs";
+import {
+  layOut,
+  root,
+  runNode,
+  temporaryFolder,
+  treeOf,
+  withoutStamps,
+} from "./fixtures/index.mjs";
 
-const examples = fileURLToPath(new URL("../examples", import.meta.url));
 const RUN = '"agent:main:cron:j:run:1":{"sessionId":"r","updatedAt":1}';
 const CHAT = '"agent:main:main":{"sessionId":"m"}';
 
 function example(name, ...args) {
-  return spawnSync(process.execPath, [join(examples, name), ...args], { encoding: "utf8" });
+  return runNode([join(root, "examples", name), ...args]);
 }
 
 describe("examples", () => {
-  it("drop-in.mjs sweeps stores as the gateway does", () => {
+  it("sweeps stores as the gateway does in drop-in.mjs", async () => {
     const folder = temporaryFolder();
     layOut(folder, { "a.json": `{${CHAT},${RUN}}`, "b.json": "{", "r.jsonl": "r" });
     const [a, b] = ["a.json", "b.json"].map((name) => join(folder, name));
 
-    const { stdout, stderr, status } = example("drop-in.mjs", a, b);
-    expect(status).toBe(0);
+    const { stdout, stderr, code } = await example("drop-in.mjs", a, b);
+    expect(code).toBe(0);
     expect(stdout.split("\n")).toEqual([
       'cron-reaper: pruned 1 expired cron run session(s) {"pruned":1,"retentionMs":86400000}',
       `${a}: swept, 1 gone`,
@@ -36,15 +40,15 @@ describe("examples", () => {
     });
   });
 
-  it("own-cron.mjs sweeps the stores of all agents, and tells of those that it cannot", () => {
+  it("sweeps the stores of all agents in own-cron.mjs, and reports those that fail", async () => {
     const folder = temporaryFolder();
     layOut(folder, {
       "agents/main/sessions/sessions.json": `{${CHAT},${RUN}}`,
       "agents/other/sessions/sessions.json": `{${RUN},${CHAT}}`,
       "agents/new": { dir: true },
     });
-    const swept = example("own-cron.mjs", folder, "--once");
-    expect([swept.stderr, swept.status]).toEqual(["", 0]);
+    const swept = await example("own-cron.mjs", folder, "--once");
+    expect([swept.stderr, swept.code]).toEqual(["", 0]);
     expect(swept.stdout.match(/pruned 1 expired cron run session\(s\)/g)).toHaveLength(2);
     const after = {
       "agents/": "",
@@ -59,20 +63,20 @@ describe("examples", () => {
     expect(treeOf(folder)).toEqual(after);
 
     layOut(folder, { "agents/main/sessions/sessions.json": "{" });
-    const failed = example("own-cron.mjs", folder, "--once");
-    expect(failed.status).toBe(1);
+    const failed = await example("own-cron.mjs", folder, "--once");
+    expect(failed.code).toBe(1);
     expect(failed.stderr).toContain("cron-reaper: failed to sweep session store");
 
-    const bare = example("own-cron.mjs");
-    expect([bare.status, bare.stdout]).toEqual([2, ""]);
+    const bare = await example("own-cron.mjs");
+    expect([bare.code, bare.stdout]).toEqual([2, ""]);
     expect(bare.stderr).toMatch(/^usage: .*<state folder> \[--once\]\n$/);
   });
 
-  it("dashboard.mjs prints a figure for each store and changes nothing", () => {
+  it("prints figures for each store in dashboard.mjs, and modifies nothing", async () => {
     const folder = temporaryFolder();
     const files = { 'a"b.json': `{${CHAT},${RUN}}`, "b.json": "{" };
     layOut(folder, files);
-    const { stdout, stderr } = example(
+    const { stdout, stderr } = await example(
       "dashboard.mjs",
       ...[...Object.keys(files), "mistyped.json"].map((name) => join(folder, name)),
     );

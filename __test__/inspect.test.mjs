@@ -1,49 +1,44 @@
-// inspectSessionStore: what it reports about a store and its folder, progress, aborts and errors.
+// inspectSessionStore: what it reports about a store and its folder, its options and rejections.
 
 import { symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { layOut, temporaryFolder, treeOf } from "./fixtures/folder.mjs";
-import { HOUR, inspectSessionStore, NOW } from "./fixtures/reaper.mjs";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import {
+  CHAT,
+  expired,
+  GATEWAY_TEMP,
+  HOUR,
+  inspectSessionStore,
+  NOW,
+  recent,
+  repeatUntilInTime,
+  runKey,
+  storeWith,
+  temporaryFolder,
+  treeOf,
+} from "./fixtures/index.mjs";
 
-const runKey = (job, run) => `agent:main:cron:${job}:run:${run}`;
 const inspect = (sessionStorePath, options) =>
   inspectSessionStore({ sessionStorePath, nowMs: NOW, ...options });
 
-function storeOf(content) {
-  const folder = temporaryFolder();
-  const text = typeof content === "string" ? content : JSON.stringify(content, null, 2);
-  layOut(folder, { "sessions.json": text });
-  return join(folder, "sessions.json");
-}
-
-/** A store of 120 MB, so that an inspection is still running when it is aborted immediately. */
-function longStore() {
-  const entry = `"a":[${"1,".repeat(5e6)}1]`;
-  return storeOf(`{${Array(12).fill(entry).join(",")}}`);
-}
-
 describe("an inspection", () => {
-  it("reports the contents of a store and its folder and modifies neither", async () => {
-    const storePath = storeOf({
-      [runKey("nightly", 1)]: { sessionId: "a", updatedAt: NOW - 25 * HOUR },
-      [runKey("nightly", 2)]: {
-        sessionId: "b",
-        updatedAt: NOW - 23 * HOUR,
-        text: "é\n".repeat(50),
+  it("reports the contents of a store and its folder, and modifies neither", async () => {
+    const { folder, storePath } = storeWith(
+      {
+        [runKey(1, "nightly")]: expired("a"),
+        [runKey(2, "nightly")]: { ...recent("b"), text: "é\n".repeat(50) },
+        [runKey(3, "hourly")]: { sessionId: "c", updatedAt: NOW - 48 * HOUR },
+        "agent:main:cron:nightly": { sessionId: "d", updatedAt: 1 },
+        "agent:main:telegram:direct:5": { sessionId: "e", updatedAt: 1, text: "x".repeat(300) },
+        [CHAT]: { sessionId: "f", updatedAt: 1 },
       },
-      [runKey("hourly", 3)]: { sessionId: "c", updatedAt: NOW - 48 * HOUR },
-      "agent:main:cron:nightly": { sessionId: "d", updatedAt: 1 },
-      "agent:main:telegram:direct:5": { sessionId: "e", updatedAt: 1, text: "x".repeat(300) },
-      "agent:main:main": { sessionId: "f", updatedAt: 1 },
-    });
-    const folder = join(storePath, "..");
-    layOut(folder, {
-      "a.jsonl": "12345",
-      "old.jsonl.deleted.2026-02-01T00-00-00.000Z": "12",
-      "sessions.json.3ab3ddeb-5fc7-4d35-adf6-d83c0627287f.tmp": "123",
-      "notes.txt": "1",
-    });
+      {
+        "a.jsonl": "12345",
+        "old.jsonl.deleted.2026-02-01T00-00-00.000Z": "12",
+        [GATEWAY_TEMP]: "123",
+        "notes.txt": "1",
+      },
+    );
     const before = treeOf(folder);
 
     const found = await inspect(storePath);
@@ -61,10 +56,10 @@ describe("an inspection", () => {
     expect(found).toMatchObject({
       bytes: Buffer.byteLength(before["sessions.json"], "latin1"),
       entries: 6,
-      runs: { total: 3, expired: 2, oldestMs: NOW - 48 * HOUR, newestMs: NOW - 23 * HOUR },
+      runs: { total: 3, expired: 2, oldestMs: NOW - 48 * HOUR, newestMs: NOW - HOUR },
       biggestEntries: [
         { key: "agent:main:telegram:direct:5" },
-        { key: runKey("nightly", 2) },
+        { key: runKey(2, "nightly") },
         {},
         {},
         {},
@@ -82,8 +77,8 @@ describe("an inspection", () => {
     expect(found.runs.expiredBytes).toBeLessThan(found.runs.bytes);
   });
 
-  it("reports nothing in an empty store", async () => {
-    expect(await inspect(storeOf("{}"))).toEqual({
+  it("reports zeros for an empty store", async () => {
+    expect(await inspect(storeWith("{}").storePath)).toEqual({
       bytes: 2,
       entries: 0,
       kinds: [],
@@ -97,10 +92,10 @@ describe("an inspection", () => {
     });
   });
 
-  it("takes the retention and the length of its lists from its options", async () => {
-    const storePath = storeOf({
-      [runKey("j", 1)]: { updatedAt: NOW - 3 * HOUR },
-      [runKey("j", 2)]: { updatedAt: NOW - HOUR },
+  it("applies the options for the retention and the number of listed entries", async () => {
+    const { storePath } = storeWith({
+      [runKey(1)]: { updatedAt: NOW - 3 * HOUR },
+      [runKey(2)]: recent(),
     });
     const expired = async (sessionRetention) =>
       (await inspect(storePath, { cronConfig: { sessionRetention } })).runs.expired;
@@ -110,31 +105,31 @@ describe("an inspection", () => {
     expect(await expired(false)).toBe(0);
     expect((await inspect(storePath, { top: 1 })).biggestEntries).toHaveLength(1);
     expect((await inspect(storePath, { top: 2 ** 40 })).biggestEntries).toHaveLength(2);
-    // null counts as absent.
+    // null is treated as absent.
     const options = { cronConfig: null, nowMs: null, top: null, signal: null, onProgress: null };
     expect((await inspect(storePath, options)).runs.expired).toBe(2);
   });
 
-  it("reports times with the precision of the store", async () => {
-    const storePath = storeOf({
-      [runKey("j", 1)]: { updatedAt: 0.1 },
-      [runKey("j", 2)]: { updatedAt: Number.MAX_VALUE },
+  it("reports times exactly as they are in the store", async () => {
+    const { storePath } = storeWith({
+      [runKey(1)]: { updatedAt: 0.1 },
+      [runKey(2)]: { updatedAt: Number.MAX_VALUE },
     });
     const { oldestMs, newestMs } = (await inspect(storePath)).runs;
     expect([oldestMs, newestMs]).toEqual([0.1, Number.MAX_VALUE]);
   });
 
-  it("follows a link to the store", async () => {
-    const storePath = storeOf({ a: 1 });
+  it("follows a symbolic link to the store", async () => {
+    const { storePath } = storeWith({ a: 1 });
     const link = join(temporaryFolder(), "sessions.json");
     symlinkSync(storePath, link);
     expect(await inspect(link)).toMatchObject({ entries: 1, bytes: 12 });
   });
 });
 
-describe("an inspection that fails", () => {
-  it("rejects with the line and column for a store that is not valid JSON", async () => {
-    const storePath = storeOf('{\n  "a": 1,\n  "b": tru}');
+describe("a failed inspection", () => {
+  it("rejects with line and column of invalid JSON", async () => {
+    const { storePath } = storeWith('{\n  "a": 1,\n  "b": tru}');
     await expect(inspect(storePath)).rejects.toMatchObject({
       name: "InspectError",
       message: `${storePath}:3:11: invalid JSON: expected \`true\`, \`false\` or \`null\`, found \`}\` (store not modified; repair it or restore a backup)`,
@@ -145,7 +140,7 @@ describe("an inspection that fails", () => {
     });
   });
 
-  it("rejects for a store that is missing or not a file", async () => {
+  it("rejects with the code and the path for a missing store or a directory", async () => {
     const folder = temporaryFolder();
     const missing = join(folder, "sessions.json");
     const error = await inspect(missing).catch((error) => error);
@@ -156,12 +151,11 @@ describe("an inspection that fails", () => {
     await expect(inspect("")).rejects.toMatchObject({ code: "ERR_INVALID_ARG_VALUE" });
   });
 
-  it("rejects with a TypeError for wrong arguments, and never throws", async () => {
+  it("rejects with a TypeError for wrong arguments, and does not throw", async () => {
     const sessionStorePath = "sessions.json";
     for (const [options, message] of [
       [undefined, "options must be an object, got undefined"],
       [null, "options must be an object, got null"],
-
       [{ sessionStorePath: ["a"] }, "options.sessionStorePath must be a string, got array"],
       [
         { sessionStorePath, nowMs: "1" },
@@ -172,63 +166,68 @@ describe("an inspection that fails", () => {
       [{ sessionStorePath, signal: {} }, "options.signal must be an AbortSignal, got object"],
       [{ sessionStorePath, onProgress: 7 }, "options.onProgress must be a function, got number"],
     ]) {
-      await expect(inspectSessionStore(options)).rejects.toEqual(
-        new TypeError(`inspectSessionStore: ${message}`),
-      );
+      await expect(inspectSessionStore(options)).rejects.toBeInstanceOf(TypeError);
+      await expect(inspectSessionStore(options)).rejects.toMatchObject({
+        message: `inspectSessionStore: ${message}`,
+        code: expect.stringMatching(/^ERR_INVALID_ARG_(TYPE|VALUE)$/),
+      });
     }
   });
 });
 
-describe("the progress of an inspection", () => {
-  beforeEach(() => {
-    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
-  });
-  afterEach(() => vi.useRealTimers());
-
-  it("is reported every tenth of a second, until the end", async () => {
-    const storePath = longStore();
-    const received = [];
-    let isRunning = true;
-    const inspecting = inspect(storePath, { onProgress: (progress) => received.push(progress) });
-    inspecting.finally(() => {
-      isRunning = false;
-    });
-    while (isRunning) {
+describe("a running inspection", () => {
+  it("reports its progress", async () => {
+    const { storePath } = storeWith({ a: "x".repeat(3e6) });
+    useFakeInterval();
+    const reported = [];
+    const inspecting = inspect(storePath, { onProgress: (progress) => reported.push(progress) });
+    // The promise cannot settle in this loop, because that needs this thread. The time is a guard.
+    const began = performance.now();
+    while (!(reported.at(-1)?.bytes > 0) && performance.now() - began < 60_000) {
       vi.advanceTimersByTime(100);
-      await new Promise(setImmediate);
     }
     const { bytes } = await inspecting;
-
-    expect(received.length).toBeGreaterThan(0);
-    const counts = received.map(({ bytesRead }) => bytesRead);
-    expect(counts).toEqual(counts.toSorted((a, b) => a - b));
-    expect(counts.at(-1)).toBeLessThanOrEqual(bytes);
-    expect([0, bytes]).toEqual(expect.arrayContaining(received.map((progress) => progress.bytes)));
-    const calls = received.length;
-    vi.advanceTimersByTime(1000);
-    expect(received).toHaveLength(calls);
+    const { bytesRead, bytes: size } = reported.at(-1);
+    expect(size).toBe(bytes);
+    expect(bytesRead).toBeGreaterThan(0);
+    expect(bytesRead).toBeLessThanOrEqual(bytes);
   });
 
-  it("ends the inspection with the exception of onProgress", async () => {
+  it("rejects with the error that onProgress throws", async () => {
+    const { storePath } = storeWith({});
+    useFakeInterval();
     const boom = new Error("boom");
     const onProgress = () => {
       throw boom;
     };
-    const inspecting = inspect(longStore(), { onProgress });
+    const inspecting = inspect(storePath, { onProgress });
     vi.advanceTimersByTime(100);
     await expect(inspecting).rejects.toBe(boom);
   });
-});
 
-describe("an abort", () => {
-  it("rejects with an AbortError before and during an inspection", async () => {
+  it("rejects with an AbortError if it is aborted before the call or while it reads", async () => {
     const aborted = (reason) => ({ name: "AbortError", code: "ABORT_ERR", cause: reason });
-    const storePath = longStore();
+    const { storePath } = storeWith({ a: Array(3e6).fill(1) });
     const signal = AbortSignal.abort("not now");
     await expect(inspect(storePath, { signal })).rejects.toMatchObject(aborted("not now"));
-    const abort = new AbortController();
-    const inspecting = inspect(storePath, { signal: abort.signal });
-    abort.abort("enough");
-    await expect(inspecting).rejects.toMatchObject(aborted("enough"));
+    await repeatUntilInTime(async () => {
+      const controller = new AbortController();
+      const inspecting = inspect(storePath, { signal: controller.signal });
+      controller.abort("enough");
+      const outcome = await inspecting.catch((error) => error);
+      const isInTime = outcome instanceof Error;
+      if (isInTime) {
+        expect(outcome).toMatchObject(aborted("enough"));
+      }
+      return isInTime;
+    });
   });
+
+  /** Lets the test decide when the interval of the progress has passed. */
+  function useFakeInterval() {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+  }
 });

@@ -1,15 +1,11 @@
-// Where there is no binary that fits: what is said, and that it helps.
+// Loading the package where no binary fits: the error and its advice.
 
-import { execFileSync } from "node:child_process";
 import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { platforms } from "../scripts/packages.mjs";
-import { layOut, temporaryFolder } from "./fixtures/folder.mjs";
+import { layOut, manifest, root, runNode, temporaryFolder } from "./fixtures/index.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const { header } = process.report.getReport();
 const here = platforms.find(
   ({ platform, arch, libc }) =>
@@ -18,8 +14,12 @@ const here = platforms.find(
     (libc === undefined || libc === (header.glibcVersionRuntime ? "glibc" : "musl")),
 );
 
-/** What `require` of a package without a binary of its own throws. */
-function failure({ published = platforms.map(({ name }) => name), files = {}, env = {} } = {}) {
+/** Returns the error of `require` for a package without its binary. */
+async function failure({
+  published = platforms.map(({ name }) => name),
+  files = {},
+  env = {},
+} = {}) {
   const folder = temporaryFolder();
   for (const name of ["index.js", "load.js", "binding.js"]) {
     copyFileSync(join(root, name), join(folder, name));
@@ -40,17 +40,13 @@ function failure({ published = platforms.map(({ name }) => name), files = {}, en
       }`,
     ...files,
   });
-  const printed = execFileSync(process.execPath, ["use.js"], {
-    cwd: folder,
-    encoding: "utf8",
-    env: { ...process.env, ...env },
-  });
-  return JSON.parse(printed);
+  const { stdout } = await runNode(["use.js"], { cwd: folder, env: { ...process.env, ...env } });
+  return JSON.parse(stdout);
 }
 
-describe("a platform without a binary", () => {
-  it("is told with a code, on one line, with napi's own error as the cause", () => {
-    const { name, code, message, cause } = failure();
+describe("the error for a missing binary", () => {
+  it("throws an error with a code, a message of one line, and napi's error as the cause", async () => {
+    const { name, code, message, cause } = await failure();
     expect(name).toBe("Error");
     expect(code).toBe("ERR_CRON_SESSION_REAPER_NO_BINARY");
     expect(message).not.toMatch(/\n|http/);
@@ -60,48 +56,50 @@ describe("a platform without a binary", () => {
     expect(cause).toMatch(/Cannot find native binding/);
   });
 
-  it("is told which package is missing where one is published", () => {
-    expect(failure().message).toContain(
+  it("names the missing package on a platform with a published binary", async () => {
+    expect((await failure()).message).toContain(
       `the package ${manifest.name}-${here.name} is not installed. Install again with optional dependencies`,
     );
   });
 
-  it("is told which there are, and how to build one, where none is published", () => {
-    const { message } = failure({ published: ["sunos-x64", "aix-ppc64"] });
+  it("lists the platforms and how to build on a platform without a published binary", async () => {
+    const { message } = await failure({ published: ["sunos-x64", "aix-ppc64"] });
     expect(message).toContain("there is a binary only for aix-ppc64, sunos-x64.");
     expect(message).toContain("npm install && npm run build");
   });
 
-  it("is told why where the binary is there but does not load", () => {
+  it("gives the reason if the binary exists but does not load", async () => {
     const { name, binary } = here;
-    const { message } = failure({
+    const { message } = await failure({
       files: {
         [`node_modules/${manifest.name}-${name}/package.json`]: JSON.stringify({ main: binary }),
-        [`node_modules/${manifest.name}-${name}/${binary}`]: "no addon",
+        [`node_modules/${manifest.name}-${name}/${binary}`]: "not an addon",
       },
     });
     expect(message).toMatch(/its binary is there, but does not load \(.+\)\. To build one/);
     expect(message).toContain(binary);
   });
 
-  it("is told to build where nothing is published at all, as in a clone", () => {
-    const { message } = failure({ published: [] });
+  it("advises to build in a clone, where no package is published", async () => {
+    const { message } = await failure({ published: [] });
     expect(message).toContain(
       "it has not been built. To build it, run `npm install && npm run build`",
     );
   });
 
-  it("is told so where the variable leads nowhere", () => {
-    const { message } = failure({ env: { NAPI_RS_NATIVE_LIBRARY_PATH: "/no/such/addon.node" } });
+  it("names NAPI_RS_NATIVE_LIBRARY_PATH if it does not point to a loadable addon", async () => {
+    const { message } = await failure({
+      env: { NAPI_RS_NATIVE_LIBRARY_PATH: "/no/such/addon.node" },
+    });
     expect(message).toMatch(
       /what NAPI_RS_NATIVE_LIBRARY_PATH names is no addon that can be loaded \(.*\/no\/such\/addon\.node.*\)/,
     );
   });
 
-  it("is told the version of Rust that the crate asks for", () => {
+  it("names the version of Rust that Cargo.toml requires", async () => {
     const [, version] = /^rust-version = "([\d.]+)"/m.exec(
       readFileSync(join(root, "Cargo.toml"), "utf8"),
     );
-    expect(failure({ published: [] }).message).toContain(`Rust ${version} or later`);
+    expect((await failure({ published: [] })).message).toContain(`Rust ${version} or later`);
   });
 });

@@ -1,70 +1,48 @@
 // The store's lock, shared with the gateway's own JavaScript.
 
-import { fork, spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { describe, expect, it, onTestFinished } from "vitest";
-import { sweepAgainAndAgain, writeRuns } from "./fixtures/contention.mjs";
-import { layOut, temporaryFolder, treeOf } from "./fixtures/folder.mjs";
-import { lockPayload, startTime } from "./fixtures/gateway-lock.mjs";
-import { failLine, HOUR, NOW, pruneLine, resetReaperThrottle, sweep } from "./fixtures/reaper.mjs";
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import {
+  CHAT,
+  contender,
+  failedWith,
+  layOut,
+  lockPayload,
+  lockStore,
+  readStore,
+  recent,
+  resetReaperThrottle,
+  runKey,
+  storeWith,
+  sweep,
+  sweepRepeatedly,
+  sweptCleanly,
+  treeOf,
+  untilPrepared,
+  writeRuns,
+} from "./fixtures/index.mjs";
 
-const expired = { "agent:main:cron:job:run:1": { updatedAt: 1 } };
+const oneRun = { [runKey(1)]: { updatedAt: 1 } };
 
-/** A process that does `task` and answers with what came of it. */
-function contender(task) {
-  const child = fork(fileURLToPath(new URL("fixtures/contender.mjs", import.meta.url)));
-  const exited = new Promise((resolve) => child.once("exit", resolve));
-  // Awaited: a folder that is removed while a process writes to it is not gone.
-  onTestFinished(async () => {
-    if (child.connected) {
-      child.disconnect();
-    }
-    await exited;
-  });
-  const answer = new Promise((resolve, reject) => {
-    child.once("message", resolve);
-    child.once("exit", (code) => reject(new Error(`ended with ${code} before it answered`)));
-  });
-  // Whoever waits is told; a test that failed earlier waits no more.
-  answer.catch(() => {});
-  child.send(task);
-  return { answer, tell: (message) => child.send(message) };
-}
-
-function storeWith(entries) {
-  const folder = temporaryFolder();
-  layOut(folder, { "sessions.json": JSON.stringify(entries, null, 2) });
-  return {
-    folder,
-    storePath: join(folder, "sessions.json"),
-    lockPath: join(folder, "sessions.json.lock"),
-  };
-}
-
-describe("four writers and three sweepers on one store", () => {
-  it("lose no update, count every run once, and leave nothing behind", {
-    timeout: 180_000,
-  }, async () => {
-    const { folder, storePath } = storeWith({
-      "agent:main:main": { sessionId: "main", text: "x".repeat(50_000) },
-    });
+describe("contention", () => {
+  it("loses no update and counts every run once with four writers and three sweepers on one store", async () => {
+    const main = { sessionId: "main", text: "x".repeat(50_000) };
+    const { folder, storePath } = storeWith({ [CHAT]: main });
     const RUNS = 40;
-    const names = ["writer-1", "writer-2", "writer-3", "writer-within"];
+    const children = ["writer-1", "writer-2", "writer-3"];
+    const names = [...children, "writer-within"];
 
     const sweepers = [1, 2].map(() => contender({ role: "sweep", storePath }));
-    let over = false;
-    const ownSweeps = sweepAgainAndAgain(storePath, () => over);
+    let isOver = false;
+    const ownSweeps = sweepRepeatedly(storePath, () => isOver);
     await Promise.all([
-      ...names
-        .slice(0, 3)
-        .map((name) => contender({ role: "write", storePath, name, runs: RUNS }).answer),
+      ...children.map((name) => contender({ role: "write", storePath, name, runs: RUNS }).answer),
       writeRuns(storePath, "writer-within", RUNS),
     ]);
-    over = true;
-    for (const { tell } of sweepers) {
-      tell("over");
+    isOver = true;
+    for (const { send } of sweepers) {
+      send("over");
     }
     const sweeps = await Promise.all([ownSweeps, ...sweepers.map(({ answer }) => answer)]);
     const last = await sweep(storePath, { nowMs: Date.now() });
@@ -74,9 +52,8 @@ describe("four writers and three sweepers on one store", () => {
     const pruned = sweeps.reduce((sum, { pruned }) => sum + pruned, last.result.pruned);
     expect(pruned).toBe(names.length * RUNS);
 
-    const store = JSON.parse(readFileSync(storePath, "utf8"));
     const counts = Object.fromEntries(names.map((name) => [`agent:main:${name}`, { count: RUNS }]));
-    expect(store).toEqual({ "agent:main:main": expect.anything(), ...counts });
+    expect(readStore(storePath)).toEqual({ [CHAT]: main, ...counts });
 
     const left = Object.keys(treeOf(folder)).map((name) =>
       name.replace(/^(writer-\w+-\d+\.jsonl\.deleted)\..*/, "$1"),
@@ -88,93 +65,79 @@ describe("four writers and three sweepers on one store", () => {
   });
 });
 
-describe("a lock that a live process holds", () => {
-  it("is waited for, for ten seconds, and then the sweep fails as the gateway's does", async () => {
-    const { folder, storePath, lockPath } = storeWith(expired);
-    const pid = await contender({ role: "hold", storePath }).answer;
-    const before = treeOf(folder);
+describe("a lock of a live process", () => {
+  it("makes a sweep wait ten seconds and fail with the gateway's message, and leaves the throttle unset", async () => {
+    const [foreign, own] = [storeWith(oneRun), storeWith(oneRun)];
+    const pid = await contender({ role: "hold", storePath: foreign.storePath }).answer;
+    lockStore(own.storePath);
+    const trees = () => [foreign, own].map(({ folder }) => treeOf(folder));
+    const before = trees();
     resetReaperThrottle();
 
-    const { result, calls } = await sweep(storePath, { force: false });
+    const sweeps = [foreign, own].map(({ storePath }) => sweep(storePath, { force: false }));
 
-    expect(result).toEqual({ swept: false, pruned: 0 });
-    expect(calls).toEqual([
-      failLine(`Error: session file locked (timeout 10000ms): pid=${pid} ${lockPath}`),
+    const message = "Error: session file locked (timeout 10000ms): pid=";
+    expect(await Promise.all(sweeps)).toEqual([
+      failedWith(`${message}${pid} ${foreign.lockPath}`),
+      failedWith(`${message}${process.pid} ${own.lockPath}`),
     ]);
-    expect(treeOf(folder)).toEqual(before);
-    // The failure left the throttle alone: the next sweep is not put off. It finds nothing to do.
-    writeFileSync(storePath, "{}");
-    expect((await sweep(storePath, { force: false })).result).toEqual({ swept: true, pruned: 0 });
+    expect(trees()).toEqual(before);
+    writeFileSync(foreign.storePath, "{}");
+    expect(await sweep(foreign.storePath, { force: false })).toEqual(sweptCleanly(0));
   });
 
-  it("is waited for too if it is JavaScript's of this very process", async () => {
-    const { storePath, lockPath } = storeWith(expired);
-    writeFileSync(lockPath, lockPayload());
-    let released = false;
-    setTimeout(() => {
-      released = true;
-      spawnSync(process.execPath, ["-e", "require('fs').rmSync(process.argv[1])", lockPath]);
-    }, 1_500);
-
-    const { result, calls } = await sweep(storePath);
-
-    expect(released).toBe(true);
-    expect({ result, calls }).toEqual({
-      result: { swept: true, pruned: 1 },
-      calls: [pruneLine(1)],
+  it("makes a sweep wait until JavaScript of the same process releases the lock", async () => {
+    const { storePath } = storeWith(oneRun);
+    const release = lockStore(storePath);
+    let isOver = false;
+    const sweeping = sweep(storePath).finally(() => {
+      isOver = true;
     });
+    await untilPrepared(storePath);
+    expect(isOver).toBe(false);
+    // Throws if the sweep took the lock away.
+    release();
+    expect(await sweeping).toEqual(sweptCleanly(1));
   });
 
-  it("is of no interest if nothing has to go", async () => {
-    const { storePath } = storeWith({ "agent:main:cron:job:run:1": { updatedAt: NOW - HOUR } });
+  it("does not delay a sweep that finds nothing to remove", async () => {
+    const { storePath } = storeWith({ [runKey(1)]: recent("a") });
     await contender({ role: "hold", storePath }).answer;
-    expect((await sweep(storePath)).result).toEqual({ swept: true, pruned: 0 });
+    expect(await sweep(storePath)).toEqual(sweptCleanly(0));
   });
 });
 
-describe("a lock whose holder is gone", () => {
-  const ended = () => spawnSync(process.execPath, ["-e", ""]).pid;
-  const payload = (fields) =>
-    JSON.stringify({
-      pid: process.pid,
-      createdAt: new Date().toISOString(),
-      starttime: startTime(process.pid),
-      ...fields,
-    });
-  const orphans = [
-    ["whose process has ended", () => payload({ pid: ended() })],
+describe("a stale lock", () => {
+  const endedPid = () => spawnSync(process.execPath, ["-e", ""]).pid;
+  const payload = (fields) => JSON.stringify({ ...JSON.parse(lockPayload()), ...fields });
+  const stale = [
+    ["whose process has ended", () => payload({ pid: endedPid() })],
     [
-      "whose process has ended and left no start time",
-      () => payload({ pid: ended(), starttime: undefined }),
+      "without start time whose process has ended",
+      () => payload({ pid: endedPid(), starttime: undefined }),
     ],
-    ["whose pid is another process's by now", () => payload({ starttime: 1 })],
+    ["whose pid belongs to a later process", () => payload({ starttime: 1 })],
   ];
 
-  it.skipIf(process.platform !== "linux").each(orphans)(
-    "(%s) is taken away",
+  it.skipIf(process.platform !== "linux").each(stale)(
+    "takes over a lock %s",
     async (_, content) => {
-      const { folder, storePath, lockPath } = storeWith(expired);
+      const { folder, storePath, lockPath } = storeWith(oneRun);
       writeFileSync(lockPath, content());
-      const { result, calls } = await sweep(storePath);
-      expect({ result, calls }).toEqual({
-        result: { swept: true, pruned: 1 },
-        calls: [pruneLine(1)],
-      });
+      expect(await sweep(storePath)).toEqual(sweptCleanly(1));
       expect(treeOf(folder)).toEqual({ "sessions.json": "{}" });
     },
   );
 });
 
-describe("something odd in the lock's place", () => {
-  it("is left alone, and said", async () => {
-    const { folder, storePath, lockPath } = storeWith(expired);
+describe("a directory in the lock's place", () => {
+  it("fails the sweep and leaves a directory at the lock's path unmodified", async () => {
+    const { folder, storePath, lockPath } = storeWith(oneRun);
     layOut(folder, { "sessions.json.lock/precious": "precious" });
     const before = treeOf(folder);
-    const { result, calls } = await sweep(storePath);
-    expect(result).toEqual({ swept: false, pruned: 0 });
-    expect(calls).toEqual([
-      failLine(`Error: expected a regular file at ${lockPath}, found a directory`),
-    ]);
+    expect(await sweep(storePath)).toEqual(
+      failedWith(`Error: expected a regular file at ${lockPath}, found a directory`),
+    );
     expect(treeOf(folder)).toEqual(before);
   });
 });

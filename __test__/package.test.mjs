@@ -1,34 +1,32 @@
-// The packages as they are published: what is in them, and that they work where they are installed,
-// without a compiler.
+// The published packages: their contents, and that they work where they are installed, without a
+// compiler. Also the lock file of this repository.
 
-import { execFileSync, spawnSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   realpathSync,
-  rmSync,
   symlinkSync,
-  writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { folderOf, pack, platforms } from "../scripts/packages.mjs";
-import { fingerprintOf } from "../swap-in/replace.js";
-import { layOut, temporaryFolder } from "./fixtures/folder.mjs";
+import {
+  addFingerprint,
+  layOut,
+  manifest,
+  root,
+  run,
+  runNode,
+  sharedFolder,
+  temporaryFolder,
+} from "./fixtures/index.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-
-const folder = realpathSync(mkdtempSync(join(tmpdir(), "reaper-test-")));
+const folder = sharedFolder();
 const installed = join(folder, "node_modules", manifest.name);
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** An environment in which nothing can be compiled: Node.js is all that is on the path. */
+/** Returns an environment without a compiler: Node.js is the only program on the path. */
 function withoutCompiler() {
   const bin = join(folder, "bin");
   if (!existsSync(bin)) {
@@ -39,34 +37,66 @@ function withoutCompiler() {
   return { ...process.env, PATH: bin };
 }
 
-function npm(cwd, ...args) {
-  const options = { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] };
+async function npm(cwd, ...args) {
   if (process.platform === "win32") {
-    return execFileSync("npm", args, { ...options, shell: true });
+    return succeeded(await run("npm", args, { cwd, shell: true }));
   }
-  // By its path, so that it is found with nothing else on the path.
+  // By its path, because only Node.js is on the path.
   const [program] = process.env.PATH.split(delimiter)
     .map((entry) => join(entry, "npm"))
     .filter((path) => existsSync(path));
-  return execFileSync(process.execPath, [realpathSync(program), ...args], {
-    ...options,
-    env: withoutCompiler(),
-  });
+  const options = { cwd, env: withoutCompiler() };
+  return succeeded(await runNode([realpathSync(program), ...args], options));
+}
+
+function succeeded({ code, stdout, stderr }) {
+  expect(code, stderr).toBe(0);
+  return stdout;
 }
 
 function install(where, ...tarballs) {
   layOut(where, { "package.json": "{}" });
-  npm(where, "install", ...tarballs, "--offline", "--no-audit", "--no-fund");
+  return npm(where, "install", ...tarballs, "--offline", "--no-audit", "--no-fund");
 }
 
+/** Runs Node.js in the folder with the installed package. */
 function node(...args) {
-  const options = { cwd: folder, encoding: "utf8", env: withoutCompiler() };
-  return spawnSync(process.execPath, args, options);
+  return runNode(args, { cwd: folder, env: withoutCompiler() });
 }
+
+describe("package-lock.json", () => {
+  const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
+  const REGENERATE =
+    "regenerate it: rm -r node_modules package-lock.json && npm install --package-lock-only";
+
+  it("locks the optional packages of every platform, without which npm 11 refuses `npm ci`", () => {
+    const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
+      Object.keys(optionalDependencies).filter(
+        (name) =>
+          !(`${path}/node_modules/${name}` in packages) && !(`node_modules/${name}` in packages),
+      ),
+    );
+    expect(missing, REGENERATE).toEqual([]);
+  });
+
+  it("names no registry other than the public one", () => {
+    const resolved = Object.values(packages).flatMap(({ resolved = [] }) => resolved);
+    const others = resolved.filter((url) => !url.startsWith("https://registry.npmjs.org/"));
+    expect(others, REGENERATE).toEqual([]);
+  });
+
+  it("locks the versions of package.json", () => {
+    const { version, devDependencies } = packages[""];
+    expect({ version, devDependencies }, REGENERATE).toEqual({
+      version: manifest.version,
+      devDependencies: manifest.devDependencies,
+    });
+  });
+});
 
 describe("the packed package", () => {
-  it("has what it needs and nothing else", () => {
-    const [{ files }] = JSON.parse(npm(root, "pack", "--dry-run", "--json"));
+  it("packs exactly the files that the package needs", async () => {
+    const [{ files }] = JSON.parse(await npm(root, "pack", "--dry-run", "--json"));
     expect(files.map(({ path }) => path).sort()).toEqual([
       "CHANGELOG.md",
       "LICENSE",
@@ -90,7 +120,7 @@ describe("the packed package", () => {
     ]);
   });
 
-  it("runs nothing when it is installed", () => {
+  it("runs no script on installation and depends on nothing", () => {
     expect(
       Object.keys(manifest.scripts).filter((name) =>
         /install|prepare|prepublish|^pre|^post/.test(name),
@@ -99,14 +129,14 @@ describe("the packed package", () => {
     expect(manifest.dependencies).toBeUndefined();
   });
 
-  it("has the version of the crate", () => {
+  it("has the same version as the crate", () => {
     const crate = readFileSync(join(root, "Cargo.toml"), "utf8");
     expect(/^version = "(.+)"$/m.exec(crate)[1]).toBe(manifest.version);
   });
 });
 
 describe("the packages of the platforms", () => {
-  it("are the ones that the loader asks for", () => {
+  it("has a package for each platform that the loader requires", () => {
     const loader = readFileSync(join(root, "binding.js"), "utf8");
     expect(platforms).toHaveLength(8);
     for (const { name, binary } of platforms) {
@@ -115,7 +145,7 @@ describe("the packages of the platforms", () => {
     }
   });
 
-  it("lie in npm/ as they are written from package.json (node scripts/packages.mjs folders)", () => {
+  it("has the folders in npm/ that `node scripts/packages.mjs folders` writes", () => {
     expect(readdirSync(join(root, "npm")).sort()).toEqual(platforms.map(({ name }) => name).sort());
     for (const platform of platforms) {
       for (const [name, text] of Object.entries(folderOf(platform))) {
@@ -125,7 +155,7 @@ describe("the packages of the platforms", () => {
     }
   });
 
-  it("are not packed without their binaries", () => {
+  it("refuses to pack packages whose binary is missing", () => {
     const nothing = temporaryFolder();
     expect(() => pack(nothing, { binaries: nothing })).toThrow(
       /no binary in .* for darwin-x64, .*linux-arm64-musl; build them/,
@@ -134,33 +164,32 @@ describe("the packages of the platforms", () => {
   });
 });
 
-describe("installed from tarballs, with no compiler on the path", () => {
+describe("the package installed from tarballs, without a compiler", () => {
   let main;
   let packed;
 
-  beforeAll(() => {
+  beforeAll(async () => {
     const tarballs = pack(join(folder, "tarballs"), { binaries: root, some: true });
-    expect(tarballs.length, "the addon is built").toBeGreaterThan(1);
-    install(folder, ...tarballs);
+    expect(tarballs.length, "the addon is not built").toBeGreaterThan(1);
+    await install(folder, ...tarballs);
     main = tarballs.at(-1);
     packed = platforms.filter(({ binary }) => existsSync(join(root, binary)));
     expect(packed).toHaveLength(tarballs.length - 1);
   });
 
-  it("brings the license of each crate in a binary", () => {
+  it("contains the license of each crate in a binary", async () => {
     for (const { name, triple, binary } of packed) {
       const tarball = `tarballs/${manifest.name}-${name}-${manifest.version}.tgz`;
-      execFileSync("tar", ["-xzf", tarball], { cwd: folder });
-      const text = readFileSync(join(folder, "package", "THIRD-PARTY.md"), "utf8");
-      rmSync(join(folder, "package"), { recursive: true });
+      const file = "package/THIRD-PARTY.md";
+      const text = succeeded(await run("tar", ["-xzOf", tarball, file], { cwd: folder }));
       const titles = [...text.matchAll(/^## (.*)$/gm)].map(([, title]) => title);
 
-      // What cargo itself says is linked, and what panics in the binary name.
+      // The crates that cargo lists as linked, and those that panic messages in the binary name.
       const options = ["--edges=normal,no-proc-macro", "--prefix=none", "--format={p}"];
-      const tree = execFileSync(
-        "cargo",
-        ["tree", "--locked", "--offline", "--target", triple, ...options],
-        { cwd: root, encoding: "utf8" },
+      const tree = succeeded(
+        await run("cargo", ["tree", "--locked", "--offline", "--target", triple, ...options], {
+          cwd: root,
+        }),
       );
       const crates = [...tree.matchAll(/^(\S+) v(\S+)( \(\*\))?$/gm)].map(
         ([, crate, version]) => `${crate} ${version}`,
@@ -182,7 +211,7 @@ describe("installed from tarballs, with no compiler on the path", () => {
     }
   });
 
-  it("has nothing of this tree in it, and asks for the binary of each platform", () => {
+  it("contains no scripts, and depends on the packages of all platforms", () => {
     const own = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
     expect(own).not.toHaveProperty("scripts");
     expect(own).not.toHaveProperty("devDependencies");
@@ -192,13 +221,13 @@ describe("installed from tarballs, with no compiler on the path", () => {
     expect(readdirSync(installed).filter((name) => name.endsWith(".node"))).toEqual([]);
   });
 
-  it.skipIf(process.platform === "win32")("really has no compiler", () => {
+  it.skipIf(process.platform === "win32")("finds no compiler on the path", async () => {
     const compilers = `["cc", "gcc", "clang", "cargo", "rustc"].map((name) => require("node:child_process").spawnSync(name).error?.code)`;
-    const { stdout } = node("-p", `JSON.stringify(${compilers})`);
+    const { stdout } = await node("-p", `JSON.stringify(${compilers})`);
     expect(JSON.parse(stdout)).toEqual(Array(5).fill("ENOENT"));
   });
 
-  it("works from CommonJS and from an ECMAScript module", () => {
+  it("sweeps from CommonJS and from an ECMAScript module", async () => {
     const body = `
       const calls = [];
       const log = { info: (...args) => calls.push(args), warn: (...args) => calls.push(args), debug() {}, error() {} };
@@ -216,7 +245,7 @@ describe("installed from tarballs, with no compiler on the path", () => {
         "sessions.json": '{"agent:main:cron:j:run:1": {}, "a": 1}',
         [name]: program,
       });
-      const { stdout, stderr } = node(name);
+      const { stdout, stderr } = await node(name);
       expect(stderr, name).toBe("");
       expect(JSON.parse(stdout), name).toEqual([
         { swept: true, pruned: 1 },
@@ -231,25 +260,27 @@ describe("installed from tarballs, with no compiler on the path", () => {
     }
   });
 
-  it("has its types", () => {
+  it("has types for ECMAScript modules and CommonJS", async () => {
     const typed = `
       import { resolveRetentionMs, sweepCronRunSessions, type ReaperResult } from "cron-session-reaper";
       const log = { debug() {}, info() {}, warn() {}, error() {} };
       export const result: Promise<ReaperResult> = sweepCronRunSessions({ sessionStorePath: "s", log });
       export const ms: number | null = resolveRetentionMs({ sessionRetention: false });
-      // @ts-expect-error: the types are there, and not any
+      // @ts-expect-error: fails if the types are missing
       resolveRetentionMs(7);
     `;
-    writeFileSync(join(folder, "use.mts"), typed);
-    writeFileSync(join(folder, "use.cts"), typed);
     const compilerOptions = { strict: true, noEmit: true, module: "nodenext", types: [] };
     const files = ["use.mts", "use.cts"];
-    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
-    const { stdout, status } = node(join(root, "node_modules/typescript/bin/tsc"));
-    expect([stdout, status]).toEqual(["", 0]);
+    layOut(folder, {
+      "use.mts": typed,
+      "use.cts": typed,
+      "tsconfig.json": JSON.stringify({ compilerOptions, files }),
+    });
+    const { stdout, code } = await node(join(root, "node_modules/typescript/bin/tsc"));
+    expect({ stdout, code }).toEqual({ stdout: "", code: 0 });
   });
 
-  it("takes the place of a gateway's reaper", () => {
+  it("replaces a gateway's reaper with --import", async () => {
     const bundle = `
 //#region src/cron/session-reaper.ts
 async function sweepCronRunSessions(params) {
@@ -263,35 +294,32 @@ console.log(JSON.stringify(await sweepCronRunSessions({ sessionStorePath: "none.
         '{"name":"openclaw","version":"2026.3.2","type":"module"}',
       "node_modules/openclaw/gateway.js": bundle,
     });
-    // The made-up reaper becomes one that it knows.
-    const known = join(installed, "swap-in", "gateways.json");
-    const gateways = JSON.parse(readFileSync(known, "utf8"));
-    gateways.fingerprints.push(fingerprintOf(bundle));
-    writeFileSync(known, JSON.stringify(gateways));
+    addFingerprint(installed, bundle);
 
     const program = join("node_modules", "openclaw", "gateway.js");
-    expect(node(program).stdout).toBe('"its own"\n');
-    const { stdout, stderr } = node("--import", "cron-session-reaper/register", program);
+    expect((await node(program)).stdout).toBe('"its own"\n');
+    const { stdout, stderr } = await node("--import", "cron-session-reaper/register", program);
     expect(stdout).toBe('{"swept":true,"pruned":0}\n');
     expect(stderr).toContain("sweeps in place of the reaper in gateway.js of openclaw 2026.3.2");
   });
 
-  it("has its command", () => {
+  it("has a command that runs", async () => {
     layOut(folder, { "sessions.json": '{"agent:main:cron:j:run:1": {}, "a": 1}' });
-    const shown = execFileSync(join(folder, "node_modules", ".bin", manifest.name), ["."], {
+    const { stdout } = await run(join(folder, "node_modules", ".bin", manifest.name), ["."], {
       cwd: folder,
-      encoding: "utf8",
       env: withoutCompiler(),
       shell: process.platform === "win32",
     });
-    expect(shown).toContain("A sweep would remove 1 run.");
+    expect(stdout).toContain("A sweep would remove 1 run.");
   });
 
-  it("says what is missing where optional dependencies were left out", () => {
+  it("names the missing package if optional dependencies are omitted", async () => {
     const alone = temporaryFolder();
-    install(alone, main, "--omit=optional");
+    await install(alone, main, "--omit=optional");
     const use = `try { require("${manifest.name}") } catch (error) { console.log(error.code, error.message) }`;
-    const said = execFileSync(process.execPath, ["-e", use], { cwd: alone, encoding: "utf8" });
-    expect(said).toMatch(/^ERR_CRON_SESSION_REAPER_NO_BINARY .* is not installed\. Install again/);
+    const { stdout } = await runNode(["-e", use], { cwd: alone });
+    expect(stdout).toMatch(
+      /^ERR_CRON_SESSION_REAPER_NO_BINARY .* is not installed\. Install again/,
+    );
   });
 });

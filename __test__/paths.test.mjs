@@ -1,37 +1,55 @@
-// Which files a sweep touches, and which it must not, whatever an entry says.
+// The files that a sweep renames, writes and deletes, and those that it must not touch.
 
 import { execFileSync } from "node:child_process";
-import { chmodSync, linkSync, lstatSync, readFileSync, statSync, utimesSync } from "node:fs";
+import { chmodSync, linkSync, lstatSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import { layOut, temporaryFolder, treeOf, withoutStamps } from "./fixtures/folder.mjs";
-import { HOUR, NOW, pruneLine, sweep } from "./fixtures/reaper.mjs";
+import {
+  archiveName,
+  CHAT,
+  failedWith,
+  HOUR,
+  layOut,
+  lockPayload,
+  NOW,
+  readStore,
+  repeatUntilInTime,
+  runKey,
+  storeWith,
+  sweep,
+  sweptCleanly,
+  temporaryFolder,
+  textOf,
+  treeOf,
+  until,
+  withoutStamps,
+} from "./fixtures/index.mjs";
 
-const run = (name) => `agent:main:cron:job:run:${name}`;
-const text = (store) => JSON.stringify(store, null, 2);
-
-/** What is new under its name and what is no longer there: `x.jsonl` if it was archived. */
-async function archivedBy(folder, store, params) {
-  layOut(folder, { "sessions/sessions.json": text(store) });
+/**
+ * Sweeps a store in the subfolder `sessions`, and checks that transcripts were archived and nothing
+ * else was changed. Returns the outcome and the paths of the transcripts.
+ */
+async function archivedBy(folder, store) {
+  layOut(folder, { "sessions/sessions.json": textOf(store) });
   const before = treeOf(folder);
-  const outcome = await sweep(join(folder, "sessions/sessions.json"), params);
+  const outcome = await sweep(join(folder, "sessions/sessions.json"));
   const after = withoutStamps(treeOf(folder), Object.keys(before));
-  const gone = Object.keys(before).filter((path) => !(path in after));
-  const isNew = Object.keys(after).filter((path) => !(path in before));
-  expect(isNew.sort()).toEqual(gone.map((path) => `${path}.deleted.{STAMP}`).sort());
+  const [gone, same] = [[], []];
+  for (const path of Object.keys(before)) {
+    (path in after ? same : gone).push(path);
+  }
+  const added = Object.keys(after).filter((path) => !(path in before));
+  expect(added.sort()).toEqual(gone.map((path) => `${path}.deleted.{STAMP}`).sort());
   for (const path of gone) {
     expect(after[`${path}.deleted.{STAMP}`]).toBe(before[path]);
   }
-  for (const path of Object.keys(before).filter((path) => path in after)) {
-    if (path !== "sessions/sessions.json") {
-      expect(after[path], path).toBe(before[path]);
-    }
+  for (const path of same.filter((path) => path !== "sessions/sessions.json")) {
+    expect(after[path], path).toBe(before[path]);
   }
   return { ...outcome, archived: gone.sort() };
 }
 
-describe("the transcript of a run that goes", () => {
+describe("the transcript of a removed run", () => {
   const files = {
     "secret.jsonl": "outside\n",
     "outside/secret.jsonl": "outside\n",
@@ -56,234 +74,208 @@ describe("the transcript of a run that goes", () => {
     [`sessions/${"x".repeat(129)}.jsonl`]: "{}\n",
   };
 
-  // What is said in the entry, and what is archived for it.
+  // What the entry names, its fields, and the archived transcripts.
   const cases = [
-    ["named by its id", { sessionId: "id" }, ["id.jsonl"]],
-    ["named by its id in capitals", { sessionId: "ID-2" }, ["ID-2.jsonl"]],
-    ["named by an id with blanks around it", { sessionId: " id\n" }, ["id.jsonl"]],
+    ["the id of a transcript", { sessionId: "id" }, ["id.jsonl"]],
+    ["an id in capitals", { sessionId: "ID-2" }, ["ID-2.jsonl"]],
+    ["an id with white space around it", { sessionId: " id\n" }, ["id.jsonl"]],
+    ["an id of 128 characters", { sessionId: "x".repeat(128) }, [`${"x".repeat(128)}.jsonl`]],
+    ["an id of 129 characters", { sessionId: "x".repeat(129) }, []],
+    ["an id that contains a path", { sessionId: "sub/deep" }, []],
+    ["an id that leads to the parent folder", { sessionId: "../secret" }, []],
+    ["the id ..", { sessionId: ".." }, []],
+    ["an id that begins with a dot", { sessionId: ".hidden" }, []],
+    ["an id with a zero byte", { sessionId: "id\0" }, []],
+    ["an id with a backslash", { sessionId: "sub\\deep" }, []],
+    ["a blank id", { sessionId: " " }, []],
+    ["a file", { sessionId: "-", sessionFile: "custom name.jsonl" }, ["custom name.jsonl"]],
     [
-      "named by an id of 128 characters",
-      { sessionId: "x".repeat(128) },
-      [`${"x".repeat(128)}.jsonl`],
-    ],
-    ["named by an id of 129 characters", { sessionId: "x".repeat(129) }, []],
-    ["named by an id with a path in it", { sessionId: "sub/deep" }, []],
-    ["named by an id that climbs", { sessionId: "../secret" }, []],
-    ["named by an id of two points", { sessionId: ".." }, []],
-    ["named by an id that begins with a point", { sessionId: ".hidden" }, []],
-    ["named by an id with a zero byte", { sessionId: "id\0" }, []],
-    ["named by an id with a backslash", { sessionId: "sub\\deep" }, []],
-    ["named by a blank id", { sessionId: " " }, []],
-    [
-      "named by a file",
-      { sessionId: "-", sessionFile: "custom name.jsonl" },
-      ["custom name.jsonl"],
-    ],
-    [
-      "named by an id and a file",
+      "an id and another file",
       { sessionId: "id", sessionFile: "sub/deep.jsonl" },
       ["id.jsonl", "sub/deep.jsonl"],
     ],
     [
-      "named by a file in a subfolder",
+      "a file in a subfolder",
       { sessionId: "-", sessionFile: "./sub/../sub/deep.jsonl" },
       ["sub/deep.jsonl"],
     ],
     [
-      "named by an absolute file within",
+      "an absolute path inside the folder",
       { sessionId: "-", sessionFile: "{ROOT}/sessions/id.jsonl" },
       ["id.jsonl"],
     ],
     [
-      "named by an absolute file outside",
+      "an absolute path outside the folder",
       { sessionId: "-", sessionFile: "{ROOT}/secret.jsonl" },
       [],
     ],
-    ["named by a file that climbs", { sessionId: "-", sessionFile: "../secret.jsonl" }, []],
+    ["a file in the parent folder", { sessionId: "-", sessionFile: "../secret.jsonl" }, []],
     [
-      "named by a file that climbs and comes back",
+      "a file in the folder, by way of the parent folder",
       { sessionId: "-", sessionFile: "../sessions/id.jsonl" },
       [],
     ],
     [
-      "named by a file in a folder that begins alike",
+      "a file in a sibling folder with the same prefix",
       { sessionId: "-", sessionFile: "../sessions-2/near.jsonl" },
       [],
     ],
+    ["a file whose name begins with two dots", { sessionId: "-", sessionFile: "..odd.jsonl" }, []],
+    ["a link to a file inside the folder", { sessionId: "linked-in" }, ["sub/deep.jsonl"]],
+    ["a link to a file outside the folder", { sessionId: "linked-out" }, []],
+    ["a link to the store", { sessionId: "linked-store" }, []],
+    ["a dangling link", { sessionId: "dangling" }, []],
+    ["a link to itself", { sessionId: "loop" }, []],
+    ["a file in a linked folder outside", { sessionId: "-", sessionFile: "out/secret.jsonl" }, []],
     [
-      "named by a file that begins with two points",
-      { sessionId: "-", sessionFile: "..odd.jsonl" },
-      [],
-    ],
-    ["named by a link that stays within", { sessionId: "linked-in" }, ["sub/deep.jsonl"]],
-    ["named by a link that leads out", { sessionId: "linked-out" }, []],
-    ["named by a link to the store", { sessionId: "linked-store" }, []],
-    ["named by a link to nowhere", { sessionId: "dangling" }, []],
-    ["named by a link to itself", { sessionId: "loop" }, []],
-    [
-      "named by a file in a linked folder outside",
-      { sessionId: "-", sessionFile: "out/secret.jsonl" },
-      [],
-    ],
-    [
-      "named by a file in a linked folder within",
+      "a file in a linked folder inside",
       { sessionId: "-", sessionFile: "in/deep.jsonl" },
       ["sub/deep.jsonl"],
     ],
-    ["named by a file that is the store", { sessionId: "-", sessionFile: "sessions.json" }, []],
-    ["named by a file that is no transcript", { sessionId: "-", sessionFile: "notes.txt" }, []],
-    ["named by a file that is a folder", { sessionId: "-", sessionFile: "folder.jsonl" }, []],
-    ["named by a file that is the store's folder", { sessionId: "-", sessionFile: "." }, []],
-    ["named by a file that is missing", { sessionId: "-", sessionFile: "missing.jsonl" }, []],
-    ["named by a file with a zero byte", { sessionId: "-", sessionFile: "id.jsonl\0" }, []],
-    ["named by a file that is a number", { sessionId: "id", sessionFile: 7 }, ["id.jsonl"]],
-    ["named by a file that is a list", { sessionId: "-", sessionFile: ["id.jsonl"] }, []],
-    ["named by a home folder", { sessionId: "-", sessionFile: "~/id.jsonl" }, []],
-    ["named by a URL", { sessionId: "-", sessionFile: "file:///{ROOT}/sessions/id.jsonl" }, []],
+    ["the store", { sessionId: "-", sessionFile: "sessions.json" }, []],
+    ["a file that is not a transcript", { sessionId: "-", sessionFile: "notes.txt" }, []],
+    ["a directory", { sessionId: "-", sessionFile: "folder.jsonl" }, []],
+    ["the store's folder", { sessionId: "-", sessionFile: "." }, []],
+    ["a missing file", { sessionId: "-", sessionFile: "missing.jsonl" }, []],
+    ["a file name with a zero byte", { sessionId: "-", sessionFile: "id.jsonl\0" }, []],
+    ["an id, and a number as the file", { sessionId: "id", sessionFile: 7 }, ["id.jsonl"]],
+    ["an array as the file", { sessionId: "-", sessionFile: ["id.jsonl"] }, []],
+    ["a path that begins with ~", { sessionId: "-", sessionFile: "~/id.jsonl" }, []],
+    ["a URL", { sessionId: "-", sessionFile: "file:///{ROOT}/sessions/id.jsonl" }, []],
   ];
 
-  it.each(cases)("%s: only what is its own is archived", async (_, entry, expected) => {
+  /** Lays out `files`, and sweeps a store with these entries there. */
+  async function archived(entries, more = {}) {
     const folder = temporaryFolder();
-    layOut(folder, files);
-    const said = JSON.parse(JSON.stringify(entry).replaceAll("{ROOT}", folder));
-    const { result, calls, archived } = await archivedBy(folder, { [run(1)]: said, a: {} });
-    expect(result).toEqual({ swept: true, pruned: 1 });
-    expect(calls).toEqual([pruneLine(1)]);
-    expect(archived).toEqual(expected.map((path) => `sessions/${path}`).sort());
-  });
+    layOut(folder, { ...files, ...more });
+    const store = JSON.parse(JSON.stringify(entries).replaceAll("{ROOT}", folder));
+    return { folder, ...(await archivedBy(folder, store)) };
+  }
 
-  it("stays where it is if another entry has its id", async () => {
-    const folder = temporaryFolder();
-    layOut(folder, files);
-    const store = { [run(1)]: { sessionId: "id" }, "agent:main:main": { sessionId: "id" } };
-    expect((await archivedBy(folder, store)).archived).toEqual([]);
-  });
+  it.each(cases)(
+    "archives only a run's own transcript if its entry names %s",
+    async (_, entry, expected) => {
+      const { result, calls, archived: paths } = await archived({ [runKey(1)]: entry, a: {} });
+      expect({ result, calls }).toEqual(sweptCleanly(1));
+      expect(paths).toEqual(expected.map((path) => `sessions/${path}`).sort());
+    },
+  );
 
   it.each([
-    ["by name", "id.jsonl"],
-    ["by its absolute path", "{ROOT}/sessions/id.jsonl"],
-    ["by a detour", "sub/../id.jsonl"],
-    ["through a link", "to-id.jsonl"],
-  ])("stays where it is if another entry's sessionFile names it %s", async (_, sessionFile) => {
-    const folder = temporaryFolder();
-    layOut(folder, { ...files, "sessions/to-id.jsonl": { symlink: "id.jsonl" } });
-    const other = { sessionId: "other", sessionFile: sessionFile.replace("{ROOT}", folder) };
-    const store = { [run(1)]: { sessionId: "id" }, "agent:main:main": other };
-    const { result, archived } = await archivedBy(folder, store);
+    ["has its id", { sessionId: "id" }],
+    ["names it", { sessionId: "other", sessionFile: "id.jsonl" }],
+    ["names it by its absolute path", { sessionFile: "{ROOT}/sessions/id.jsonl" }],
+    ["names it by way of a subfolder", { sessionFile: "sub/../id.jsonl" }],
+    ["names it through a link", { sessionFile: "to-id.jsonl" }],
+  ])("keeps a transcript if another entry %s", async (_, other) => {
+    const store = { [runKey(1)]: { sessionId: "id" }, [CHAT]: other };
+    const link = { "sessions/to-id.jsonl": { symlink: "id.jsonl" } };
+    const { result, archived: paths } = await archived(store, link);
     expect(result.pruned).toBe(1);
-    expect(archived).toEqual([]);
+    expect(paths).toEqual([]);
   });
 
-  it.skipIf(process.platform === "win32")("stays where it is if it is a pipe", async () => {
-    const folder = temporaryFolder();
-    layOut(folder, { "sessions/a.txt": "" });
-    execFileSync("mkfifo", [join(folder, "sessions/pipe.jsonl")]);
-    const { result, archived } = await archivedBy(folder, { [run(1)]: { sessionId: "pipe" } });
-    expect(result.pruned).toBe(1);
-    expect(archived).toEqual([]);
-  });
+  it.skipIf(process.platform === "win32")(
+    "keeps a pipe with the name of a transcript",
+    async () => {
+      const folder = temporaryFolder();
+      layOut(folder, { "sessions/a.txt": "" });
+      execFileSync("mkfifo", [join(folder, "sessions/pipe.jsonl")]);
+      const { result, archived } = await archivedBy(folder, { [runKey(1)]: { sessionId: "pipe" } });
+      expect(result.pruned).toBe(1);
+      expect(archived).toEqual([]);
+    },
+  );
 
-  it("and its entry stay while a live process has the transcript locked", async () => {
-    const folder = temporaryFolder();
-    const lock = { pid: process.pid, createdAt: new Date().toISOString(), starttime: startTime() };
-    layOut(folder, { ...files, "sessions/id.jsonl.lock": JSON.stringify(lock) });
-    const store = { [run(1)]: { sessionId: "id" }, [run(2)]: { sessionId: "ID-2" } };
-    const { result, archived } = await archivedBy(folder, store);
+  it("keeps an expired run and its transcript while a live process locks the transcript", async () => {
+    const store = { [runKey(1)]: { sessionId: "id" }, [runKey(2)]: { sessionId: "ID-2" } };
+    const lock = { "sessions/id.jsonl.lock": lockPayload() };
+    const { folder, result, archived: paths } = await archived(store, lock);
     expect(result).toEqual({ swept: true, pruned: 1 });
-    expect(archived).toEqual(["sessions/ID-2.jsonl"]);
-    const left = JSON.parse(readFileSync(join(folder, "sessions/sessions.json"), "utf8"));
-    expect(Object.keys(left)).toEqual([run(1)]);
+    expect(paths).toEqual(["sessions/ID-2.jsonl"]);
+    const left = readStore(join(folder, "sessions/sessions.json"));
+    expect(Object.keys(left)).toEqual([runKey(1)]);
   });
 
-  it("is archived beside an archive of the same name, and replaces none", async () => {
-    const folder = temporaryFolder();
-    const store = text({ [run(1)]: { sessionId: "id" } });
-    layOut(folder, { "sessions/id.jsonl": "{}\n", "sessions/sessions.json": store });
-    // The stamp is the wall clock's: every name of a stretch of time is taken, and the sweep is in it.
-    const begin = Date.now() + 300;
-    const taken = Array.from({ length: 700 }, (_, ms) => {
-      const stamp = new Date(begin + ms).toISOString().replaceAll(":", "-");
-      return `sessions/id.jsonl.deleted.${stamp}`;
+  it("replaces no archive: the new one gets the next free millisecond", async () => {
+    // The stamp is the time of the sweep, for which the names of 900 ms are taken in advance.
+    const COUNT = 900;
+    await repeatUntilInTime(async (attempt) => {
+      const { folder, storePath } = storeWith(
+        { [runKey(1)]: { sessionId: "id" } },
+        { "id.jsonl": "new", earlier: "earlier" },
+      );
+      const beginMs = Date.now() + 50 * (attempt + 1);
+      const nameAt = (ms) => archiveName("id.jsonl", beginMs + ms);
+      const taken = Array.from({ length: COUNT }, (_, ms) => nameAt(ms));
+      for (const name of taken) {
+        linkSync(join(folder, "earlier"), join(folder, name));
+      }
+      await until("the first name is that of the current time", () => Date.now() >= beginMs);
+      await sweep(storePath, { nowMs: beginMs });
+
+      const tree = treeOf(folder);
+      for (const name of taken) {
+        expect(tree[name]).toBe("earlier");
+      }
+      const added = Object.keys(tree).filter((name) => tree[name] === "new");
+      expect(added).toHaveLength(1);
+      return added[0] === nameAt(COUNT);
     });
-    layOut(folder, { [taken[0]]: "an earlier one" });
-    for (const path of taken.slice(1)) {
-      linkSync(join(folder, taken[0]), join(folder, path));
-    }
-    await sleep(Math.max(0, begin - Date.now()));
-    await sweep(join(folder, "sessions/sessions.json"), { nowMs: begin });
-
-    const tree = treeOf(folder);
-    for (const path of taken) {
-      expect(tree[path]).toBe("an earlier one");
-    }
-    const added = Object.keys(tree).filter((path) => tree[path] === "{}\n");
-    expect(added).toEqual([
-      expect.stringMatching(/^sessions\/id\.jsonl\.deleted\.[-0-9]+T[-0-9.]+Z$/),
-    ]);
   });
-
-  function startTime() {
-    if (process.platform !== "linux") {
-      return 0;
-    }
-    const stat = readFileSync("/proc/self/stat", "utf8");
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
-  }
 });
 
 describe("archives of earlier sweeps", () => {
-  const names = {
+  const archives = {
     "a.jsonl.deleted.2026-02-28T11-59-59.999Z": "old",
     "a.jsonl.deleted.2026-02-28T12-00-00.000Z": "just young enough",
     "b.jsonl.deleted.2026-02-28T11-59-59Z": "old",
     "c.deleted.2020-01-01T00-00-00.000Z": "old",
-    "d.jsonl.deleted.2020-01-01T00-00-00.000Z.bak": "no archive",
-    "e.jsonl.deleted.2020-01-01T00:00:00.000Z": "no archive",
-    "f.jsonl.deleted.2020-13-01T00-00-00.000Z": "no archive",
-    "g.jsonl.reset.2020-01-01T00-00-00.000Z": "no archive",
+    "d.jsonl.deleted.2020-01-01T00-00-00.000Z.bak": "not an archive",
+    "e.jsonl.deleted.2020-01-01T00:00:00.000Z": "not an archive",
+    "f.jsonl.deleted.2020-13-01T00-00-00.000Z": "not an archive",
+    "g.jsonl.reset.2020-01-01T00-00-00.000Z": "not an archive",
     "sub/h.jsonl.deleted.2020-01-01T00-00-00.000Z": "in another folder",
   };
+  const oneRun = { [runKey(1)]: { sessionId: "id" } };
 
-  const oldOnes = Object.keys(names).filter((name) => names[name] === "old");
-
-  it("are deleted when they are older than the retention and something was archived", async () => {
-    const folder = temporaryFolder();
-    layOut(folder, { ...names, "id.jsonl": "{}\n" });
-    layOut(folder, { "sessions.json": text({ [run(1)]: { sessionId: "id" } }) });
-    await sweep(join(folder, "sessions.json"));
+  it("deletes archives older than the retention if a transcript was archived", async () => {
+    const { folder, storePath } = storeWith(oneRun, { ...archives, "id.jsonl": "{}\n" });
+    await sweep(storePath);
     const tree = treeOf(folder);
-    const gone = Object.keys(names).filter((name) => !(name in tree));
-    expect(gone).toEqual(oldOnes);
+    const deleted = Object.keys(archives).filter((name) => !(name in tree));
+    expect(deleted).toEqual(Object.keys(archives).filter((name) => archives[name] === "old"));
   });
 
-  it("stay when nothing was archived", async () => {
-    const folder = temporaryFolder();
-    layOut(folder, { ...names, "sessions.json": text({ [run(1)]: { sessionId: "id" } }) });
-    await sweep(join(folder, "sessions.json"));
-    expect(Object.keys(treeOf(folder))).toEqual(expect.arrayContaining(Object.keys(names)));
+  it("keeps old archives if no transcript was archived", async () => {
+    const { folder, storePath } = storeWith(oneRun, archives);
+    await sweep(storePath);
+    expect(treeOf(folder)).toMatchObject(archives);
   });
 
-  it.skipIf(process.platform === "win32")("stay when they are links or folders", async () => {
-    const folder = temporaryFolder();
-    const odd = {
-      "link.deleted.2020-01-01T00-00-00.000Z": { symlink: "precious" },
-      "folder.deleted.2020-01-01T00-00-00.000Z": { dir: true },
-      precious: "precious",
-    };
-    layOut(folder, { ...odd, "id.jsonl": "{}\n" });
-    layOut(folder, { "sessions.json": text({ [run(1)]: { sessionId: "id" } }) });
-    await sweep(join(folder, "sessions.json"));
-    const tree = treeOf(folder);
-    expect(tree["link.deleted.2020-01-01T00-00-00.000Z"]).toBe("-> precious");
-    expect(tree).toHaveProperty(["folder.deleted.2020-01-01T00-00-00.000Z/"]);
-  });
+  it.skipIf(process.platform === "win32")(
+    "keeps links and directories with the name of an old archive",
+    async () => {
+      const { folder, storePath } = storeWith(oneRun, {
+        "link.deleted.2020-01-01T00-00-00.000Z": { symlink: "precious" },
+        "folder.deleted.2020-01-01T00-00-00.000Z": { dir: true },
+        precious: "precious",
+        "id.jsonl": "{}\n",
+      });
+      await sweep(storePath);
+      expect(treeOf(folder)).toMatchObject({
+        "link.deleted.2020-01-01T00-00-00.000Z": "-> precious",
+        "folder.deleted.2020-01-01T00-00-00.000Z/": "",
+      });
+    },
+  );
 });
 
-describe("a store", () => {
-  const before = text({ [run(1)]: { updatedAt: 1 }, a: { updatedAt: 1 } });
-  const after = text({ a: { updatedAt: 1 } });
+describe("the path of a store", () => {
+  const before = textOf({ [runKey(1)]: { updatedAt: 1 }, a: { updatedAt: 1 } });
+  const after = textOf({ a: { updatedAt: 1 } });
 
-  it("that is a symbolic link is written through, and stays a link", async () => {
+  it("writes through a store that is a symbolic link, and keeps the link", async () => {
     const folder = temporaryFolder();
     layOut(folder, {
       "disk/real.json": before,
@@ -298,10 +290,10 @@ describe("a store", () => {
     });
   });
 
-  it("in a folder that is a symbolic link is swept where it is", async () => {
+  it("sweeps a store in a linked folder where the folder is", async () => {
     const folder = temporaryFolder();
     layOut(folder, {
-      "real/sessions.json": text({ [run(1)]: { sessionId: "id" }, a: { updatedAt: 1 } }),
+      "real/sessions.json": textOf({ [runKey(1)]: { sessionId: "id" }, a: { updatedAt: 1 } }),
       "real/id.jsonl": "{}\n",
       link: { symlink: "real" },
     });
@@ -314,27 +306,24 @@ describe("a store", () => {
     });
   });
 
-  it("that is a link to nowhere counts as missing", async () => {
+  it("treats a dangling link as a missing store", async () => {
     const folder = temporaryFolder();
     layOut(folder, { "sessions.json": { symlink: "nowhere.json" } });
-    const { result, calls } = await sweep(join(folder, "sessions.json"));
-    expect({ result, calls }).toEqual({ result: { swept: true, pruned: 0 }, calls: [] });
+    expect(await sweep(join(folder, "sessions.json"))).toEqual(sweptCleanly(0));
     expect(treeOf(folder)).toEqual({ "sessions.json": "-> nowhere.json" });
   });
 
   it.each([
     ["file", "sessions.json"],
     ["folder", "a/b/sessions.json"],
-  ])("whose %s is missing is swept, and nothing is created", async (_, path) => {
+  ])("succeeds and creates nothing if the store's %s is missing", async (_, path) => {
     const folder = temporaryFolder();
-    const { result, calls } = await sweep(join(folder, path));
-    expect({ result, calls }).toEqual({ result: { swept: true, pruned: 0 }, calls: [] });
+    expect(await sweep(join(folder, path))).toEqual(sweptCleanly(0));
     expect(treeOf(folder)).toEqual({});
   });
 
-  it("that is found from the working folder is swept there", async () => {
-    const folder = temporaryFolder();
-    layOut(folder, { "sessions.json": before });
+  it("resolves a relative path from the working directory", async () => {
+    const { folder } = storeWith(before);
     const cwd = process.cwd();
     process.chdir(folder);
     try {
@@ -345,8 +334,8 @@ describe("a store", () => {
     expect(treeOf(folder)).toEqual({ "sessions.json": after });
   });
 
-  it.each(["with a blank", "ünïcödé 😀", "$HOME", "a'b\"c", "-rf", "new\nline"])(
-    "in a folder named %j is swept like any other",
+  it.each(["with a space", "ünïcödé 😀", "$HOME", "a'b\"c", "-rf", "new\nline"])(
+    "sweeps a store in a folder named %j",
     async (name) => {
       const folder = temporaryFolder();
       layOut(folder, { [`${name}/sessions.json`]: before });
@@ -355,32 +344,22 @@ describe("a store", () => {
     },
   );
 
-  it("whose path has a zero byte is warned about", async () => {
-    const { result, calls } = await sweep("sessions\0.json");
-    expect(result).toEqual({ swept: false, pruned: 0 });
-    expect(calls).toHaveLength(1);
-    expect(calls[0][0]).toBe("warn");
+  it("fails for a path with a zero byte and logs a warning", async () => {
+    expect(await sweep("sessions\0.json")).toEqual(failedWith(expect.any(String)));
   });
 
-  it.skipIf(process.platform === "win32")("is private after the sweep: mode 0600", async () => {
-    const folder = temporaryFolder();
-    const storePath = join(folder, "sessions.json");
-    layOut(folder, { "sessions.json": before });
+  it.skipIf(process.platform === "win32")("gives a rewritten store the mode 0600", async () => {
+    const { storePath } = storeWith(before);
     chmodSync(storePath, 0o644);
     await sweep(storePath);
     expect(statSync(storePath).mode & 0o777).toBe(0o600);
   });
 
-  it("of which nothing goes is the very same file", async () => {
-    const folder = temporaryFolder();
-    const storePath = join(folder, "sessions.json");
-    layOut(folder, { "sessions.json": after });
+  it("keeps the inode and the times of a store from which nothing is removed", async () => {
+    const { storePath } = storeWith(after);
     utimesSync(storePath, 1e9, 1e9);
     const { ino, mtimeMs, ctimeMs } = lstatSync(storePath);
-    expect((await sweep(storePath, { nowMs: NOW + HOUR })).result).toEqual({
-      swept: true,
-      pruned: 0,
-    });
+    expect(await sweep(storePath, { nowMs: NOW + HOUR })).toEqual(sweptCleanly(0));
     expect(lstatSync(storePath)).toMatchObject({ ino, mtimeMs, ctimeMs });
   });
 });

@@ -1,30 +1,27 @@
-// What the published gateway did, recorded, and replayed through the package.
+// What the published gateway did, recorded, and replayed with the package.
 
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { layOut, temporaryFolder, treeOf, withoutStamps } from "./fixtures/folder.mjs";
 import {
-  HOUR,
-  NOW,
+  expired,
+  layOut,
+  layOutRecorded,
+  readStore,
   recordingLogger,
+  recordings,
   resolveRetentionMs,
+  storeWith,
   sweep,
   sweepCronRunSessions,
-} from "./fixtures/reaper.mjs";
-
-function recordings(name) {
-  const file = new URL(`gateway-vectors/${name}.json`, import.meta.url);
-  // {"$undefined": true} stands for what JSON cannot say.
-  return JSON.parse(readFileSync(file, "utf8"), (_, value) =>
-    value?.$undefined ? undefined : value,
-  );
-}
+  temporaryFolder,
+  treeOf,
+  withoutStamps,
+} from "./fixtures/index.mjs";
 
 describe("the recorded retentions", () => {
   const { durations, configs } = recordings("retention");
 
-  it("are 231 durations, and each resolves as the gateway resolved it", () => {
+  it("resolves 231 recorded durations as the gateway did", () => {
     expect(durations).toHaveLength(231);
     const ours = durations.map(({ input, ms }) => ({
       input,
@@ -34,7 +31,7 @@ describe("the recorded retentions", () => {
     expect(ours).toEqual(durations);
   });
 
-  it("are 11 configurations, and each resolves as the gateway resolved it", () => {
+  it("resolves 11 recorded configurations as the gateway did", () => {
     expect(configs).toHaveLength(11);
     const ours = configs.map(({ config }) => ({ config, retentionMs: resolveRetentionMs(config) }));
     expect(ours).toEqual(configs.map(({ config, retentionMs }) => ({ config, retentionMs })));
@@ -45,29 +42,23 @@ describe("the recorded keys", () => {
   const { keys } = recordings("session-keys");
   const asStore = (list) => Object.fromEntries(list.map(({ key }) => [key, { updatedAt: 1 }]));
 
-  it("are 220, and of a store with all of them only the runs go", async () => {
+  it("removes exactly the recorded runs from a store with all 220 recorded keys", async () => {
     expect(keys).toHaveLength(220);
-    const folder = temporaryFolder();
-    layOut(folder, { "sessions.json": JSON.stringify(asStore(keys), null, 2) });
+    const { storePath } = storeWith(asStore(keys));
 
-    const { result } = await sweep(join(folder, "sessions.json"));
+    const { result } = await sweep(storePath);
 
-    const stays = asStore(keys.filter(({ cronRun }) => !cronRun));
-    const kept = JSON.parse(readFileSync(join(folder, "sessions.json"), "utf8"));
-    expect(Object.keys(kept)).toEqual(Object.keys(stays));
-    expect(result).toEqual({
-      swept: true,
-      pruned: Object.keys(asStore(keys)).length - Object.keys(stays).length,
-    });
+    const kept = Object.keys(asStore(keys.filter(({ cronRun }) => !cronRun)));
+    expect(Object.keys(readStore(storePath))).toEqual(kept);
+    const pruned = Object.keys(asStore(keys)).length - kept.length;
+    expect(result).toEqual({ swept: true, pruned });
   });
 
-  it("are judged one by one as they are together", async () => {
+  it("recognises each of the 220 recorded keys in a separate store as the gateway did", async () => {
     const folder = temporaryFolder();
     const ours = [];
     for (const [index, { key }] of keys.entries()) {
-      layOut(folder, {
-        [`${index}.json`]: JSON.stringify({ [key]: { updatedAt: NOW - 25 * HOUR } }),
-      });
+      layOut(folder, { [`${index}.json`]: JSON.stringify({ [key]: expired() }) });
       const { result } = await sweep(join(folder, `${index}.json`));
       ours.push({ key, cronRun: result.pruned === 1 });
     }
@@ -82,34 +73,23 @@ describe("the recorded sweeps", () => {
     process.env.HOME = home;
   });
 
-  it("are 150", () => {
+  it("contains 150 recorded sweeps", () => {
     expect(cases).toHaveLength(150);
   });
 
-  it.each(cases)("$name does what the gateway did", async (recorded) => {
-    const root = temporaryFolder();
-    const inRoot = (text) => text.replaceAll("{ROOT}", root);
-    const files = { [recorded.home]: { dir: true } };
-    for (const { path, text, symlink, dir } of recorded.files) {
-      files[path] =
-        text !== undefined ? inRoot(text) : { dir, symlink: symlink && inRoot(symlink) };
-    }
-    layOut(root, files);
+  it.each(cases)("sweeps as the gateway did in the recording $name", async (recorded) => {
+    const { root, inRoot, storePath, paths } = layOutRecorded(recorded);
     process.env.HOME = join(root, recorded.home);
 
     const log = recordingLogger();
-    const result = await sweepCronRunSessions({
-      ...recorded.params,
-      sessionStorePath: join(root, recorded.store),
-      log,
-    });
+    const params = { ...recorded.params, sessionStorePath: storePath, log };
+    const result = await sweepCronRunSessions(params);
 
     const { result: expected, logs, tree, storeBytesExact } = recorded.expect;
     expect(result).toEqual(expected);
     expect(log.calls).toEqual(logs.map(({ level, obj, msg }) => [level, obj, msg]));
 
-    const before = Object.keys(files);
-    const { [recorded.store]: store, ...others } = withoutStamps(utf8TreeOf(root), before);
+    const { [recorded.store]: store, ...others } = withoutStamps(utf8TreeOf(root), paths);
     const { [recorded.store]: expectedStore, ...expectedOthers } = Object.fromEntries(
       Object.entries(tree).map(([path, text]) => [path, inRoot(text)]),
     );

@@ -1,17 +1,13 @@
-// cron-session-reaper/register beside made-up gateways: a package of the name with a bundle that holds
-// one function of the reaper's name, whose fingerprint a copy of the package is told. The published
-// gateways have their turn in interop/.
+// cron-session-reaper/register with synthetic gateways: a package named openclaw whose bundle contains
+// one reaper, and a copy of the package that knows its fingerprint. interop/ tests published gateways.
 
-import { spawnSync } from "node:child_process";
-import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
-import { fingerprintOf } from "../swap-in/replace.js";
-import { layOut, temporaryFolder } from "./fixtures/folder.mjs";
+import { addFingerprint, layOut, root, runNode, temporaryFolder } from "./fixtures/index.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-// Without it hooks run in a thread of their own, which sees less.
+// Without it the hooks run in a separate thread, which does not see CommonJS.
 const hasSyncHooks = typeof (await import("node:module")).registerHooks === "function";
 
 const reaper = ({ body = 'return "its own";', region = "src/cron/session-reaper.ts" } = {}) => `
@@ -35,7 +31,7 @@ console.log(JSON.stringify([result, lines.length, fs.readFileSync("sessions.json
 const ITS_OWN = ["its own", 0, true];
 const NATIVE = [{ swept: true, pruned: 1 }, 1, false];
 
-/** The package as it is installed, but that it knows the made-up reaper. */
+/** Installs the package with the fingerprint of the synthetic reaper; returns the path of register. */
 function installed(folder, { addon = true } = {}) {
   const copy = join(folder, "node_modules", "cron-session-reaper");
   mkdirSync(copy, { recursive: true });
@@ -48,10 +44,7 @@ function installed(folder, { addon = true } = {}) {
     }
   }
   cpSync(join(root, "swap-in"), join(copy, "swap-in"), { recursive: true });
-  const known = join(copy, "swap-in", "gateways.json");
-  const gateways = JSON.parse(readFileSync(known, "utf8"));
-  gateways.fingerprints.push(fingerprintOf(BUNDLE));
-  writeFileSync(known, JSON.stringify(gateways));
+  addFingerprint(copy, BUNDLE);
   return join(copy, "register.mjs");
 }
 
@@ -71,78 +64,80 @@ function gateway(
   return { folder, register, program };
 }
 
-function start(
+async function runGateway(
   { folder, program, register },
   { option = register, env = {}, args = [program] } = {},
 ) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+  const { code, stdout, stderr } = await runNode(args, {
     cwd: folder,
-    encoding: "utf8",
     env: { ...process.env, NODE_OPTIONS: `--import ${option}`, ...env },
   });
-  return { status, printed: status === 0 && stdout ? JSON.parse(stdout) : stdout, said: stderr };
+  return { code, printed: code === 0 && stdout ? JSON.parse(stdout) : stdout, stderr };
 }
 
-describe("a gateway of a version that it is meant for", () => {
-  it("is swept natively, and one line says so", () => {
-    const { status, printed, said } = start(gateway());
+describe("a gateway of a supported version", () => {
+  it("replaces the reaper of a supported gateway and prints one line", async () => {
+    const { code, printed, stderr } = await runGateway(gateway());
     expect(printed).toEqual(NATIVE);
-    expect(said).toMatch(
+    expect(stderr).toMatch(
       /^cron-session-reaper: sweeps in place of the reaper in dist.chunk\.js of openclaw 2026\.3\.2\n$/,
     );
-    expect(status).toBe(0);
+    expect(code).toBe(0);
   });
 
-  it("is found by the package's bare name, by its path and by its address", () => {
+  it("loads register by the package's name, by its path and by its URL", async () => {
     const made = gateway();
     for (const option of [
       "cron-session-reaper/register",
       made.register,
       pathToFileURL(made.register).href,
     ]) {
-      expect(start(made, { option }).printed, option).toEqual(NATIVE);
+      expect((await runGateway(made, { option })).printed, option).toEqual(NATIVE);
     }
   });
 
-  it("keeps its files as they are", () => {
+  it("does not modify the gateway's files", async () => {
     const made = gateway();
-    start(made);
+    await runGateway(made);
     expect(readFileSync(join(dirname(made.program), "dist/chunk.js"), "utf8")).toBe(BUNDLE);
   });
 
-  it("is swept natively when the module is loaded twice, or from two places", () => {
+  it("replaces the reaper once if register is loaded from two places", async () => {
     const made = gateway();
     const other = installed(temporaryFolder());
-    const { printed, said } = start(made, { option: `${made.register} --import ${other}` });
+    const { printed, stderr } = await runGateway(made, {
+      option: `${made.register} --import ${other}`,
+    });
     expect(printed).toEqual(NATIVE);
-    expect(said.split("\n")).toHaveLength(2);
+    expect(stderr.split("\n")).toHaveLength(2);
   });
 
-  it("keeps the numbers of its lines", () => {
+  it("preserves the line numbers of the gateway's bundle", async () => {
     const thrower = `${BUNDLE}export const where = () => new Error().stack;\n`;
     const program = `const { where } = await import("./dist/chunk.js"); console.log(JSON.stringify(where().match(/chunk\\.js:(\\d+)/)[1]));`;
     const made = gateway({ "dist/chunk.js": thrower, "openclaw.mjs": program });
-    expect(start(made).said).toContain("sweeps in place");
-    expect(start(made).printed).toBe(start(made, { env: { NODE_OPTIONS: "" } }).printed);
+    expect((await runGateway(made)).stderr).toContain("sweeps in place");
+    const unaffected = await runGateway(made, { env: { NODE_OPTIONS: "" } });
+    expect((await runGateway(made)).printed).toBe(unaffected.printed);
   });
 
-  it("may be a correction of that version", () => {
-    expect(start(gateway({}, { version: "2026.3.23-2" })).printed).toEqual(NATIVE);
+  it("supports a correction release of a supported version", async () => {
+    expect((await runGateway(gateway({}, { version: "2026.3.23-2" }))).printed).toEqual(NATIVE);
   });
 
-  it("is swept natively in a worker thread too", () => {
+  it("replaces the reaper in a worker thread", async () => {
     const program = `
       import { Worker } from "node:worker_threads";
       new Worker(new URL("./work.mjs", import.meta.url));
     `;
     const made = gateway({ "openclaw.mjs": program, "work.mjs": PROGRAM });
-    expect(start(made)).toMatchObject({ status: 0, printed: NATIVE });
+    expect(await runGateway(made)).toMatchObject({ code: 0, printed: NATIVE });
   });
 
-  it("can be a bundle in CommonJS where hooks see it, and runs as ever where they do not", () => {
+  it("replaces the reaper of a CommonJS bundle if Node.js has synchronous hooks", async () => {
     const chunk = `${reaper()}exports.run = (params) => sweepCronRunSessions(params);\n`;
     const made = gateway({ "dist/chunk.js": chunk }, { type: "commonjs" });
-    expect(start(made).printed).toEqual(hasSyncHooks ? NATIVE : ITS_OWN);
+    expect((await runGateway(made)).printed).toEqual(hasSyncHooks ? NATIVE : ITS_OWN);
     const required = gateway(
       {
         "dist/chunk.js": chunk,
@@ -150,10 +145,10 @@ describe("a gateway of a version that it is meant for", () => {
       },
       { type: "commonjs" },
     );
-    expect(start(required).printed).toEqual(hasSyncHooks ? NATIVE : ITS_OWN);
+    expect((await runGateway(required)).printed).toEqual(hasSyncHooks ? NATIVE : ITS_OWN);
   });
 
-  it("can be a checkout whose folder has another name", () => {
+  it("replaces the reaper of a checkout in a folder with another name", async () => {
     const made = gateway();
     layOut(made.folder, {
       "app/package.json": JSON.stringify({
@@ -165,32 +160,34 @@ describe("a gateway of a version that it is meant for", () => {
       "app/dist/chunk.js": BUNDLE,
       "app/openclaw.mjs": PROGRAM,
     });
-    expect(start(made, { args: [join(made.folder, "app/openclaw.mjs")] }).printed).toEqual(NATIVE);
+    expect(
+      (await runGateway(made, { args: [join(made.folder, "app/openclaw.mjs")] })).printed,
+    ).toEqual(NATIVE);
   });
 });
 
-describe("a gateway is left as it is, and one line says so,", () => {
+describe("an unsupported gateway", () => {
   it.each(["2026.2.22", "2026.2.23-beta.1", "2026.4.30", "2026.5.2", "2027.3.2", "3.2", "x"])(
-    "of version %s",
-    (version) => {
-      const { printed, said } = start(gateway({}, { version }));
+    "leaves a gateway of version %s unmodified and prints one line",
+    async (version) => {
+      const { printed, stderr } = await runGateway(gateway({}, { version }));
       expect(printed).toEqual(ITS_OWN);
-      expect(said).toBe(
+      expect(stderr).toBe(
         `cron-session-reaper: openclaw ${version} is not one of the versions it is meant for (2026.2.23 to 2026.4.29); nothing is replaced\n`,
       );
     },
   );
 
   it.each([
-    ["with two reapers in one file", `{${reaper()}}${BUNDLE}`, /has 2 reapers instead of one/],
-    ["with another body", BUNDLE.replace("its own", "its own "), /is not one that it knows/],
+    ["two reapers in one file", `{${reaper()}}${BUNDLE}`, /has 2 reapers instead of one/],
+    ["another function body", BUNDLE.replace("its own", "its own "), /is not one that it knows/],
     [
-      "with another constant near it",
+      "another constant in its module",
       BUNDLE.replace("EVERY = 5", "EVERY = 6"),
       /is not one that it knows/,
     ],
     [
-      "with other parameters",
+      "other parameters",
       BUNDLE.replace("sessions(params)", "sessions(params, more)").replace(
         "Sessions(params) {",
         "Sessions(params, more) {",
@@ -198,71 +195,72 @@ describe("a gateway is left as it is, and one line says so,", () => {
       /is not one that it knows/,
     ],
     [
-      "in another module",
+      "another module name",
       BUNDLE.replace("cron/session-reaper.ts", "cron/reaper.ts"),
       /is not one that it knows/,
     ],
-    ["without the bundler's marks", BUNDLE.replace(/\/\/#.*\n/g, ""), /is not one that it knows/],
-  ])("%s", (_, bundle, line) => {
-    const { status, printed, said } = start(gateway({ "dist/chunk.js": bundle }));
+    [
+      "a bundle without region comments",
+      BUNDLE.replace(/\/\/#.*\n/g, ""),
+      /is not one that it knows/,
+    ],
+  ])("leaves a gateway with %s unmodified and prints one line", async (_, bundle, line) => {
+    const { code, printed, stderr } = await runGateway(gateway({ "dist/chunk.js": bundle }));
     expect([printed[1], printed[2]]).toEqual([0, true]);
-    expect(said).toMatch(line);
-    expect(said).toMatch(/; nothing is replaced\n$/);
-    expect(said.split("\n")).toHaveLength(2);
-    expect(status).toBe(0);
+    expect(stderr).toMatch(line);
+    expect(stderr).toMatch(/; nothing is replaced\n$/);
+    expect(stderr.split("\n")).toHaveLength(2);
+    expect(code).toBe(0);
   });
 
-  it("where the native addon cannot be loaded", () => {
-    const { printed, said } = start(gateway({}, { addon: false }));
+  it("leaves the gateway unmodified and prints one line if the native addon cannot be loaded", async () => {
+    const { printed, stderr } = await runGateway(gateway({}, { addon: false }));
     expect(printed).toEqual(ITS_OWN);
-    expect(said).toMatch(
+    expect(stderr).toMatch(
       /^cron-session-reaper: the native addon cannot be loaded .*nothing is replaced in dist.chunk\.js/,
     );
   });
 });
 
-describe("nothing is done, and nothing said,", () => {
-  it("with CRON_SESSION_REAPER=off", () => {
-    const { printed, said } = start(gateway(), { env: { CRON_SESSION_REAPER: "off" } });
+describe("a process that is not affected", () => {
+  it("does and prints nothing with CRON_SESSION_REAPER=off", async () => {
+    const { printed, stderr } = await runGateway(gateway(), {
+      env: { CRON_SESSION_REAPER: "off" },
+    });
     expect(printed).toEqual(ITS_OWN);
-    expect(said).toBe("");
+    expect(stderr).toBe("");
   });
 
-  it("in a package of another name", () => {
-    const { printed, said } = start(gateway({}, { name: "openclaw-plugin" }));
+  it("does and prints nothing in a package with another name", async () => {
+    const { printed, stderr } = await runGateway(gateway({}, { name: "openclaw-plugin" }));
     expect(printed).toEqual(ITS_OWN);
-    expect(said).toBe("");
+    expect(stderr).toBe("");
   });
 
-  it("in a package without a version, a name or sense", () => {
+  it("does and prints nothing in a package with an invalid package.json", async () => {
     for (const manifest of ["{}", "[]", "null", "{", '{"name":5}']) {
       const made = gateway({ "dist/package.json": manifest, "openclaw.mjs": "console.log(1)" });
-      expect(start(made), manifest).toEqual({ status: 0, printed: 1, said: "" });
+      expect(await runGateway(made), manifest).toEqual({ code: 0, printed: 1, stderr: "" });
     }
   });
 
-  it("in processes that are no gateway", () => {
+  it("does and prints nothing in other programs, and does not load the addon", async () => {
     const made = gateway();
-    expect(start(made, { args: ["-e", "console.log(1)"] })).toEqual({
-      status: 0,
-      printed: 1,
-      said: "",
-    });
-    expect(
-      start(made, { args: ["--input-type=module", "-e", "import 'node:fs'; console.log(1)"] }),
-    ).toEqual({ status: 0, printed: 1, said: "" });
-    expect(
-      start(made, {
-        args: ["-p", "Object.keys(require.cache).filter((name) => name.endsWith('.node')).length"],
-      }),
-    ).toEqual({ status: 0, printed: 0, said: "" });
+    const addons = "Object.keys(require.cache).filter((name) => name.endsWith('.node')).length";
+    for (const [printed, ...args] of [
+      [1, "-e", "console.log(1)"],
+      [1, "--input-type=module", "-e", "import 'node:fs'; console.log(1)"],
+      [0, "-p", addons],
+    ]) {
+      expect(await runGateway(made, { args })).toEqual({ code: 0, printed, stderr: "" });
+    }
   });
 
-  it("to what fails in the program itself", () => {
+  it("adds nothing to the error of a program that fails", async () => {
     const made = gateway({ "openclaw.mjs": 'import "./dist/gone.js";' });
-    const { status, said } = start(made);
-    expect(status).toBe(1);
-    expect(said).toContain("ERR_MODULE_NOT_FOUND");
-    expect(said).not.toContain("cron-session-reaper:");
+    const { code, stderr } = await runGateway(made);
+    expect(code).toBe(1);
+    expect(stderr).toContain("ERR_MODULE_NOT_FOUND");
+    expect(stderr).not.toContain("cron-session-reaper:");
   });
 });

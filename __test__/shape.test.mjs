@@ -6,17 +6,18 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import { layOut, temporaryFolder } from "./fixtures/folder.mjs";
-import { lockPayload } from "./fixtures/gateway-lock.mjs";
 import {
   HOUR,
   inspectSessionStore,
+  layOut,
+  lockPayload,
   NOW,
   recordingLogger,
   resetReaperThrottle,
   sweepCronRunSessions,
   sweepSessionStore,
-} from "./fixtures/reaper.mjs";
+  temporaryFolder,
+} from "./fixtures/index.mjs";
 
 const declarations = fileURLToPath(new URL("../index.d.ts", import.meta.url));
 const program = ts.createProgram([declarations], { strict: true });

@@ -1,12 +1,11 @@
-// docs/troubleshooting.md quotes messages so that people find them: each has to be one that is
-// really said.
+// docs/troubleshooting.md quotes messages, so that readers find them: each quote must be a message of
+// the code.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { root } from "./fixtures/index.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
 const read = (...path) => readFileSync(join(root, ...path), "utf8");
 const page = read("docs", "troubleshooting.md");
 
@@ -17,52 +16,65 @@ const sources = ["src", "swap-in", "cli"].flatMap((folder) =>
 );
 const code = [...sources, ...["index.js", "load.js", "register.mjs"].map((name) => read(name))]
   .join("\n")
-  // Comments may say anything.
+  // A comment is not a message.
   .replace(/^\s*\/\/.*$/gm, "");
-// With every placeholder as `…`, as the page writes them.
-const said = code.replace(/\$?\{[^{}\n"]*\}/g, "…");
+// With `…` for every placeholder, as on the page.
+const messages = code.replace(/\$?\{[^{}\n"]*\}/g, "…");
 
 const quotes = [...page.matchAll(/(`+)((?:(?!\1).)*…(?:(?!\1).)*|cron-reaper: .*?)\1/g)]
   .map(([, , quote]) => quote)
-  // Names of files and of a symbol of the C library.
+  // The name of a symbol of the C library.
   .filter((quote) => !/^GLIBC_/.test(quote));
 const headings = [...page.matchAll(/^### `(.*)`$/gm)].map(([, heading]) => heading);
-const shown = [...page.matchAll(/^```text\n(.*?)\n```$/gms)].flatMap(([, block]) =>
+const examples = [...page.matchAll(/^```text\n(.*?)\n```$/gms)].flatMap(([, block]) =>
   block.split("\n"),
 );
 
+/** Returns the text of a message for each `…` of its quote; undefined if the quote does not match. */
+function placeholdersIn(message, quote) {
+  const pieces = quote.split("…").map(escaped);
+  return new RegExp(`^${pieces.join("(.+?)")}$`).exec(message)?.slice(1);
+}
+
+function escaped(text) {
+  return text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+}
+
 describe("docs/troubleshooting.md", () => {
-  it("quotes messages in its headings", () => {
+  it("has a heading for each of at least 17 messages", () => {
     expect(headings.length).toBeGreaterThanOrEqual(17);
   });
 
-  it.each([...new Set([...headings, ...quotes])])("quotes what is said: %s", (quote) => {
+  it.each([...new Set([...headings, ...quotes])])("quotes a message of the code: %s", (quote) => {
     const operation = /^cannot ([a-z ]+?) …$/.exec(quote)?.[1];
     if (operation !== undefined) {
-      expect(said).toContain(`context("${operation}"`);
+      expect(messages).toContain(`context("${operation}"`);
       return;
     }
     for (const piece of quote.split("…").map((piece) => piece.trim())) {
-      expect(said).toContain(piece);
+      expect(messages).toContain(piece);
     }
   });
 
-  it.each(shown)("shows what is said: %s", (line) => {
-    // What differs, paths and numbers, stands in no source; neither does a reason together with the
-    // sentence that it is put into.
-    const pieces = line.split(/\/\S*\/[^\s:]+|\d+|; | \(|: /).map((piece) => piece.trim());
-    expect(pieces.some((piece) => piece.length > 20)).toBe(true);
-    for (const piece of pieces) expect(said).toContain(piece);
+  it.each(examples)("shows an example of a heading: %s", (example) => {
+    const [placeholders] = headings
+      .map((heading) => placeholdersIn(example, heading))
+      .filter(Boolean);
+    expect(placeholders, "no heading has the words of the example").toBeDefined();
+    // Several words in a placeholder are a message too: the reason of the failure.
+    for (const words of placeholders.filter((text) => /^[a-z]+( [a-z]+){2,}$/.test(text))) {
+      expect(messages).toContain(words);
+    }
   });
 
-  it("names the code of the error that it is about", () => {
+  it("names the code of the error for a missing binary", () => {
     expect(page).toContain(/error\.code = "(\w+)"/.exec(read("load.js"))[1]);
   });
 
-  it("has the words of the errors that a user can do something about", () => {
-    const messages = read("src", "error.rs").matchAll(/#\[error\(\s*"((?:[^"\\]|\\.)*)"/g);
-    for (const [, message] of messages) {
-      // Nothing is wrong then: its caller stopped it.
+  it("quotes every error message of src/error.rs that a user can act on", () => {
+    const errors = read("src", "error.rs").matchAll(/#\[error\(\s*"((?:[^"\\]|\\.)*)"/g);
+    for (const [, message] of errors) {
+      // An abort is not a failure: the caller asked for it.
       if (message === "the operation was aborted") continue;
       const words = message.split(/\{[^}]*\}/).map((piece) => piece.trim());
       for (const piece of words) expect(page).toContain(piece);

@@ -1,7 +1,6 @@
-//! How fast a store is surveyed and rewritten, beside reading and copying the same file.
+//! Measures a survey and a rewrite of a store, and compares them with reading and copying the file.
 
-#![allow(missing_docs, reason = "criterion's macros define functions without")]
-#![allow(clippy::unwrap_used, reason = "a bench may panic")]
+#![expect(clippy::unwrap_used, reason = "a bench may panic")]
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -11,8 +10,9 @@ use std::time::Duration;
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use cron_session_reaper::abort::Abort;
-use cron_session_reaper::store::rewrite::{Judge, Run, rewrite};
-use cron_session_reaper::store::scan::{Entry, Scanner, SessionId, Source, Visitor};
+use cron_session_reaper::store::reading::Source;
+use cron_session_reaper::store::rewrite::{RemovalPolicy, Run, rewrite};
+use cron_session_reaper::store::scan::{Entry, Scanner, SessionId, Visitor};
 use cron_session_reaper::store::survey::survey;
 use cron_session_reaper::system::{Os, System};
 
@@ -23,13 +23,13 @@ const DAY_MS: u64 = 86_400_000;
 criterion_group!(benches, real, tiny);
 criterion_main!(benches);
 
-/// Entries like a gateway's: 15–60 KB, nearly all of it strings with many escapes.
+/// Measures entries like a gateway's: 15–60 KB, mostly strings with many escapes.
 fn real(criterion: &mut Criterion) {
     let entries = (0..2700).map(real_entry).collect();
     measure(criterion.benchmark_group("real"), entries);
 }
 
-/// The most entries that a file of its size can hold.
+/// Measures a store of many small entries.
 fn tiny(criterion: &mut Criterion) {
     let entries = (0..1_000_000)
         .map(|entry| {
@@ -60,44 +60,44 @@ fn measure(mut group: BenchmarkGroup<'_, criterion::measurement::WallTime>, entr
     let cached = &text[..text.len().min(128 << 10)];
     group.throughput(Throughput::Bytes(cached.len() as u64));
     group.bench_function("scan, in the cache", |bencher| {
-        bencher.iter(|| Scanner::default().push(black_box(cached), &mut Nothing));
+        bencher.iter(|| Scanner::default().push(black_box(cached), &mut Ignore));
     });
     group.throughput(Throughput::Bytes(text.len() as u64));
     group.bench_function("read", |bencher| bencher.iter(|| read(&file, &mut buffer)));
-    // Nobody is older than this, so all of it is read.
+    // With this cutoff no run is expired, so that the whole store is read.
     group.bench_function("survey", |bencher| {
         bencher.iter(|| survey(store, 0.0, &mut buffer).unwrap());
     });
     group.bench_function("read, write, sync", |bencher| {
         bencher.iter(|| read_write_sync(&file, &out, &mut buffer));
     });
-    #[allow(clippy::cast_precision_loss, reason = "it is far below 2^53")]
+    #[expect(clippy::cast_precision_loss, reason = "the time is far below 2^53")]
     let cutoff_ms = (NOW_MS - DAY_MS) as f64;
-    group.bench_function("rewrite a fifth away, sync", |bencher| {
+    group.bench_function("rewrite without a fifth, sync", |bencher| {
         bencher.iter(|| {
             out.set_len(0).unwrap();
-            rewrite(store, cutoff_ms, Some(&out), &mut Agree, &mut buffer).unwrap();
+            rewrite(store, cutoff_ms, Some(&out), &mut RemoveAll, &mut buffer).unwrap();
             Os.sync(&out).unwrap();
         });
     });
     group.finish();
 }
 
-struct Agree;
+struct RemoveAll;
 
-impl Judge for Agree {
-    fn goes(&mut self, _: &Run) -> bool {
+impl RemovalPolicy for RemoveAll {
+    fn removes(&mut self, _: &Run) -> bool {
         true
     }
 
-    fn stays(&mut self, _: &SessionId<'_>, _: Option<&str>) {}
+    fn keeps(&mut self, _: &SessionId<'_>, _: Option<&str>) {}
 
     fn restart(&mut self) {}
 }
 
-struct Nothing;
+struct Ignore;
 
-impl Visitor for Nothing {
+impl Visitor for Ignore {
     fn entry(&mut self, _: &Entry<'_>, _: u64) {}
 }
 
@@ -124,7 +124,7 @@ fn read_write_sync(file: &File, out: &File, buffer: &mut [u8]) {
     }
 }
 
-/// In bytes; `BUFFER_KIB` tries another.
+/// Returns the size of the read buffer in bytes. The environment variable `BUFFER_KIB` sets another.
 fn buffer_size() -> usize {
     let kib = std::env::var("BUFFER_KIB").map_or(256, |kib| kib.parse().unwrap());
     kib << 10
@@ -136,7 +136,7 @@ fn store(entries: Vec<String>) -> (tempfile::TempDir, PathBuf) {
     let mut text = String::from("{");
     for (number, entry) in entries.into_iter().enumerate() {
         let comma = if number == 0 { "" } else { "," };
-        // Two of three are runs.
+        // Two in three are runs.
         let kind = if number.is_multiple_of(3) {
             "slack:direct"
         } else {
@@ -153,7 +153,7 @@ fn store(entries: Vec<String>) -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-/// One of five is older than a day.
+/// Returns the `updatedAt` of an entry. One in five is older than a day.
 fn updated_at(entry: u64) -> u64 {
     NOW_MS
         - DAY_MS / 2
@@ -200,7 +200,7 @@ fn real_entry(entry: u64) -> String {
     text
 }
 
-/// What a prompt looks like once it is JSON: words, and an escape every 20 bytes or so.
+/// Returns text like a prompt in JSON: words, and an escape about every 20 bytes.
 fn prose(random: &mut Random, least: u64, most: u64) -> String {
     const WORDS: [&str; 12] = [
         "the ",
@@ -214,12 +214,12 @@ fn prose(random: &mut Random, least: u64, most: u64) -> String {
         " of a ",
         r"caf\u00e9 ",
         "store ",
-        "description, which goes on a little longer ",
+        "description, which is a little longer ",
     ];
     let length = least + random.next() % (most - least);
     let mut text = String::new();
     while (text.len() as u64) < length {
-        // The rare one is rare.
+        // The escape of a character is rarer than the other words.
         let word = match (random.next() % 12) as usize {
             9 if !random.next().is_multiple_of(8) => 0,
             word => word,
@@ -229,7 +229,7 @@ fn prose(random: &mut Random, least: u64, most: u64) -> String {
     text
 }
 
-/// A sequence that is the same in every run (xorshift).
+/// A pseudo-random sequence that is equal in every run (xorshift).
 struct Random(u64);
 
 impl Random {

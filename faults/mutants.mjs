@@ -1,27 +1,27 @@
-// Copies of the tree with one deliberate mistake each, which the corpora must find out: a mistake in
-// a rule cannot be made by a wrong system (see sweeper/wrong.rs) under the right code.
+// Copies of the tree with one deliberate mistake each, which the tests must detect: a mistake in a
+// rule cannot be simulated by a wrong system (see sweeper/wrong.rs) under the right code.
 
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../scripts/prepare.mjs";
 
-/** What is replaced by what, in which file, and which test must notice. */
+/** Which code is replaced by which, in which file, and which tests must detect it. */
 export const MUTANTS = [
   {
     corpus: "broken stores",
-    mistake: "takes a cut store",
+    mistake: "accepts a truncated store",
     file: "src/store/scan/scanner.rs",
     right: "Expect::End => return Ok(()),",
     wrong: "Expect::End | Expect::Next => return Ok(()),",
-    tests: ["--test", "survey", "a_broken_store_is_refused"],
+    tests: ["--lib", "store::tests::refuses_a_broken_store"],
   },
   {
     corpus: "odd stores",
-    mistake: "knows no \\udXXX",
+    mistake: "rejects \\udXXX",
     file: "src/store/scan/scanner.rs",
     right: "if !byte.is_ascii_hexdigit() {",
     wrong: "if !byte.is_ascii_digit() {",
-    tests: ["--test", "survey", "what_is_valid_but_odd"],
+    tests: ["--lib", "store::tests::sweeps_a_store_with_valid_but_unusual_values"],
   },
   {
     corpus: "path tricks",
@@ -34,27 +34,43 @@ export const MUTANTS = [
   },
   {
     corpus: "live locks",
-    mistake: "robs after 30 s",
+    mistake: "steals after 30 s",
     file: "src/lock/staleness.rs",
-    right: "LET_GO_AFTER: Duration = Duration::from_secs(5 * 60)",
-    wrong: "LET_GO_AFTER: Duration = Duration::from_secs(30)",
-    tests: ["--test", "lock", "a_live_javascript_holder_is_never_robbed"],
+    right: "WATCHDOG_TIMEOUT: Duration = Duration::from_secs(5 * 60)",
+    wrong: "WATCHDOG_TIMEOUT: Duration = Duration::from_secs(30)",
+    tests: ["--lib", "never_steals_the_lock_of_a_live_javascript_holder"],
   },
   {
-    corpus: "odd things in the lock's place",
-    mistake: "takes all for files",
-    file: "src/lock/mod.rs",
+    corpus: "other kinds of files at the lock's path",
+    mistake: "accepts all but folders",
+    file: "src/lock/found.rs",
     right: "if kind == Kind::File {\n        return Ok(());",
     wrong: "if kind != Kind::Folder {\n        return Ok(());",
-    tests: ["--test", "lock", "odd_things_at_the_path"],
+    tests: ["--lib", "reports_anything_but_a_regular_file_at_the_path"],
+  },
+  {
+    corpus: "heartbeat",
+    mistake: "ten times too slow",
+    file: "src/lock/heartbeat.rs",
+    right: "const PERIOD: Duration = Duration::from_secs(5);",
+    wrong: "const PERIOD: Duration = Duration::from_secs(50);",
+    tests: ["--lib", "heartbeat"],
+  },
+  {
+    corpus: "heartbeat",
+    mistake: "one byte too far",
+    file: "src/lock/payload.rs",
+    right: "date_offset: date_offset as u64,",
+    wrong: "date_offset: date_offset as u64 + 1,",
+    tests: ["--lib", "the_heartbeat_writes"],
   },
 ];
 
-/** What cargo needs of the tree. */
+/** What cargo needs from the tree. */
 const COPIED = ["Cargo.toml", "Cargo.lock", "build.rs", "README.md"];
 const COPIED_FOLDERS = ["src", "tests", "benches", "faults", "__test__/gateway-vectors"];
 
-/** Copies the tree into `folder`, makes the mistake there, and says where that is. */
+/** Copies the tree into `folder` and makes the mistake there. */
 export function plant({ file, right, wrong }, folder) {
   for (const name of [...COPIED, ...COPIED_FOLDERS]) {
     cpSync(join(root, name), join(folder, name), { recursive: true });
@@ -62,7 +78,9 @@ export function plant({ file, right, wrong }, folder) {
   const path = join(folder, file);
   const parts = readFileSync(path, "utf8").split(right);
   if (parts.length !== 2) {
-    throw new Error(`${file} holds ${JSON.stringify(right)} ${parts.length - 1} times, not once`);
+    throw new Error(
+      `expected ${JSON.stringify(right)} in ${file} once, found it ${parts.length - 1} times`,
+    );
   }
   writeFileSync(path, parts.join(wrong));
 }

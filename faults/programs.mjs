@@ -43,7 +43,7 @@ let builtSweeper;
 /** Builds the program that is killed, starved and frozen; says where it is. */
 export async function buildSweeper() {
   builtSweeper ??= (async () => {
-    const build = ["build", "--locked", "--example", "sweeper", "--message-format=json"];
+    const build = ["build", "--locked", "--package", "sweeper", "--message-format=json"];
     const { code, stdout, stderr } = await run("cargo", build, { timeoutMs: 600_000 });
     if (code !== 0) {
       throw new Error(`the sweeper cannot be built:\n${stderr}`);

@@ -1,4 +1,4 @@
-// Figures that tests of the tree print: the tests are run, and what they say is counted.
+// Figures that the tests of the tree print: runs the tests and adds up what they print.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ const MINUTES = 60_000;
 
 export async function campaign({ short, scratch }) {
   if (short) {
-    return; // Their short forms are tests like all others, which run beside this every time.
+    return; // The short forms are ordinary tests, which `npm test` runs anyway.
   }
   await contention();
   await schedules();
@@ -21,13 +21,13 @@ export async function campaign({ short, scratch }) {
   await throughNode(scratch);
 }
 
-/** What shows that these bite is a test like the others: it fails unless the mistake is found. */
+/** Each of these is an ordinary test that fails unless the mistake is detected. */
 export async function bites({ scratch }) {
-  const contended = await cargoTest(["--test", "lock", "increments_without_the_lock"]);
+  const contended = await cargoTest(["--lib", "lock::tests::detects_lost_increments_without"]);
   const lost = Number(/kills, (\d+) lost/.exec(contended.output)?.[1] ?? 0);
   bite("contention with kills", "no lock", lost > 0 ? [`${lost} increments lost`] : []);
-  const model = await cargoTest(["--test", "lock_model", "found_out"]);
-  const found = [...model.output.matchAll(/^test (\w+_found_out) \.\.\. ok/gm)];
+  const model = await cargoTest(["--lib", "lock::model::detects_"]);
+  const found = [...model.output.matchAll(/^test lock::model::(detects_\w+) \.\.\. ok/gm)];
   const all = /^running (\d+) tests?$/m.exec(model.output)?.[1];
   const caught = model.ok && found.length === Number(all) && found.length >= 4;
   bite("schedules", `${all} mistakes`, caught ? found.map(([, it]) => it) : []);
@@ -36,26 +36,26 @@ export async function bites({ scratch }) {
   }
 }
 
-/** The tests must compile and run: only one that fails by itself has noticed anything. */
+/** Runs tests on a copy of the tree with a mistake. Only a test that fails has detected it. */
 async function mutantBites({ corpus, mistake, tests, ...change }, folder) {
   plant(change, folder);
   const { output } = await cargoTest(tests, { cwd: folder });
-  const noticed = [...output.matchAll(/^test ([\w:]+) \.\.\. FAILED$/gm)].map(([, test]) => test);
-  bite(corpus, mistake, noticed);
+  const detected = [...output.matchAll(/^test ([\w:]+) \.\.\. FAILED$/gm)].map(([, test]) => test);
+  bite(corpus, mistake, detected);
 }
 
 async function cargoTest(args, { release = false, cwd = root } = {}) {
   const profile = release ? ["--release"] : [];
   const command = ["test", "--locked", ...profile, ...args];
-  // `--` may be there already, before what is for the tests themselves.
+  // `--` separates cargo's arguments from the tests' own.
   const options = args.includes("--") ? ["--nocapture"] : ["--", "--nocapture"];
   const { code, stdout, stderr } = await run("cargo", [...command, ...options], {
     timeoutMs: 10 * MINUTES,
     cwd,
-    // The copies of the tree share what the tree itself was built with.
+    // The copies of the tree share the dependencies that were built for the tree.
     env: { CARGO_TARGET_DIR: process.env.CARGO_TARGET_DIR ?? join(root, "target") },
   });
-  // With --nocapture a test's own lines stand between its name and its verdict.
+  // With --nocapture, a test's own output is between its name and its result.
   const output = stdout.replaceAll(/^(test [\w:]+ \.\.\. )((?:.*\n)*?)(ok|FAILED)$/gm, "$2$1$3");
   return { ok: code === 0, output, problems: code === 0 ? [] : failures(`${stdout}\n${stderr}`) };
 }
@@ -69,8 +69,8 @@ const sum = (output, pattern) =>
   [...output.matchAll(pattern)].reduce((total, [, number]) => total + Number(number), 0);
 
 async function contention() {
-  const test = "no_increment_of_ten_thousand";
-  const { output, problems } = await cargoTest(["--test", "lock", test, "--", "--ignored"]);
+  const test = "lock::tests::loses_none_of_ten_thousand_increments";
+  const { output, problems } = await cargoTest(["--lib", test, "--", "--ignored"]);
   const [, increments, kills, lost] =
     /(\d+) increments, (\d+) kills, (\d+) lost/.exec(output)?.map(Number) ?? [];
   figure("increments by four native holders", increments ?? 0, 10_000, problems);
@@ -79,22 +79,24 @@ async function contention() {
 }
 
 async function schedules() {
-  const test = "no_schedule_of_a_hundred_thousand";
-  const args = ["--test", "lock_model", test, "--", "--ignored"];
+  const test = "lock::model::holds_in_a_hundred_thousand_schedules";
+  const args = ["--lib", test, "--", "--ignored"];
   const { output, problems } = await cargoTest(args, { release: true });
   const played = sum(output, /(\d+) schedules: /g);
   figure("schedules of the lock's own code, model checked", played, 100_000, problems);
 }
 
 async function corpora() {
-  const { output, problems } = await cargoTest(["--test", "survey", "--test", "lock"]);
-  const paths = await cargoTest(["--lib", "transcripts::tests::locate::"]);
-  figure("broken stores refused", sum(output, /(\d+) broken stores refused/g), 40, problems);
-  figure("odd but valid stores swept", sum(output, /(\d+) odd stores swept/g), 8);
-  const tricks = sum(paths.output, /(\d+) path tricks/g);
-  figure("path tricks seen through", tricks, 40, paths.problems);
-  figure("live locks not robbed", sum(output, /(\d+) live locks not robbed/g), 14);
-  figure("odd things in the lock's place", sum(output, /(\d+) odd things refused/g), 3);
+  const stores = await cargoTest(["--lib", "store::"]);
+  const broken = sum(stores.output, /(\d+) broken stores refused/g);
+  figure("broken stores refused", broken, 40, stores.problems);
+  figure("odd but valid stores swept", sum(stores.output, /(\d+) odd stores swept/g), 8);
+  const modules = ["transcripts::tests::locate::", "lock::tests::"];
+  const { output, problems } = await cargoTest(["--lib", "--", ...modules]);
+  figure("path tricks seen through", sum(output, /(\d+) path tricks/g), 40, problems);
+  figure("live locks not stolen", sum(output, /(\d+) live locks not stolen/g), 14);
+  const others = sum(output, /(\d+) other kinds of files refused/g);
+  figure("other kinds of files at the lock's path refused", others, 3);
 }
 
 async function throughNode(scratch) {

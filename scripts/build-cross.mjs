@@ -1,12 +1,12 @@
-// npm run build:cross [-- <platform> …]: builds the addon for the platforms of Linux, on Linux, into
-// target/cross, looks whether it asks for a newer C library than it may, and runs it where this
-// machine can: an emulator for another processor, a Node.js for musl.
+// npm run build:cross [-- <platform> …]: builds the addon for the Linux platforms, on Linux, into
+// target/cross, checks which version of glibc it requires, and runs it if this machine can: with an
+// emulator for another processor, with a Node.js for musl.
 //
-// A release builds those for Linux with it too, each on a machine of its processor.
+// A release uses it to build for Linux, each platform on a machine with its processor.
 //
-// The compilers (zig, cargo-zigbuild) come from PyPI into target/cross/tools, by the hashes in
-// build-cross.txt; the targets of Rust through rustup. For running: qemu-user-static and, on Debian,
-// libstdc++6-arm64-cross; and a Node.js for musl, as a command line in MUSL_NODE.
+// The compilers (zig, cargo-zigbuild) are installed from PyPI into target/cross/tools, with the hashes
+// in build-cross.txt, and the Rust targets with rustup. Running requires qemu-user-static and, on
+// Debian, libstdc++6-arm64-cross; for musl, the command line of a Node.js in MUSL_NODE.
 
 import { copyFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
@@ -14,10 +14,10 @@ import { delimiter, join } from "node:path";
 import { platforms } from "./packages.mjs";
 import { root, run } from "./prepare.mjs";
 
-// Older than what Node.js 20 itself asks for (2.28): it costs nothing, and rules out surprises.
+// Older than the version that Node.js 20 requires (2.28), so the addon loads wherever Node.js runs.
 const GLIBC = "2.17";
 const TOOLS = join(root, "scripts", "build-cross.txt");
-// For another processor than this one's; there is none for musl on npm.
+// The Node.js to run on another processor. npm has no Node.js for musl.
 const NODE = "22.23.3";
 const EMULATED = { arm64: ["qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"] };
 
@@ -35,8 +35,8 @@ mkdirSync(out, { recursive: true });
 await installTools();
 for (const platform of building) {
   const addon = await build(platform);
-  const asks = platform.libc === "glibc" ? `, asks for glibc ${await newestGlibc(addon)}` : "";
-  console.log(`${platform.name}: built${asks}, ${await tried(platform, addon)}`);
+  const requires = platform.libc === "glibc" ? `, requires glibc ${await newestGlibc(addon)}` : "";
+  console.log(`${platform.name}: built${requires}, ${await tryAddon(platform, addon)}`);
 }
 
 async function installTools() {
@@ -49,10 +49,10 @@ async function installTools() {
 async function build({ triple, libc, binary }) {
   const floor = libc === "glibc" ? `.${GLIBC}` : "";
   const flags = [
-    // Panics name the file that they come from, which would be one in the builder's home.
+    // Panic messages contain source paths, which would reveal the builder's home folder.
     `--remap-path-prefix=${cargoHome}=/cargo`,
     `--remap-path-prefix=${root}=/cron-session-reaper`,
-    // An addon is loaded into a Node.js that has its musl already.
+    // The Node.js that loads the addon already has its own musl.
     ...(libc === "musl" ? ["-Ctarget-feature=-crt-static"] : []),
   ];
   const result = await run(
@@ -68,11 +68,11 @@ async function build({ triple, libc, binary }) {
   const addon = join(out, binary);
   copyFileSync(join(target, triple, "release", "libcron_session_reaper.so"), addon);
   const named = [cargoHome, root].find((folder) => readFileSync(addon).includes(folder));
-  if (named) throw new Error(`${addon} names ${named}, a folder of this machine`);
+  if (named) throw new Error(`${addon} contains the path ${named} of this machine`);
   return addon;
 }
 
-/** The newest version of glibc that the addon names: no older one loads it. */
+/** Returns the newest version of glibc that the addon requires. */
 async function newestGlibc(addon) {
   const symbols = await must("objdump", "-T", addon);
   const versions = [...symbols.matchAll(/GLIBC_(\d+)\.(\d+)/g)].map(([, major, minor]) => [
@@ -82,15 +82,15 @@ async function newestGlibc(addon) {
   const [newest] = versions.sort((a, b) => b[0] - a[0] || b[1] - a[1]);
   const [major, minor] = GLIBC.split(".").map(Number);
   if (newest[0] > major || (newest[0] === major && newest[1] > minor)) {
-    throw new Error(`${addon} asks for glibc ${newest.join(".")}, and may for ${GLIBC} at most`);
+    throw new Error(`${addon} requires glibc ${newest.join(".")}, newer than ${GLIBC}`);
   }
   return newest.join(".");
 }
 
-/** What came of running it here, in words. */
-async function tried({ arch, libc }, addon) {
+/** Runs the addon if this machine can, and returns the result in words. */
+async function tryAddon({ arch, libc }, addon) {
   const node = libc === "musl" ? muslNode(arch) : await glibcNode(arch);
-  if (node === undefined) return "not run: no Node.js for it here";
+  if (node === undefined) return "not run: this machine has no Node.js for it";
   const [program, ...args] = [...node, join(root, "scripts", "smoke.mjs")];
   const result = await run(program, args, { NAPI_RS_NATIVE_LIBRARY_PATH: addon });
   if (!result.ok) throw new Error(`${addon} does not work:\n${result.output}`);
@@ -108,7 +108,7 @@ async function glibcNode(arch) {
   const prefix = join(out, "node");
   const node = join(prefix, "node_modules", `node-linux-${arch}`, "bin", "node");
   if (!existsSync(node)) {
-    // --force: npm does not install for another processor otherwise.
+    // --force, because npm does not install packages for another processor without it.
     const options = ["--force", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund"];
     await must("npm", "install", "--prefix", prefix, ...options, `node-linux-${arch}@${NODE}`);
   }

@@ -1,5 +1,5 @@
-// npm run docs: the API reference of the JavaScript side into target/docs, that of the Rust side into
-// target/doc. A warning is an error.
+// npm run docs: writes the JavaScript API reference to target/docs and the Rust one to target/doc. A
+// warning is an error.
 
 import { join } from "node:path";
 import { run } from "./prepare.mjs";

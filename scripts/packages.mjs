@@ -1,16 +1,16 @@
-// The packages that npm gets: the main one, and one with the binary of each platform.
+// The published packages: the main one, and one with the binary for each platform.
 //
-//   node scripts/packages.mjs folders                        writes npm/<platform>/ anew
-//   node scripts/packages.mjs pack <out> <folder> [--some]   packs all of them, the binaries from <folder>
+//   node scripts/packages.mjs folders                        rewrites npm/<platform>/
+//   node scripts/packages.mjs pack <out> <folder> [--some]   packs all, with the binaries in <folder>
 //
-// `pack` makes the very files that are tested and then published. napi's own `pre-publish` is not
-// used, since it makes them only at the moment when it publishes them.
+// `pack` makes the files that are tested and then published. napi's `pre-publish` is not used, because
+// it makes them only when it publishes them.
 //
-// Each platform's package brings the licenses of the crates in its binary. They are read from where
-// cargo has the sources, without the network: `cargo fetch --locked` gets those that are missing.
+// Each platform's package contains the licenses of the crates in its binary. They are read from
+// cargo's copy of the sources, without the network: `cargo fetch --locked` fetches missing ones.
 //
-// In the tree package.json names no platform's package, or `npm install` would ask for packages that
-// are not published yet; here they become its optionalDependencies.
+// The committed package.json does not name the platforms' packages, because npm would then look for
+// packages that are not published yet. Packing adds them as optionalDependencies.
 
 import { execFileSync } from "node:child_process";
 import {
@@ -33,14 +33,14 @@ import { root } from "./prepare.mjs";
 const THIRD_PARTY = "THIRD-PARTY.md";
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
-/** The platforms with a binary, named as napi's loader names them: `linux-x64-gnu`. */
+/** The platforms with a binary, by the names that napi's loader uses: `linux-x64-gnu`. */
 export const platforms = manifest.napi.targets.map((triple) => {
   const { platformArchABI: name, platform, arch, abi } = parseTriple(triple);
   const libc = { gnu: "glibc", musl: "musl" }[abi];
   return { name, triple, platform, arch, libc, binary: `${manifest.napi.binaryName}.${name}.node` };
 });
 
-/** What stands in the folder npm/<platform>, by file name. */
+/** Returns the contents of the folder npm/<platform>, by file name. */
 export function folderOf({ name, triple, platform, arch, libc, binary }) {
   const { version, license, engines } = manifest;
   const contents = {
@@ -59,20 +59,20 @@ export function folderOf({ name, triple, platform, arch, libc, binary }) {
     "package.json": `${JSON.stringify(contents, null, 2)}\n`,
     "README.md": `# ${contents.name}
 
-The binary of \`${manifest.name}\` for \`${triple}\`. Do not install it by itself: npm does that together with \`${manifest.name}\`, where it fits. What others wrote of it, and on which terms, stands in \`${THIRD_PARTY}\`.
+The binary of \`${manifest.name}\` for \`${triple}\`. Do not install it directly: npm installs it together with \`${manifest.name}\` on that platform. \`${THIRD_PARTY}\` lists the third-party code in it, with the licenses.
 `,
   };
 }
 
-/** THIRD-PARTY.md of a platform: whose code is linked into its binary, and on which terms. */
+/** Returns THIRD-PARTY.md for a platform: the crates linked into its binary, with their licenses. */
 export function thirdParty({ triple, binary }) {
   const crates = linkedCrates(triple).map((crate) => {
     const texts = licenseTexts(crate).map((text) => `~~~~text\n${text}\n~~~~\n`);
     return `## ${crate.name} ${crate.version}\n\n${crate.license}\n\n${texts.join("\n")}`;
   });
-  return `# What others wrote
+  return `# Third-party code
 
-Besides its own code, \`${binary}\` has that of the crates below and of the standard library of Rust. Where a choice of licenses is given, MIT was chosen if its text comes with the crate.
+\`${binary}\` contains code of the crates below and of the standard library of Rust. Where a crate offers several licenses, MIT is chosen if its text comes with the crate.
 
 ## The standard library of Rust, and the crates in it
 
@@ -85,7 +85,7 @@ ${mit("the Rust Project contributors, and the authors of those crates")}
 ${crates.join("\n")}`;
 }
 
-/** The crates that code of this one runs into; macros and what only builds or tests stay outside. */
+/** Returns the crates that are linked: not macros, build dependencies or development dependencies. */
 function linkedCrates(triple) {
   const options = ["--format-version", "1", "--locked", "--offline", "--filter-platform", triple];
   let text;
@@ -99,7 +99,7 @@ function linkedCrates(triple) {
   } catch (error) {
     const reason = error.stderr || error.message;
     throw new Error(
-      `cannot tell what is linked for ${triple}; run cargo fetch --locked: ${reason}`,
+      `cannot list the crates linked for ${triple}; run cargo fetch --locked: ${reason}`,
     );
   }
   const { packages, resolve } = JSON.parse(text);
@@ -107,7 +107,7 @@ function linkedCrates(triple) {
   const nodes = new Map(resolve.nodes.map((node) => [node.id, node]));
   const isMacro = ({ targets }) => targets.some(({ kind }) => kind.includes("proc-macro"));
   const linked = new Set([resolve.root]);
-  // What is added while it goes on is gone through as well.
+  // The loop also visits the crates that it adds.
   for (const id of linked) {
     for (const { pkg, dep_kinds } of nodes.get(id).deps) {
       const isNormal = dep_kinds.some(({ kind }) => kind === null);
@@ -121,7 +121,7 @@ function linkedCrates(triple) {
     .sort((a, b) => inOrder(a.name, b.name) || inOrder(a.version, b.version));
 }
 
-/** The licenses in a crate's folder: only MIT's where that is one of several to choose from. */
+/** Returns the license texts in a crate's folder: only MIT's if the crate offers a choice with it. */
 function licenseTexts({ name, version, license, authors, manifest_path }) {
   const folder = dirname(manifest_path);
   const files = readdirSync(folder).sort();
@@ -135,24 +135,24 @@ function licenseTexts({ name, version, license, authors, manifest_path }) {
     );
   }
   if (license !== "MIT") {
-    throw new Error(`${name} ${version} has no text of its license, ${license}`);
+    throw new Error(`cannot find the license text of ${name} ${version} (${license})`);
   }
   return [mit(authors.join(", ") || `the authors of ${name}`)];
 }
 
-/** The text of the MIT license, which is this package's own too. */
+/** Returns the text of the MIT license, which is also this package's license. */
 function mit(holder) {
   const text = readFileSync(join(root, "LICENSE"), "utf8").replaceAll("\r\n", "\n").trim();
   return text.replace(/^Copyright .*$/m, () => `Copyright (c) ${holder}`);
 }
 
 /**
- * Packs the packages into the folder `out`, and returns the paths of the tarballs, the main one
- * last: it must not be published before those that it asks for.
+ * Packs the packages into the folder `out`, and returns the paths of the tarballs. The main one is
+ * last, because it must be published after its dependencies.
  *
- * @param options.binaries where the `.node` files are
- * @param options.some leaves out platforms without a binary there, which otherwise is an error
- * @param options.repository address of the repository: npm compares it with where a release was built
+ * @param options.binaries The folder with the `.node` files.
+ * @param options.some Leaves out platforms without a binary there, which is an error otherwise.
+ * @param options.repository The address of the repository, which npm compares with the provenance.
  */
 export function pack(out, { binaries, some = false, repository }) {
   const present = platforms.filter(({ binary }) => existsSync(join(binaries, binary)));
@@ -160,7 +160,7 @@ export function pack(out, { binaries, some = false, repository }) {
     const missing = platforms.filter((platform) => !present.includes(platform));
     throw new Error(
       `no binary in ${binaries} for ${missing.map(({ name }) => name).join(", ")}; ` +
-        "build them, or pack only those that are there: --some",
+        "build them, or pack only the existing ones with --some",
     );
   }
   const published = { ...(repository && { repository: { type: "git", url: repository } }) };
@@ -184,7 +184,7 @@ export function pack(out, { binaries, some = false, repository }) {
       mkdirSync(dirname(join(folder, path)), { recursive: true });
       copyFileSync(join(root, path), join(folder, path));
     }
-    // What only this tree can do says nothing to those who install.
+    // Scripts and development dependencies work only in the repository.
     const { scripts: _, devDependencies: __, ...own } = manifest;
     const optionalDependencies = Object.fromEntries(
       platforms.map(({ name }) => [`${manifest.name}-${name}`, manifest.version]).sort(),
@@ -194,7 +194,7 @@ export function pack(out, { binaries, some = false, repository }) {
   return [...tarballs, main];
 }
 
-/** Packs a folder that `fill` fills; its answer becomes package.json. */
+/** Packs a folder that `fill` fills; `fill` returns the contents of package.json. */
 function packFolder(out, fill) {
   const folder = mkdtempSync(join(tmpdir(), "cron-session-reaper-package-"));
   try {
@@ -212,7 +212,7 @@ function npm(cwd, ...args) {
     cwd,
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],
-    shell: process.platform === "win32", // There npm is a batch file.
+    shell: process.platform === "win32", // On Windows npm is a batch file.
   });
 }
 

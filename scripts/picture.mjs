@@ -1,5 +1,5 @@
-// npm run docs:picture: draws docs/terminal.svg, the command as it looks in a terminal, from what it
-// really prints about the sample store.
+// npm run docs:picture: draws docs/terminal.svg, the command in a terminal, from what the command
+// prints about the sample store.
 
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -11,14 +11,17 @@ import { createSampleState } from "./sample-state.mjs";
 
 const SIZE = 13;
 const LINE = 18;
-/** The usual monospaced fonts are so wide, against their size. */
+/** The width of a character in the usual monospaced fonts, relative to the font size. */
 const ADVANCE = 0.602;
 const MARGIN = 20;
 
-/** How a terminal shows the few codes that the command uses. */
+/** The CSS class for each of the SGR codes that the command uses. */
 const STYLES = { 1: "b", 2: "d", 31: "r", 32: "g", 33: "y", 36: "c" };
 
-/** What the command prints on the sample store, with the lines that were typed. */
+/**
+ * Returns what the command prints about the sample store, with the typed lines. The duration of the
+ * sweep is replaced, so that the picture changes only when the text changes.
+ */
 export function session() {
   const home = mkdtempSync(join(tmpdir(), "cron-session-reaper-"));
   try {
@@ -40,7 +43,8 @@ export function session() {
         const typed = ["npx cron-session-reaper", ...args].join(" ");
         return `\x1b[32m$\x1b[0m \x1b[1m${typed}\x1b[0m\n${stdout}`;
       })
-      .join("");
+      .join("")
+      .replace(/ in \d[\d.]* (ms|s|min)( \d+ s)?(?=\n)/g, " in 59 ms");
   } finally {
     rmSync(home, { recursive: true, force: true });
   }
@@ -48,7 +52,7 @@ export function session() {
 
 export function draw(text) {
   const lines = text.trimEnd().split("\n");
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what a terminal is told with
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: SGR codes begin with one
   const lengths = lines.map((line) => line.replace(/\x1b\[\d+m/g, "").length);
   const width = Math.ceil(Math.max(...lengths) * SIZE * ADVANCE) + 2 * MARGIN;
   const height = lines.length * LINE + 2 * MARGIN;
@@ -67,13 +71,13 @@ ${texts.join("\n")}
 }
 
 /**
- * What stands between gaps or in another style is placed and stretched on its own, so that columns
- * stand below each other whatever font there is.
+ * Returns one SVG text element for each run of words in one style. Each is placed and stretched
+ * separately, so that columns are aligned in every font.
  */
 function piecesOf(line, y) {
   const pieces = [];
   let column = 0;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what a terminal is told with
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: SGR codes begin with one
   for (const [, code, text] of `\x1b[0m${line}`.matchAll(/\x1b\[(\d+)m([^\x1b]*)/g)) {
     const style = STYLES[code] ? ` class="${STYLES[code]}"` : "";
     for (const { 0: piece, index } of text.matchAll(/\S+( \S+)*/g)) {

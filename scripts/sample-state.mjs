@@ -1,5 +1,5 @@
-// The state folder of a gateway that has been busy for a while, to show the command on: chats on
-// several channels, cron jobs and their runs, archives, and what a crashed writer left.
+// The state folder of a gateway that has been busy for a while, for demonstrations of the command:
+// chats on several channels, cron jobs and their runs, archives, and a temp file of a crashed writer.
 
 import { readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

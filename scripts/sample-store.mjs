@@ -1,5 +1,5 @@
 // A session store like those that owners of a gateway report: entries of 15 to 60 KB, nearly all of
-// it text with many escapes, beside the transcripts that they name and archives of earlier sweeps.
+// it text with many escapes, with the transcripts that they name and archives of earlier sweeps.
 
 import { closeSync, mkdirSync, openSync, renameSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ const HOUR = 3_600_000;
 /**
  * Writes `sessions.json` and its transcripts into `folder`.
  *
- * @param folder Where to; created if it is missing.
+ * @param folder The target folder; created if it is missing.
  * @param options `entries`: how many. `expired`: how many of them are cron runs that ended two days
  * before `nowMs`. `smallest`, `largest`: bytes of text in an entry. `transcripts: false` writes the
  * store alone. `root`: the folder that its entries name their transcripts in, if not relatively.
@@ -34,7 +34,7 @@ export function createSampleStore(folder, options) {
   const text = promptText(largest);
   const random = randomNumbers(entries);
 
-  // Piece by piece: a big store would be beyond what one string may hold.
+  // Entry by entry, because a big store is longer than the longest string.
   const file = openSync(`${storePath}.new`, "w", 0o600);
   for (let index = 0; index < entries; index++) {
     const isExpired =
@@ -79,7 +79,7 @@ function createArchives(folder, nowMs, text) {
   }
 }
 
-/** Chats, the sessions of cron jobs, and their runs: only the runs may ever expire. */
+/** Returns the key of a chat, of a cron job's session or of a run. Only runs expire. */
 function plainKey(index, isExpired) {
   if (isExpired || index % 3 === 0) {
     return `agent:main:cron:daily-report-${index % 7}:run:${idOf(index)}`;
@@ -99,7 +99,7 @@ function promptText(length) {
   return text;
 }
 
-/** The same numbers every time: a demonstration should show the same store twice. */
+/** Returns a generator of the same numbers every time, so that a sample store can be rebuilt. */
 function randomNumbers(seed) {
   let state = seed + 1;
   return () => {

@@ -1,5 +1,5 @@
-// node scripts/smoke.mjs [package]: one real sweep by the package in that folder (this one), to see
-// that its binary works on this machine. Plain Node.js: it runs where nothing else is installed.
+// node scripts/smoke.mjs [package]: sweeps once with the package in that folder (default: this one),
+// to check that its binary works on this machine. It uses only Node.js itself.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -32,12 +32,12 @@ try {
   assert.match(archive, /^r\.jsonl\.deleted\.\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z$/);
   assert.deepEqual(rest, ["sessions.json"]);
 
-  // A store that is cut off is left alone, and the place is named.
+  // A truncated store is not modified, and the message names the place.
   writeFileSync(store, '{"a": ');
   const refused = await sweepCronRunSessions({ sessionStorePath: store, log, force: true });
   assert.deepEqual(refused, { swept: false, pruned: 0 });
   assert.equal(readFileSync(store, "utf8"), '{"a": ');
-  assert.match(warned[0], /sessions\.json:1:\d+: .*left as it is/);
+  assert.match(warned[0], /sessions\.json:1:\d+: .*store not modified/);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

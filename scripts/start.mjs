@@ -1,5 +1,5 @@
-// npm start: the command, built if need be. Without arguments it is shown on a sample store, which
-// is then swept.
+// npm start [-- <arguments>]: runs the command, and builds the addon first if necessary. Without
+// arguments it shows a sample store and sweeps it.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { build, install, isBuilt, isInstalled } from "./prepare.mjs";
+import { showProgress } from "./progress.mjs";
 import { createSampleState } from "./sample-state.mjs";
 
 const args = process.argv.slice(2);
@@ -20,16 +21,17 @@ if (await isReady()) {
 async function isReady() {
   return (
     isBuilt() ||
-    ((isInstalled() || (await prepare("Installing what the build needs (npm install)", install))) &&
-      (await prepare("Building the addon (the first time takes a minute or two)", build)))
+    ((isInstalled() || (await prepare("Installing the development dependencies", install))) &&
+      (await prepare("Building the addon", build)))
   );
 }
 
 async function prepare(what, work) {
-  console.error(`${what} …`);
-  const { ok, output } = await work();
+  const progress = showProgress(what, process.stderr);
+  const { ok, output } = await work(progress.update);
+  progress.end(ok ? "done" : "FAILED");
   if (!ok) {
-    console.error(`${output.trimEnd()}\n\n${what}: failed, see above`);
+    console.error(`\n${output.trimEnd()}\n`);
   }
   return ok;
 }
@@ -39,11 +41,13 @@ async function showSample(run) {
   const folder = mkdtempSync(join(tmpdir(), "cron-session-reaper-"));
   try {
     const storePath = createSampleState(folder, Date.now());
-    console.log("A sample store in a temporary folder. Your own: npm start -- <sessions.json>\n");
+    console.log(
+      "A sample store in a temporary folder. For your own: npm start -- <sessions.json>\n",
+    );
     await run([storePath]);
     const { report, heldUpMs } = await sweep(storePath);
-    console.log(`Now a sweep: ${sweepLines(report).join(",\n")}.`);
-    console.log(`JavaScript was held up for ${heldUpMs.toFixed(1)} ms at the longest.\n`);
+    console.log(`A sweep: ${sweepLines(report).join(",\n")}.`);
+    console.log(`The longest delay of the event loop was ${heldUpMs.toFixed(1)} ms.\n`);
     return await run([storePath]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -56,6 +60,6 @@ async function sweep(sessionStorePath) {
   delay.enable();
   const report = await sweepSessionStore({ sessionStorePath });
   delay.disable();
-  // Nanoseconds; an idle loop already shows the timer's own millisecond.
+  // In nanoseconds. An idle event loop already shows one millisecond, the timer's resolution.
   return { report, heldUpMs: Math.max(0, delay.max / 1e6 - 1) };
 }

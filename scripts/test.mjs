@@ -1,7 +1,7 @@
-// npm test: all that can be checked on one machine; the workflows add other platforms, dependencies
-// and the workflows themselves. Works straight after `git clone`, with only Node.js and Rust. Every
-// step runs, whatever became of those before it; the last line adds up all of them, a check without
-// tests of its own counting as one.
+// npm test: runs every check that one machine can run. The workflows also check other platforms, the
+// dependencies and the workflows themselves. It works in a fresh clone and needs only Node.js and
+// Rust. Every step runs, even if an earlier one failed. The last line is the sum over all steps; a
+// step that has no test count counts as one test.
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,14 +12,14 @@ const PASSED = { passed: 1, failed: 0, skipped: 0 };
 const FAILED = { passed: 0, failed: 1, skipped: 0 };
 const SKIPPED = { passed: 0, failed: 0, skipped: 1 };
 
-// Quiet: a line for every crate that is compiled would bury what is worth reading.
+// Quiet, because a line for every compiled crate would hide the failures.
 const CARGO = { CARGO_TERM_QUIET: "true", RUSTDOCFLAGS: "-D warnings" };
 
 const steps = [
   ["dependencies", async () => (isInstalled() ? PASSED : check(await install()))],
   ["build", buildAndCompare],
-  ["cargo fmt", () => cargo("fmt", "--check")],
-  ["cargo clippy", () => cargo("clippy", "--locked", "--all-targets", "--", "-D", "warnings")],
+  ["cargo fmt", () => cargo("fmt", "--all", "--check")],
+  ["cargo clippy", () => cargo("clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings")],
   ["cargo doc", () => cargo("doc", "--locked", "--no-deps")],
   ["cargo test", rustTests],
   [
@@ -70,7 +70,7 @@ async function tool(path, ...args) {
   return check(await run(process.execPath, [join("node_modules", path), ...args]));
 }
 
-/** Builds what the JavaScript tests load, and sees that the committed generated files still fit. */
+/** Builds the addon, and checks that the committed generated files do not change with the build. */
 async function buildAndCompare() {
   const generated = ["binding.js", "binding.d.ts"];
   const before = generated.map(contents);
@@ -81,7 +81,7 @@ async function buildAndCompare() {
   const drifted = generated.filter((name, index) => contents(name) !== before[index]);
   return drifted.length === 0
     ? PASSED
-    : { ...FAILED, output: `${drifted.join(" and ")} changed with the build: commit the new text` };
+    : { ...FAILED, output: `the build changed ${drifted.join(" and ")}: commit the change` };
 }
 
 function contents(name) {
@@ -101,12 +101,12 @@ async function rustTests() {
     sum.failed += Number(failed);
     sum.skipped += Number(ignored);
   }
-  // Tests that do not compile, or that end the process, leave no count of their own.
+  // Tests that do not compile, or that end the process, print no count.
   sum.failed = ok ? sum.failed : Math.max(sum.failed, 1);
   return sum;
 }
 
-/** A figure that was reached, or not, or that this machine does not allow, counts as one test. */
+/** Counts each figure as one test: reached, violated, or skipped on this machine. */
 async function faultCampaigns() {
   const { ok, output } = await run(process.execPath, ["faults/run.mjs", "--short"]);
   const figures = (verdict) => output.split("\n").filter((line) => verdict.test(line)).length;
@@ -134,7 +134,7 @@ async function vitest(node) {
     const { numPassedTests = 0, numFailedTests = 0, numPendingTests = 0 } = json;
     return {
       passed: numPassedTests,
-      // A file that cannot be loaded has no tests that could fail.
+      // A file that cannot be loaded reports no failed test.
       failed: ok ? numFailedTests : Math.max(numFailedTests, 1),
       skipped: numPendingTests,
       output,
@@ -144,7 +144,7 @@ async function vitest(node) {
   }
 }
 
-/** The other versions that are supported, pinned. */
+/** Returns one pinned version for each other supported major version of Node.js. */
 function otherNodes() {
   const majorOf = (version) => version.split(".")[0];
   return ["20.20.2", "22.23.3", "24.9.0"].filter(
@@ -152,10 +152,11 @@ function otherNodes() {
   );
 }
 
-/** Node.js comes from npm as well; kept beside the dependencies, it is fetched only once. */
+/** Runs Vitest under another version of Node.js, which is installed from npm once. */
 async function vitestUnder(version) {
   const name = `node-${process.platform === "win32" ? "win" : process.platform}-${process.arch}`;
-  const prefix = join("node_modules", ".cache", `node-${version}`);
+  // Not in node_modules, which `npm ci` deletes.
+  const prefix = join("target", `node-${version}`);
   const node = join(root, prefix, "node_modules", name, "bin", "node");
   if (!(await run(node, ["--version"])).ok) {
     const options = ["--no-save", "--ignore-scripts", "--no-audit", "--no-fund"];
@@ -169,7 +170,7 @@ async function vitestUnder(version) {
     if (!fetched.ok) {
       return {
         ...SKIPPED,
-        output: `Node.js ${version} cannot be had from npm:\n${fetched.output}`,
+        output: `cannot install Node.js ${version} from npm:\n${fetched.output}`,
       };
     }
   }

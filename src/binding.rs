@@ -70,7 +70,10 @@ impl Environment {
         }
         let mut last_sweep_ms = self.last_sweep_ms();
         let last = last_sweep_ms.get(&request.store_path).copied();
-        if !request.force && request.now_ms - last.unwrap_or(0.0) < MIN_INTERVAL_MS {
+        let since = request.now_ms - last.unwrap_or(0.0);
+        // A negative interval means that the clock was set back since: without a sweep now, the
+        // throttle would last until the clock has caught up.
+        if !request.force && (0.0..MIN_INTERVAL_MS).contains(&since) {
             return Err(Reason::Throttled);
         }
         if request.retention_ms.is_none() {

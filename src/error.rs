@@ -46,6 +46,17 @@ pub enum Error {
         reason: String,
     },
 
+    /// The store has more duplicate run keys than fit into the memory that a sweep uses. It was not
+    /// modified.
+    #[error(
+        "{} has too many duplicate keys (store not modified; repair it or restore a backup)",
+        path.display()
+    )]
+    TooManyDuplicateKeys {
+        /// The store.
+        path: PathBuf,
+    },
+
     /// The store or its lock is not a regular file. It was not modified.
     #[error("expected a regular file at {}, found {found}", path.display())]
     NotAFile {
@@ -145,7 +156,7 @@ impl Error {
         match self {
             Self::Io { source, .. } => return system::errno_name(source),
             Self::Refused { .. } => "EPERM",
-            Self::Json { .. } => "ERR_SESSION_STORE_INVALID",
+            Self::Json { .. } | Self::TooManyDuplicateKeys { .. } => "ERR_SESSION_STORE_INVALID",
             Self::NotAFile { .. } => "ERR_SESSION_STORE_NOT_A_FILE",
             Self::Locked { .. } => "ERR_SESSION_STORE_LOCKED",
             Self::LockLost { .. } => "ERR_SESSION_STORE_LOCK_LOST",
@@ -191,6 +202,7 @@ impl Error {
         match self {
             Self::Io { path, .. }
             | Self::Json { path, .. }
+            | Self::TooManyDuplicateKeys { path }
             | Self::NotAFile { path, .. }
             | Self::ModifiedWhileRead { path, .. }
             | Self::Refused { path, .. }

@@ -1,6 +1,6 @@
 //! Sweeps one store and prints the report as JSON, one line for each sweep.
 //!
-//! `cargo run --example sweeper -- <store> [--retention <ms>] [--now <ms>] [--while <file>]`
+//! `cargo run --package sweeper -- <store> [--retention <ms>] [--now <ms>] [--while <file>]`
 //!
 //! With `--while` it sweeps again and again, for as long as that file is there. This is the program
 //! that the campaigns of `faults/run.mjs` kill, freeze and starve. `FAULT=<name>` has it make one

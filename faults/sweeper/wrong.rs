@@ -1,4 +1,4 @@
-//! Systems that are wrong on purpose, one mistake each: what the campaigns must find out.
+//! Systems with one deliberate mistake each, which the campaigns must detect.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,19 +11,19 @@ use cron_session_reaper::system::{Beat, Heartbeat, Os, Process, Stat, System};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mistake {
-    /// Writes over the store instead of exchanging it.
+    /// Overwrites the store in place instead of exchanging it.
     InPlace,
-    /// Archives the transcripts once the store is committed.
+    /// Archives the transcripts after the store is committed.
     LateArchive,
-    /// Waits for no disk, neither for contents nor for names.
+    /// Syncs neither contents nor names.
     NoSync,
-    /// Waits for contents, but for no names.
+    /// Syncs contents but not names.
     NoFolderSync,
-    /// Does not hear that a write or a sync failed.
+    /// Ignores the errors of writes and syncs.
     Deaf,
-    /// Takes whatever stands at the store's path for the store that was read.
+    /// Treats any file at the store's path as the store that was read.
     Unchecked,
-    /// Keeps its lock where nobody else looks.
+    /// Uses a lock file that no other process looks for.
     Lockless,
 }
 
@@ -35,11 +35,11 @@ pub struct Wrong {
 
 #[derive(Default)]
 struct State {
-    /// Renames put off until the folder is synced.
+    /// Renames that are delayed until the folder is synced.
     put_off: Vec<(PathBuf, PathBuf)>,
-    /// What a path was when it was first looked at.
+    /// The attributes of a path when it was first examined.
     first: HashMap<PathBuf, Stat>,
-    /// How large a file should be.
+    /// The size that a file should have, by inode.
     sizes: HashMap<u64, u64>,
 }
 
@@ -53,7 +53,7 @@ impl Wrong {
             "deaf" => Mistake::Deaf,
             "unchecked" => Mistake::Unchecked,
             "lockless" => Mistake::Lockless,
-            other => panic!("there is no mistake called {other}"),
+            other => panic!("unknown mistake: {other}"),
         };
         Self {
             mistake,
@@ -69,7 +69,7 @@ impl Wrong {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the lock is looked for.
+    /// Returns the path that is used instead of a lock's path.
     fn place(&self, path: &Path) -> PathBuf {
         let is_lock = path.extension().is_some_and(|it| it == "lock");
         if self.is(Mistake::Lockless) && is_lock {
@@ -150,7 +150,7 @@ impl System for Wrong {
         if trusts && let Some(stat) = state.first.get(path) {
             return Ok(*stat);
         }
-        // What comes out of an exchange is the store that was read, surely.
+        // Pretends that an exchange always displaces the store that was read.
         if self.is(Mistake::Unchecked)
             && is_temp
             && let Some(stat) = state.first.values().next()
@@ -213,7 +213,7 @@ impl System for Wrong {
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let put_off = std::mem::take(&mut self.state().put_off);
         for (from, to) in put_off {
-            // Best effort, as archiving is.
+            // Archiving is best effort.
             let _ = Os.rename_no_replace(&from, &to);
         }
         match self.mistake {

@@ -1,10 +1,11 @@
-//! A plain reading of a store by `serde_json`, to compare with.
+//! A simple reader of stores with `serde_json`, to compare with.
 
 use cron_session_reaper::gateway::js;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-/// An input: its last byte is the size of the buffer (0: all at once), the rest is the store.
+/// Splits an input into a store and the size of the read buffer, which is the last byte (0: the size
+/// of the store).
 pub fn input(data: &[u8]) -> Option<(&[u8], usize)> {
     let (size, text) = data.split_last()?;
     let whole = text.len().max(1);
@@ -18,15 +19,15 @@ pub fn input(data: &[u8]) -> Option<(&[u8], usize)> {
     ))
 }
 
-/// Is it a store that JavaScript would read, were it not for the depth and the numbers' size?
+/// Returns whether JavaScript accepts the store, apart from its limits for depth and numbers.
 pub fn is_valid(text: &[u8]) -> bool {
     let is_space = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
     text.iter().find(|byte| !is_space(byte)) == Some(&b'{')
         && serde_json::from_slice::<IgnoredAny>(text).is_ok()
 }
 
-/// The entries in the order of the file, a key that stands twice twice. `None` where `serde_json`
-/// gives up: at lone surrogates, beyond a depth of 128, and at numbers that are infinite.
+/// Returns all entries in the order of the file, including those with duplicate keys. `None` if
+/// `serde_json` rejects the store: at lone surrogates, beyond a depth of 128 and at infinite numbers.
 pub fn entries(text: &[u8]) -> Option<Vec<(String, Value)>> {
     let text = String::from_utf8_lossy(text);
     serde_json::from_str::<Entries>(&text)
@@ -58,7 +59,7 @@ impl<'de> Deserialize<'de> for Entries {
     }
 }
 
-/// The contract's rule for `updatedAt`.
+/// Returns the `updatedAt` of an entry by the gateway's rule; `None` if the entry is falsy.
 pub fn updated_at(entry: &Value) -> Option<f64> {
     let is_falsy = match entry {
         Value::Null => true,
@@ -76,12 +77,12 @@ pub fn updated_at(entry: &Value) -> Option<f64> {
     })
 }
 
-/// A field, if it is a string.
+/// Returns the value of a field if it is a string.
 pub fn string<'a>(entry: &'a Value, field: &str) -> Option<&'a str> {
     entry.get(field)?.as_str()
 }
 
-/// A `sessionFile`: nothing where JavaScript takes it for false, empty where it is no string.
+/// Returns the `sessionFile`: `None` if it is falsy in JavaScript, empty if it is not a string.
 pub fn file(entry: &Value) -> Option<&str> {
     match entry.get("sessionFile")? {
         Value::Null | Value::Bool(false) => None,

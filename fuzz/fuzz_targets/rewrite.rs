@@ -1,5 +1,5 @@
-//! A rewrite removes what a plain reading of the whole store says must go, and leaves every other
-//! byte alone.
+//! Compares a rewrite with a simple reader of the whole store: both must remove the same entries, and
+//! all other bytes must be unchanged.
 
 #![no_main]
 
@@ -9,15 +9,16 @@ use std::path::Path;
 
 use cron_session_reaper::abort::Abort;
 use cron_session_reaper::gateway::session_key::is_cron_run;
-use cron_session_reaper::store::rewrite::{Judge, Run, rewrite};
-use cron_session_reaper::store::scan::{Entry, Key, Scanner, SessionId, Source, Visitor};
+use cron_session_reaper::store::reading::Source;
+use cron_session_reaper::store::rewrite::{RemovalPolicy, Run, rewrite};
+use cron_session_reaper::store::scan::{Entry, Key, Scanner, SessionId, Visitor};
 use cron_session_reaper::store::survey::{Survey, survey};
 use cron_session_reaper::system::{Os, System};
 use libfuzzer_sys::fuzz_target;
 
 mod model;
 
-/// The moment of the recordings, less a day.
+/// One day before the time of the recordings.
 const CUTOFF_MS: f64 = 1_772_280_000_000.0;
 
 fuzz_target!(|data: &[u8]| {
@@ -39,13 +40,13 @@ fuzz_target!(|data: &[u8]| {
         abort: &Abort::default(),
     };
     let cutoff = CUTOFF_MS;
-    // A deliberate mistake, to show that it would be noticed: see faults/fuzz.mjs.
-    let mistaken = std::env::var_os("FUZZ_MISTAKE").is_some();
-    let given = if mistaken { cutoff + 1.0 } else { cutoff };
+    // A deliberate mistake, to check that the fuzzer detects it: see faults/fuzz.mjs.
+    let is_mistaken = std::env::var_os("FUZZ_MISTAKE").is_some();
+    let used = if is_mistaken { cutoff + 1.0 } else { cutoff };
     let mut buffer = vec![0; size];
-    let mut hears = Hears::default();
+    let mut recorder = Recorder::default();
     let surveyed = survey(source, cutoff, &mut buffer);
-    let result = rewrite(source, given, Some(&out), &mut hears, &mut buffer);
+    let result = rewrite(source, used, Some(&out), &mut recorder, &mut buffer);
     assert_eq!(result.is_ok(), model::is_valid(text));
     let Ok(result) = result else {
         return;
@@ -60,11 +61,11 @@ fuzz_target!(|data: &[u8]| {
     };
 
     let last = |key: &String| &entries.iter().rfind(|(other, _)| other == key).unwrap().1;
-    let goes = |key: &String| {
+    let is_removed = |key: &String| {
         is_cron_run(key) && model::updated_at(last(key)).is_some_and(|at| at < cutoff)
     };
-    let pattern: Vec<bool> = entries.iter().map(|(key, _)| goes(key)).collect();
-    assert_eq!(written, cut(text, &pattern));
+    let pattern: Vec<bool> = entries.iter().map(|(key, _)| is_removed(key)).collect();
+    assert_eq!(written, without_removed(text, &pattern));
 
     let mut keys: Vec<&String> = Vec::new();
     for (key, _) in &entries {
@@ -73,21 +74,21 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let text = |field: Option<&str>| field.map(str::to_owned);
-    let [mut removed, mut stayed] = [Vec::new(), Vec::new()];
+    let [mut removed, mut kept] = [Vec::new(), Vec::new()];
     for key in keys {
         let value = last(key);
         let names = [model::string(value, "sessionId"), model::file(value)];
-        if goes(key) {
+        if is_removed(key) {
             removed.push(names.map(text));
         } else if value.is_object() {
-            stayed.push(names.map(text));
+            kept.push(names.map(text));
         }
     }
     assert_eq!(result.removed, removed.len() as u64);
-    assert_eq!(hears.gone, removed);
-    // What nobody wants to know, if nothing goes, is not found out.
+    assert_eq!(recorder.removed, removed);
+    // If nothing is removed, duplicate keys are not detected, and the kept entries are not used.
     if !removed.is_empty() {
-        assert_eq!(hears.stayed, stayed);
+        assert_eq!(recorder.kept, kept);
     }
 });
 
@@ -97,37 +98,37 @@ thread_local! {
 }
 
 #[derive(Default)]
-struct Hears {
-    gone: Vec<[Option<String>; 2]>,
-    stayed: Vec<[Option<String>; 2]>,
+struct Recorder {
+    removed: Vec<[Option<String>; 2]>,
+    kept: Vec<[Option<String>; 2]>,
 }
 
-impl Judge for Hears {
-    fn goes(&mut self, run: &Run) -> bool {
-        self.gone.push([
+impl RemovalPolicy for Recorder {
+    fn removes(&mut self, run: &Run) -> bool {
+        self.removed.push([
             run.session_id.text().map(str::to_owned),
             run.session_file.clone(),
         ]);
         true
     }
 
-    fn stays(&mut self, session_id: &SessionId<'_>, session_file: Option<&str>) {
+    fn keeps(&mut self, session_id: &SessionId<'_>, session_file: Option<&str>) {
         let names = [session_id.text(), session_file];
-        self.stayed.push(names.map(|name| name.map(str::to_owned)));
+        self.kept.push(names.map(|name| name.map(str::to_owned)));
     }
 
     fn restart(&mut self) {
-        self.gone.clear();
-        self.stayed.clear();
+        self.removed.clear();
+        self.kept.clear();
     }
 }
 
-/// The rule of the cuts, told from the whole.
-fn cut(text: &[u8], goes: &[bool]) -> Vec<u8> {
+/// Removes entries from the whole text.
+fn without_removed(text: &[u8], is_removed: &[bool]) -> Vec<u8> {
     let mut places = Places::default();
     Scanner::default().push(text, &mut places).unwrap();
-    let Some(first) = goes.iter().position(|goes| !goes) else {
-        let inner = if goes.is_empty() {
+    let Some(first) = is_removed.iter().position(|is_removed| !is_removed) else {
+        let inner = if is_removed.is_empty() {
             places.open..places.open
         } else {
             places.open..places.close
@@ -140,12 +141,12 @@ fn cut(text: &[u8], goes: &[bool]) -> Vec<u8> {
         places.starts[first]
     };
     let mut result = [&text[..places.open], &text[start..places.ends[first]]].concat();
-    for at in first + 1..goes.len() {
-        if !goes[at] {
+    for at in first + 1..is_removed.len() {
+        if !is_removed[at] {
             result.extend_from_slice(&text[places.ends[at - 1]..places.ends[at]]);
         }
     }
-    result.extend_from_slice(&text[places.ends[goes.len() - 1]..]);
+    result.extend_from_slice(&text[places.ends[is_removed.len() - 1]..]);
     result
 }
 

@@ -1,5 +1,5 @@
-//! The scanner accepts what `serde_json` accepts, and sees in it what `serde_json` sees, however
-//! the store is cut into chunks.
+//! Compares the scanner with `serde_json`, for any chunks of the store: both must accept the same
+//! stores and find the same entries.
 
 #![no_main]
 

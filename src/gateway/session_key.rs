@@ -1,14 +1,14 @@
-//! Which entries of a store are a cron job's runs, and what the others are: their keys tell.
+//! Classifies the entries of a store by their keys: cron runs and other sessions.
 
 use std::borrow::Cow;
 
 use crate::gateway::js;
 
-/// Is this the key of one run of a cron job, such as `agent:main:cron:<job>:run:<id>`?
+/// Returns whether `key` is the key of a cron job's run, such as `agent:main:cron:<job>:run:<id>`.
 ///
-/// The gateway trims the key, ignores capitals and drops empty parts; the agent's name may not be
-/// blank. The job itself (`agent:main:cron:<job>`), what lies below a run and runs under another
-/// prefix are no runs.
+/// As in the gateway, white space around the key, case and empty parts are ignored, and the agent's
+/// name must not be blank. The key of a job (`agent:main:cron:<job>`), a key below a run and a run
+/// under another prefix are not keys of runs.
 ///
 /// ```
 /// use cron_session_reaper::gateway::session_key::is_cron_run;
@@ -20,7 +20,7 @@ use crate::gateway::js;
 /// ```
 #[must_use]
 pub fn is_cron_run(key: &str) -> bool {
-    let mut parts = js::trim(key).split(':').filter(|part| !part.is_empty());
+    let mut parts = parts(key);
     let (Some(agent), Some(name), Some(cron), Some(_job), Some(run), Some(_id), None) = (
         parts.next(),
         parts.next(),
@@ -32,43 +32,38 @@ pub fn is_cron_run(key: &str) -> bool {
     ) else {
         return false;
     };
-    // The gateway lower-cases all of Unicode, but of the letters outside ASCII only K (U+212A, the
-    // kelvin sign) and İ (U+0130) give ASCII ones, k and i, and none of these words has either.
+    // The gateway lower-cases all of Unicode. Only K (U+212A, the kelvin sign) and İ (U+0130) become
+    // ASCII letters, k and i, and these words contain neither.
     agent.eq_ignore_ascii_case("agent")
         && !js::trim(name).is_empty()
         && cron.eq_ignore_ascii_case("cron")
         && run.eq_ignore_ascii_case("run")
 }
 
-/// What [`kind`] calls the run of a cron job.
-pub const CRON_RUN: &str = "cron run";
+fn parts(key: &str) -> impl Iterator<Item = &str> {
+    js::trim(key).split(':').filter(|part| !part.is_empty())
+}
 
-/// What [`kind`] calls an entry whose key tells nothing that it knows.
-pub const OTHER: &str = "other";
+/// The [`kind`] of a cron job's run.
+pub(crate) const CRON_RUN: &str = "cron run";
 
-/// No kind has a longer name, in bytes. The longest channel of the gateway has 14.
-const LONGEST_KIND: usize = 32;
+/// The [`kind`] of an entry whose key has another form.
+pub(crate) const OTHER: &str = "other";
 
-/// What sort of session a key is for, to be shown to people; nothing is decided by it.
+/// The longest name of a kind, in bytes. The gateway's longest channel has 14.
+const MAX_KIND_BYTES: usize = 32;
+
+/// Returns the kind of session that a key belongs to, for display only.
 ///
-/// `cron run`, `cron job` (the job's own session, and what lies below a run), `main`, or the word
-/// that follows the agent's name if more follows on it: a channel (`telegram`), `subagent`, `acp`,
-/// `hook`, …. Old keys without an agent are read in the same way. Everything else is `other`.
-///
-/// ```
-/// use cron_session_reaper::gateway::session_key::kind;
-/// assert_eq!(kind("agent:main:cron:nightly:run:7f3c"), "cron run");
-/// assert_eq!(kind("agent:main:cron:nightly"), "cron job");
-/// assert_eq!(kind("agent:main:Telegram:direct:12345"), "telegram");
-/// assert_eq!(kind("agent:main:main"), "main");
-/// assert_eq!(kind("agent:main:a-chat-of-its-own"), "other");
-/// ```
+/// The kind is `cron run`, `cron job` (the job's own session and keys below a run), `main`, or the
+/// word after the agent's name if more parts follow: a channel (`telegram`), `subagent`, `acp`,
+/// `hook`, …. Old keys without an agent are treated in the same way. All other keys are `other`.
 #[must_use]
-pub fn kind(key: &str) -> Cow<'_, str> {
+pub(crate) fn kind(key: &str) -> Cow<'_, str> {
     if is_cron_run(key) {
         return CRON_RUN.into();
     }
-    let mut parts = js::trim(key).split(':').filter(|part| !part.is_empty());
+    let mut parts = parts(key);
     let mut word = parts.next().unwrap_or_default();
     if word.eq_ignore_ascii_case("agent") {
         word = parts.nth(1).unwrap_or_default();
@@ -79,7 +74,7 @@ pub fn kind(key: &str) -> Cow<'_, str> {
         "cron job".into()
     } else if word.eq_ignore_ascii_case("main") {
         "main".into()
-    } else if !has_more || word.len() > LONGEST_KIND || !word.bytes().all(is_name) {
+    } else if !has_more || word.len() > MAX_KIND_BYTES || !word.bytes().all(is_name) {
         OTHER.into()
     } else if word.bytes().any(|byte| byte.is_ascii_uppercase()) {
         word.to_ascii_lowercase().into()
@@ -88,26 +83,33 @@ pub fn kind(key: &str) -> Cow<'_, str> {
     }
 }
 
-/// The job whose run this key is, in lower case as the gateway reads it; `None` if it is no run's.
-///
-/// ```
-/// use cron_session_reaper::gateway::session_key::job;
-/// assert_eq!(job("agent:main:cron:Nightly:run:7f3c").as_deref(), Some("nightly"));
-/// assert_eq!(job("agent:main:cron:nightly"), None);
-/// ```
+/// Returns the name of the job whose run `key` belongs to, in lower case as the gateway compares it;
+/// `None` if it is not the key of a run.
 #[must_use]
-pub fn job(key: &str) -> Option<String> {
-    let mut parts = js::trim(key).split(':').filter(|part| !part.is_empty());
+pub(crate) fn job(key: &str) -> Option<String> {
+    let mut parts = parts(key);
     is_cron_run(key).then(|| parts.nth(3).unwrap_or_default().to_lowercase())
 }
 
 #[cfg(test)]
 mod tests {
     use super::{is_cron_run, job, kind};
+    use crate::gateway::recording;
     use proptest::prelude::*;
 
-    /// The contract's sentence, word for word.
-    fn by_the_contract(key: &str) -> bool {
+    #[test]
+    fn classifies_every_recorded_key_as_the_gateway_does() {
+        let keys = recording("__test__/gateway-vectors/session-keys.json", "keys");
+        assert!(keys.len() >= 200);
+        for recorded in keys {
+            let key = recorded["key"].as_str().unwrap();
+            let expected = recorded["cronRun"].as_bool().unwrap();
+            assert_eq!(is_cron_run(key), expected, "{key:?}");
+        }
+    }
+
+    /// Applies the gateway's rule literally: trim, lower-case, split, compare.
+    fn is_cron_run_literally(key: &str) -> bool {
         let key = crate::gateway::js::trim(key).to_lowercase();
         let parts: Vec<&str> = key.split(':').filter(|part| !part.is_empty()).collect();
         if parts.len() < 3 || parts[0] != "agent" || crate::gateway::js::trim(parts[1]).is_empty() {
@@ -123,24 +125,28 @@ mod tests {
             .filter(|c| c.to_lowercase().any(|lower| lower.is_ascii()))
             .collect();
         assert_eq!(into_ascii, "\u{130}\u{212a}");
-        assert!(!"agentcronrun".contains(['i', 'k']));
     }
 
     #[test]
-    fn an_agent_of_white_space_alone_has_no_runs() {
+    fn rejects_an_agent_whose_name_is_blank() {
         assert!(!is_cron_run("agent: :cron:j:run:x"));
         assert!(!is_cron_run("agent:\u{feff}:cron:j:run:x"));
         assert!(is_cron_run("agent:\u{85}:cron:j:run:x"));
     }
 
     #[test]
-    fn a_job_or_run_of_white_space_is_one_all_the_same() {
+    fn accepts_a_job_whose_name_is_blank() {
         assert!(is_cron_run("agent:a:cron: :run:x"));
     }
 
     #[test]
-    fn a_kind_is_a_word_that_only_a_channel_or_the_gateway_uses() {
+    fn returns_the_kind_of_known_keys_and_other_for_all_others() {
         for (key, expected) in [
+            ("agent:main:cron:nightly:run:7f3c", "cron run"),
+            ("agent:main:cron:nightly", "cron job"),
+            ("agent:main:Telegram:direct:12345", "telegram"),
+            ("agent:main:main", "main"),
+            ("agent:main:a-chat-without-a-channel", "other"),
             ("agent:main:discord:channel:7:thread:8", "discord"),
             ("agent:main:whatsapp:default:direct:+4912345", "whatsapp"),
             ("agent:main:subagent:7f3c", "subagent"),
@@ -161,21 +167,31 @@ mod tests {
             ("global", "other"),
             ("agent:main:+49:direct:5", "other"),
             ("agent:main:\u{1b}[2J:direct:5", "other"),
-            ("agent:main:a-word-that-no-channel-would-have:5", "other"),
+            (
+                "agent:main:a-word-that-is-too-long-for-a-channel:5",
+                "other",
+            ),
         ] {
             assert_eq!(kind(key), expected, "{key:?}");
         }
     }
 
+    #[test]
+    fn returns_the_job_of_a_run_in_lower_case() {
+        let job_of_run = job("agent:main:cron:Nightly:run:7f3c");
+        assert_eq!(job_of_run.as_deref(), Some("nightly"));
+        assert_eq!(job("agent:main:cron:nightly"), None);
+    }
+
     proptest! {
         #[test]
-        fn a_run_and_nothing_else_has_a_job_and_is_of_the_kind(key in "(agent|:|a|cron|run|Ü){0,11}") {
+        fn returns_a_job_and_the_kind_cron_run_exactly_for_runs(key in "(agent|:|a|cron|run|Ü){0,11}") {
             prop_assert_eq!(job(&key).is_some(), is_cron_run(&key));
             prop_assert_eq!(kind(&key) == "cron run", is_cron_run(&key));
         }
 
         #[test]
-        fn the_rule_is_the_contracts(
+        fn agrees_with_the_literal_rule_for_random_parts(
             parts in proptest::collection::vec(
                 prop_oneof![
                     4 => Just("agent"), 4 => Just("cron"), 4 => Just("run"), 3 => Just("main"),
@@ -187,16 +203,16 @@ mod tests {
             ),
         ) {
             let key = parts.join(":");
-            prop_assert_eq!(is_cron_run(&key), by_the_contract(&key), "{:?}", key);
+            prop_assert_eq!(is_cron_run(&key), is_cron_run_literally(&key), "{:?}", key);
         }
 
         #[test]
-        fn near_a_run_the_rule_is_the_contracts(
+        fn agrees_with_the_literal_rule_for_a_damaged_key_of_a_run(
             at in 0_usize..28, length in 0_usize..4, put in "[:a-zA-Z \u{feff}\u{130}]{0,3}",
         ) {
             let mut key = "agent:main:cron:job:run:id-1".to_owned();
             key.replace_range(at..(at + length).min(key.len()), &put);
-            prop_assert_eq!(is_cron_run(&key), by_the_contract(&key), "{:?}", key);
+            prop_assert_eq!(is_cron_run(&key), is_cron_run_literally(&key), "{:?}", key);
         }
     }
 }

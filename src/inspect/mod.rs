@@ -16,7 +16,7 @@ use self::stats::Stats;
 use crate::abort::Abort;
 use crate::error::{Context, Error, Result};
 use crate::store::leftovers::TempName;
-use crate::store::scan::{Buffer, READ_AT_ONCE};
+use crate::store::reading::{Buffer, READ_AT_ONCE};
 use crate::store::{self, Store, StorePaths};
 use crate::system::{Kind, System};
 use crate::transcripts::Tally;

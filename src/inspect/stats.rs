@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::gateway::session_key;
-use crate::store::scan::{Entry, Key, Reading, Source, Visitor};
+use crate::store::reading::{Reading, Source};
+use crate::store::scan::{Entry, Key, Visitor};
 use crate::system::System;
 
 /// How many kinds are listed. A store with more has keys that are not the gateway's; the smallest
@@ -17,6 +18,13 @@ const MOST_KINDS: usize = 24;
 
 /// How many different kinds are counted separately while a store is read.
 const KINDS_REMEMBERED: usize = 1024;
+
+/// How much memory the jobs may use while a store is read, in bytes: about 100,000 jobs with ids of
+/// ordinary length.
+const MAX_JOB_MEMORY: usize = 12 << 20;
+
+/// What a job uses beside its id: the entry of the hash table, and the allocation of the id.
+const JOB_OVERHEAD: usize = 2 * size_of::<(String, JobSum)>();
 
 /// The greatest length of the lists of entries and jobs.
 const MOST_LISTED: usize = 1000;
@@ -89,7 +97,7 @@ pub(crate) struct JobStats {
 /// is the length of the lists of entries and jobs, at most [`MOST_LISTED`]. `buffer` is the memory
 /// for one read; it must not be empty. `progress` receives the number of bytes read so far.
 ///
-/// Memory grows with the number of jobs, but not with the size of the store.
+/// Memory is bounded: it does not grow with the store, and with the number of jobs only up to 12 MB.
 ///
 /// # Errors
 /// As [`survey`](crate::store::survey::survey).
@@ -102,8 +110,7 @@ pub(super) fn stats<S: System>(
 ) -> Result<Stats> {
     let mut counter = Counter::new(cutoff_ms, top.min(MOST_LISTED));
     let mut reading = Reading::new(store, buffer);
-    let mut visitor: &mut dyn Visitor = &mut counter;
-    while let Some(chunk) = reading.next(&mut visitor)? {
+    while let Some(chunk) = reading.next(&mut counter)? {
         progress(chunk.end());
     }
     Ok(counter.finish())
@@ -134,6 +141,8 @@ struct Counter {
     other: Sum,
     runs: RunStats,
     jobs: HashMap<String, JobSum>,
+    /// How much memory `jobs` uses, in bytes.
+    job_memory: usize,
     largest: Largest,
 }
 
@@ -176,6 +185,7 @@ impl Counter {
             other: Sum::default(),
             runs: RunStats::default(),
             jobs: HashMap::new(),
+            job_memory: 0,
             largest: Largest::new(top),
         }
     }
@@ -189,7 +199,15 @@ impl Counter {
     }
 
     fn add_run(&mut self, job: String, updated_at: Option<f64>, bytes: u64) {
-        let job = self.jobs.entry(shown(job)).or_default();
+        let job = shown(job);
+        if !self.jobs.contains_key(&job) {
+            self.job_memory += job.len() + JOB_OVERHEAD;
+            if self.job_memory > MAX_JOB_MEMORY {
+                self.forget_small_jobs();
+                self.job_memory += job.len() + JOB_OVERHEAD;
+            }
+        }
+        let job = self.jobs.entry(job).or_default();
         let runs = &mut self.runs;
         job.runs.add(bytes);
         runs.total += 1;
@@ -203,6 +221,22 @@ impl Counter {
             runs.oldest_ms = Some(runs.oldest_ms.map_or(at, |oldest| oldest.min(at)));
             runs.newest_ms = Some(runs.newest_ms.map_or(at, |newest| newest.max(at)));
         }
+    }
+
+    /// Keeps the larger half of the jobs. A small job whose runs come later again is then counted anew,
+    /// so in a store with so many jobs the figures of small jobs are too low.
+    fn forget_small_jobs(&mut self) {
+        let mut sizes: Vec<u64> = self.jobs.values().map(|job| job.runs.bytes).collect();
+        let middle = sizes.len() / 2;
+        let median = *sizes.select_nth_unstable(middle).1;
+        let larger = sizes[middle..].iter().filter(|size| **size > median);
+        let mut equal_left = sizes.len() - middle - larger.count();
+        self.jobs.retain(|_, job| {
+            let is_kept_equal = job.runs.bytes == median && equal_left > 0;
+            equal_left -= usize::from(is_kept_equal);
+            is_kept_equal || job.runs.bytes > median
+        });
+        self.job_memory = self.jobs.keys().map(|job| job.len() + JOB_OVERHEAD).sum();
     }
 
     fn finish(mut self) -> Stats {

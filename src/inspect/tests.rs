@@ -12,7 +12,7 @@ use super::stats::{EntrySize, JobStats, KindStats, RunStats, Stats, stats};
 use super::{Archives, FolderFiles, InspectOptions, Inspection, inspect};
 use crate::abort::Abort;
 use crate::error::{Error, Result};
-use crate::store::scan::Source;
+use crate::store::reading::Source;
 use crate::system::{Os, System};
 use crate::testing::{Faulty, Tree};
 use crate::transcripts::Tally;
@@ -253,6 +253,26 @@ fn lists_as_many_entries_and_jobs_as_asked_for_but_at_most_1000() {
         assert_eq!(found.biggest_entries.len(), listed);
         assert_eq!(found.biggest_jobs.len(), listed);
     }
+}
+
+/// A store with a job for each run must not fill the memory, and must not hide a large job.
+#[test]
+fn counts_a_large_job_exactly_among_a_hundred_thousand_small_ones() {
+    let tree = Tree::new();
+    let small = |n| format!("\"agent:a:cron:{n:0100}:run:1\":1");
+    let large = |n| format!("\"agent:a:cron:large:run:{n}\":{{\"text\":\"{n:0100}\"}}");
+    let entries: Vec<_> = (0..100_000)
+        .flat_map(|n| {
+            [small(n)]
+                .into_iter()
+                .chain((n % 1000 == 0).then(|| large(n)))
+        })
+        .collect();
+    let text = format!("{{{}}}", entries.join(","));
+    let found = inspect_store(&tree.file_of("sessions.json", text.as_bytes())).unwrap();
+    assert_eq!(found.stats.runs.total, 100_100);
+    let first = &found.stats.biggest_jobs[0];
+    assert_eq!((first.job.as_str(), first.runs), ("large", 100));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What stands in a lock file: the gateway's three fields and our own.
+//! The contents of a lock file: the gateway's three fields and one of this library.
 
 use std::time::SystemTime;
 
@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use crate::gateway::js;
 
-/// More than any lock file holds. What is longer is not read to its end: it is no lock's.
-pub(super) const LONGEST: usize = 4096;
+/// The maximum length of a lock file, in bytes. A longer file is not read to its end.
+pub(super) const MAX_LENGTH: usize = 4096;
 
-/// What is written into a lock of our own.
+/// The payload of a lock that this process creates.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Own<'a> {
+struct OwnPayload<'a> {
     pid: u64,
     created_at: String,
     starttime: u64,
@@ -20,66 +20,71 @@ struct Own<'a> {
     flock: Option<&'a str>,
 }
 
-/// A lock's text, and where in it the date stands.
-pub(super) struct Text {
+/// The text of a payload, and the offset of the date in it, in bytes.
+pub(super) struct ComposedPayload {
     pub(super) bytes: Vec<u8>,
     pub(super) date_offset: u64,
 }
 
-/// The text of a lock of our own. `flock` is the boot id, given only if the kernel's lock is held.
-pub(super) fn compose(pid: u64, starttime: u64, flock: Option<&str>, now: SystemTime) -> Text {
-    let created_at = stamp(now);
-    let date = created_at.clone();
-    let own = Own {
+/// Returns the payload of a lock that this process creates. `flock` is the boot id, given only if the
+/// flock is held.
+pub(super) fn compose(
+    pid: u64,
+    starttime: u64,
+    flock: Option<&str>,
+    now: SystemTime,
+) -> ComposedPayload {
+    let created_at = date(now);
+    let payload = OwnPayload {
         pid,
-        created_at,
+        created_at: created_at.clone(),
         starttime,
         flock,
     };
-    let text = serde_json::to_string(&own).expect("numbers and strings can always be written");
-    let date_offset = text.find(&date).expect("the date was just written");
-    Text {
+    let text = serde_json::to_string(&payload).expect("numbers and strings can be serialised");
+    let date_offset = text.find(&created_at).expect("the date was just written");
+    ComposedPayload {
         bytes: text.into_bytes(),
         date_offset: date_offset as u64,
     }
 }
 
-/// A time as JavaScript writes it: `2026-03-01T12:00:00.000Z`, always 24 bytes.
+/// Returns a time as JavaScript writes it: `2026-03-01T12:00:00.000Z`, always 24 bytes.
 ///
-/// A clock outside 1970–9999 is taken to its nearest end: no date would make the lock look broken.
-pub(super) fn stamp(time: SystemTime) -> String {
+/// A time outside the years 1970 to 9999 becomes the nearest time in them: without a valid date the
+/// lock would count as broken.
+pub(super) fn date(time: SystemTime) -> String {
     js::iso_stamp(js::epoch_ms(time))
 }
 
-/// What a lock file says, as far as it can be read. What is not valid is absent.
+/// The payload of an existing lock file. An invalid field is `None`.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Payload {
-    /// A whole number from 1 on.
+    /// An integer of at least 1.
     pub(super) pid: Option<u64>,
     /// Milliseconds since 1970.
     pub(super) created_ms: Option<i64>,
     /// See [`Process::Alive`](crate::system::Process::Alive).
     pub(super) starttime: Option<u64>,
-    /// The boot id of the machine whose kernel vouched for the holder.
+    /// The boot id of the machine on which the holder held the flock.
     pub(super) flock: Option<String>,
 }
 
 impl Payload {
-    /// Reads a lock's text. Half a text, one that is too long, or one that is no JSON object says
-    /// nothing at all.
+    /// Parses a lock file. All fields are `None` if it is incomplete, too long, or not a JSON object.
     pub(super) fn parse(bytes: &[u8]) -> Self {
-        if bytes.len() > LONGEST {
+        if bytes.len() > MAX_LENGTH {
             return Self::default();
         }
-        // JavaScript reads bytes that are no UTF-8 as U+FFFD instead of failing.
+        // JavaScript replaces invalid UTF-8 with U+FFFD instead of failing.
         let text = String::from_utf8_lossy(bytes);
         let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(&text) else {
             return Self::default();
         };
-        let number = |name| fields.get(name).and_then(whole_number);
+        let number = |name| fields.get(name).and_then(unsigned_integer);
         let text = |name| fields.get(name).and_then(serde_json::Value::as_str);
         Self {
-            // 0 and negative ones would ask the kernel about whole process groups.
+            // `kill` interprets 0 and negative numbers as process groups.
             pid: number("pid").filter(|&pid| pid > 0),
             created_ms: text("createdAt").and_then(js::parse_iso_date),
             starttime: number("starttime"),
@@ -88,17 +93,18 @@ impl Payload {
     }
 }
 
-/// A whole number from 0 on that JavaScript can hold exactly, in any spelling: `7`, `7.0`, `7e0`.
-fn whole_number(value: &serde_json::Value) -> Option<u64> {
-    const LARGEST: f64 = 9_007_199_254_740_991.0;
+/// Returns an integer of at least 0 that JavaScript can represent exactly, in any notation: `7`,
+/// `7.0`, `7e0`.
+fn unsigned_integer(value: &serde_json::Value) -> Option<u64> {
+    const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
     let number = value.as_f64()?;
-    if !(0.0..=LARGEST).contains(&number) || number.fract() != 0.0 {
+    if !(0.0..=MAX_SAFE_INTEGER).contains(&number) || number.fract() != 0.0 {
         return None;
     }
-    #[allow(
+    #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "checked above: whole, not negative, within 2^53"
+        reason = "checked above: an integer from 0 to 2^53 - 1"
     )]
     Some(number as u64)
 }
@@ -117,26 +123,26 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_the_gateways_with_one_field_more() {
-        let text = compose(123, 456, Some("b-1"), at(1_772_366_400));
+    fn composes_the_gateways_payload_and_the_flock_field() {
+        let payload = compose(123, 456, Some("b-1"), at(1_772_366_400));
         assert_eq!(
-            String::from_utf8(text.bytes).unwrap(),
+            String::from_utf8(payload.bytes).unwrap(),
             r#"{"pid":123,"createdAt":"2026-03-01T12:00:00.000Z","starttime":456,"flock":"b-1"}"#
         );
-        assert_eq!(text.date_offset, 24);
+        assert_eq!(payload.date_offset, 24);
     }
 
     #[test]
-    fn without_the_kernels_lock_nothing_is_said_of_it() {
-        let text = compose(123, 0, None, at(0));
+    fn omits_the_flock_field_without_a_flock() {
+        let payload = compose(123, 0, None, at(0));
         assert_eq!(
-            String::from_utf8(text.bytes).unwrap(),
+            String::from_utf8(payload.bytes).unwrap(),
             r#"{"pid":123,"createdAt":"1970-01-01T00:00:00.000Z","starttime":0}"#
         );
     }
 
     #[test]
-    fn a_stamp_is_24_bytes_long_whatever_the_clock_says() {
+    fn a_date_has_24_bytes_at_any_time() {
         for time in [
             at(0),
             at(1_772_366_400),
@@ -144,15 +150,15 @@ mod tests {
             at(LAST_SECOND + 10_000_000_000),
             UNIX_EPOCH - Duration::from_secs(1_000_000),
         ] {
-            assert_eq!(stamp(time).len(), 24);
+            assert_eq!(date(time).len(), 24);
         }
     }
 
     #[test]
-    fn what_was_written_reads_back() {
-        let text = compose(7, 9, Some("b"), at(1_772_366_400));
+    fn parses_what_was_composed() {
+        let payload = compose(7, 9, Some("b"), at(1_772_366_400));
         assert_eq!(
-            Payload::parse(&text.bytes),
+            Payload::parse(&payload.bytes),
             Payload {
                 pid: Some(7),
                 created_ms: Some(1_772_366_400_000),
@@ -163,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_as_javascript_reads_them() {
+    fn parses_integers_as_javascript_does() {
         for (text, pid) in [
             (r#"{"pid":7.0}"#, Some(7)),
             (r#"{"pid":7e3}"#, Some(7000)),
@@ -185,8 +191,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_date_is_absent() {
-        for date in [
+    fn an_invalid_date_is_absent() {
+        for invalid in [
             "\"\"",
             "\"soon\"",
             "\"2026-13-01T00:00:00.000Z\"",
@@ -194,16 +200,16 @@ mod tests {
             "null",
             "{}",
         ] {
-            let text = format!(r#"{{"pid":7,"createdAt":{date}}}"#);
+            let text = format!(r#"{{"pid":7,"createdAt":{invalid}}}"#);
             let payload = Payload::parse(text.as_bytes());
             assert_eq!((payload.pid, payload.created_ms), (Some(7), None), "{text}");
         }
     }
 
     #[test]
-    fn what_is_no_object_says_nothing() {
+    fn all_fields_of_anything_but_an_object_are_absent() {
         let mut long = br#"{"pid":7}"#.to_vec();
-        long.resize(LONGEST + 1, b' ');
+        long.resize(MAX_LENGTH + 1, b' ');
         let deep = "[".repeat(4000);
         for bytes in [
             &b""[..],

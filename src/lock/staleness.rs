@@ -1,165 +1,168 @@
-//! Who is dead? The rules by which a lock is left alone or taken over, as a pure function.
+//! Decides from evidence whether a lock is stale.
 
 use std::time::Duration;
 
 use super::payload::Payload;
 use crate::system::{Process, Stat};
 
-/// How long a lock must have stood before its holder is believed to be dead. A lock that was taken
-/// a moment ago may be its maker's who is only now becoming visible.
-pub(super) const BELIEVED_AFTER: Duration = Duration::from_secs(1);
+/// The age from which the holder of a lock is believed to be dead. The holder of a younger lock may
+/// be a process that is only just becoming visible.
+pub(super) const MIN_DEAD_AGE: Duration = Duration::from_secs(1);
 
-/// How old a file without a valid pid or date must be: the gateway gives up on it then.
-pub(super) const UNREADABLE_AFTER: Duration = Duration::from_secs(30);
+/// The age after which the gateway removes a lock without a valid pid or date.
+pub(super) const UNREADABLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How old a live JavaScript holder's lock must be: the gateway's watchdog has let go of it then.
-pub(super) const LET_GO_AFTER: Duration = Duration::from_secs(5 * 60);
+/// The age after which the gateway's own watchdog has released the lock of a live JavaScript holder.
+pub(super) const WATCHDOG_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// By how much a process must have begun after the lock's date. Its start is known to a clock tick
-/// (10 ms), and the wall clock may have been slewed since.
-const BEGUN_SLACK_MS: i64 = 1000;
+/// How much later than the lock a process must have started to be another process than its holder.
+/// The start time has a resolution of one clock tick (10 ms), and the wall clock may have been
+/// adjusted since.
+const START_TIME_TOLERANCE_MS: i64 = 1000;
 
-/// What is known of a lock.
+/// What is known about a lock.
 #[derive(Debug)]
 pub(super) struct Evidence<'a> {
     pub(super) payload: &'a Payload,
-    /// What is known of the payload's pid.
+    /// What is known about the process with the payload's pid.
     pub(super) process: Option<Process>,
-    /// Whether the kernel's lock on the file is in our hands, so that nobody else holds it.
+    /// Whether this process holds the flock, so that no other process does.
     pub(super) flock: Flock,
     /// This machine's boot id.
-    pub(super) boot_id: Option<&'a str>,
-    /// The wall clock, milliseconds since 1970.
+    pub(super) boot_id: Option<String>,
+    /// The wall clock, in milliseconds since 1970.
     pub(super) now_ms: i64,
-    /// When the file was made, milliseconds since 1970, as the file system tells.
-    pub(super) made_ms: i64,
-    /// How long this very file has been watched standing there, by a clock that never steps.
+    /// When the file was created, in milliseconds since 1970, from the file's time stamps.
+    pub(super) created_ms: i64,
+    /// How long this process has seen this file at the path, by a monotonic clock.
     pub(super) watched: Duration,
 }
 
-/// The kernel's lock on a lock file.
+/// This process's attempt to flock a lock file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flock {
-    /// We have it: no native sweep holds this file.
-    InHand,
-    /// The file system has none.
+    /// It succeeded: no native sweep holds this file.
+    Acquired,
+    /// The file system has no flock.
     Unsupported,
 }
 
-/// Whether to wait for a lock's holder.
+/// Whether a lock is stale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Judgement {
-    /// Leave the lock alone for now.
-    Wait(Wait),
-    /// Nobody will ever release it.
-    Stale(Stale),
+pub(super) enum Staleness {
+    /// It is not, or not yet.
+    Wait(WaitReason),
+    /// No process will release it.
+    Stale(StaleReason),
 }
 
-/// Why a lock is left alone.
+/// Why a lock is not taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wait {
-    /// Its holder runs.
-    HolderLives,
-    /// Its holder seems dead, but the lock is too young to believe it.
+pub(super) enum WaitReason {
+    /// Its holder is alive.
+    HolderAlive,
+    /// Its holder seems to be dead, but the lock is too young to be sure.
     TooYoung,
-    /// It has no valid pid or date (yet): it may be half written.
+    /// It has no valid pid or date. It may be incomplete.
     Unreadable,
 }
 
 /// Why a lock is taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stale {
-    /// A native sweep's, and the kernel no longer holds it for anyone.
+pub(super) enum StaleReason {
+    /// It is a native sweep's, and no process holds the flock.
     NativeCrashed,
-    /// There is no process of its pid.
+    /// No process has its pid.
     ProcessGone,
-    /// Another process has its pid now.
+    /// Its pid is now another process's.
     PidReused,
     /// It never got a valid pid or date.
     NeverCompleted,
-    /// Its holder lives, but its watchdog has let go of it.
-    LetGo,
+    /// Its holder is alive, but the gateway's watchdog has released it.
+    WatchdogExpired,
 }
 
-/// Judges a lock by the rules of the gateway, made stricter where the gateway robs the living.
-pub(super) fn judge(evidence: &Evidence) -> Judgement {
+/// Decides whether a lock is stale. The rules are the gateway's, made stricter where the gateway
+/// steals the lock of a live holder.
+pub(super) fn staleness(evidence: &Evidence) -> Staleness {
     let payload = evidence.payload;
-    if kernel_says_crashed(evidence) {
-        return Judgement::Stale(Stale::NativeCrashed);
+    if is_of_crashed_native_sweep(evidence) {
+        return Staleness::Stale(StaleReason::NativeCrashed);
     }
-    if let Some(death) = death(evidence) {
-        return if age(evidence, evidence.made_ms) >= BELIEVED_AFTER {
-            Judgement::Stale(death)
+    if let Some(reason) = dead_holder(evidence) {
+        return if age(evidence, evidence.created_ms) >= MIN_DEAD_AGE {
+            Staleness::Stale(reason)
         } else {
-            Judgement::Wait(Wait::TooYoung)
+            Staleness::Wait(WaitReason::TooYoung)
         };
     }
     let (Some(_), Some(created_ms)) = (payload.pid, payload.created_ms) else {
-        return if age(evidence, evidence.made_ms) > UNREADABLE_AFTER {
-            Judgement::Stale(Stale::NeverCompleted)
+        return if age(evidence, evidence.created_ms) > UNREADABLE_TIMEOUT {
+            Staleness::Stale(StaleReason::NeverCompleted)
         } else {
-            Judgement::Wait(Wait::Unreadable)
+            Staleness::Wait(WaitReason::Unreadable)
         };
     };
-    if age(evidence, created_ms) > LET_GO_AFTER {
-        return Judgement::Stale(Stale::LetGo);
+    if age(evidence, created_ms) > WATCHDOG_TIMEOUT {
+        return Staleness::Stale(StaleReason::WatchdogExpired);
     }
-    Judgement::Wait(Wait::HolderLives)
+    Staleness::Wait(WaitReason::HolderAlive)
 }
 
-/// A lock that carries this boot's id was flocked from before it was visible: whoever can flock it
-/// now knows, across PID namespaces and clock steps, that its holder is gone.
-fn kernel_says_crashed(evidence: &Evidence) -> bool {
-    evidence.flock == Flock::InHand
+/// A lock with this boot's id was flocked before it was visible. If the flock is available, the
+/// holder no longer exists, in any PID namespace and at any time of day.
+fn is_of_crashed_native_sweep(evidence: &Evidence) -> bool {
+    evidence.flock == Flock::Acquired
         && evidence.boot_id.is_some()
-        && evidence.payload.flock.as_deref() == evidence.boot_id
+        && evidence.payload.flock == evidence.boot_id
 }
 
-/// Whether the lock's maker is dead, as far as its pid tells. Our own pid gets no other treatment:
-/// it is JavaScript in this very process, unless the process began too late (a restarted container
-/// has the same pids again).
-fn death(evidence: &Evidence) -> Option<Stale> {
+/// Returns why the holder is dead, as far as its pid shows that. A lock with this process's own pid
+/// gets the same treatment: it is held by JavaScript in this process, unless this process started
+/// after it (a restarted container has the same pids again).
+fn dead_holder(evidence: &Evidence) -> Option<StaleReason> {
     evidence.payload.pid?;
     match evidence.process? {
-        Process::Gone => Some(Stale::ProcessGone),
+        Process::Gone => Some(StaleReason::ProcessGone),
         Process::Alive {
             starttime,
             started_ms,
         } => match (evidence.payload.starttime, starttime) {
-            // The start time is counted from boot. Where it is known on both sides it decides
-            // alone: dates lie when the clock steps.
-            (Some(written), Some(actual)) => (written != actual).then_some(Stale::PidReused),
-            _ => begun_later(evidence.payload, started_ms).then_some(Stale::PidReused),
+            // The start time counts from boot. If both are known, they alone decide: dates are
+            // wrong when the clock was adjusted.
+            (Some(written), Some(actual)) => (written != actual).then_some(StaleReason::PidReused),
+            _ => started_after_lock(evidence.payload, started_ms).then_some(StaleReason::PidReused),
         },
     }
 }
 
-fn begun_later(payload: &Payload, started_ms: Option<i64>) -> bool {
+fn started_after_lock(payload: &Payload, started_ms: Option<i64>) -> bool {
     let (Some(created), Some(started)) = (payload.created_ms, started_ms) else {
         return false;
     };
-    started > created.saturating_add(BEGUN_SLACK_MS)
+    started > created.saturating_add(START_TIME_TOLERANCE_MS)
 }
 
-/// How old something is: by its date or, should the clock have been set back since, by how long we
-/// have seen it standing there.
+/// Returns how long ago `since_ms` was or, if the clock was set back, for how long this process has
+/// seen the lock.
 fn age(evidence: &Evidence, since_ms: i64) -> Duration {
     let by_date = u64::try_from(evidence.now_ms.saturating_sub(since_ms)).unwrap_or(0);
     Duration::from_millis(by_date).max(evidence.watched)
 }
 
-/// When a file was made, as far as its dates tell: the earlier of its two, since either may have
-/// been set into the future.
-pub(super) fn made_ms(stat: &Stat) -> i64 {
+/// Returns when a file was created, in milliseconds since 1970: the earlier of its time stamps,
+/// because either may have been set to the future.
+pub(super) fn created_ms(stat: &Stat) -> i64 {
     i64::try_from(stat.mtime.min(stat.ctime) / 1_000_000).unwrap_or(i64::MAX)
 }
 
-/// Whether a transcript's lock protects it. The dead and the unreadable do only while they are
-/// young; a live holder does however long ago it came: its transcript is still being written.
-pub(super) fn protects(evidence: &Evidence) -> bool {
+/// Returns whether a transcript's lock protects the transcript. A lock that is unreadable protects it
+/// while the lock is young. A live holder protects it at any age: the transcript is still being
+/// written.
+pub(super) fn protects_transcript(evidence: &Evidence) -> bool {
     let payload = evidence.payload;
     if payload.pid.is_none() {
-        return age(evidence, evidence.made_ms) <= UNREADABLE_AFTER;
+        return age(evidence, evidence.created_ms) <= UNREADABLE_TIMEOUT;
     }
     match evidence.process {
         Some(Process::Gone) => false,
@@ -175,17 +178,18 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_772_366_400_000;
+    const WAIT_FOR_LIVE: Staleness = Staleness::Wait(WaitReason::HolderAlive);
     const ALIVE: Process = Process::Alive {
         starttime: Some(500),
         started_ms: Some(NOW - 3_600_000),
     };
 
-    /// A JavaScript holder's lock, ten seconds old, judged on Linux.
+    /// A JavaScript holder's lock, ten seconds old, examined on Linux.
     struct Case {
         payload: Payload,
         process: Option<Process>,
         flock: Flock,
-        made_ms: i64,
+        created_ms: i64,
         watched: Duration,
     }
 
@@ -194,8 +198,8 @@ mod tests {
             Self {
                 payload: javascript(NOW - 10_000),
                 process: Some(ALIVE),
-                flock: Flock::InHand,
-                made_ms: NOW - 10_000,
+                flock: Flock::Acquired,
+                created_ms: NOW - 10_000,
                 watched: Duration::ZERO,
             }
         }
@@ -207,15 +211,15 @@ mod tests {
                 payload: &self.payload,
                 process: self.process,
                 flock: self.flock,
-                boot_id: Some("this boot"),
+                boot_id: Some("this boot".to_owned()),
                 now_ms: NOW,
-                made_ms: self.made_ms,
+                created_ms: self.created_ms,
                 watched: self.watched,
             }
         }
 
-        fn judge(&self) -> Judgement {
-            judge(&self.evidence())
+        fn staleness(&self) -> Staleness {
+            staleness(&self.evidence())
         }
     }
 
@@ -236,48 +240,54 @@ mod tests {
     }
 
     #[test]
-    fn a_live_javascript_holder_is_waited_for_beyond_the_gateways_30_s() {
+    fn waits_for_a_live_javascript_holder_beyond_30_s() {
         for age_ms in [0, 10_000, 31_000, 111_000, 299_000] {
             let case = Case {
                 payload: javascript(NOW - age_ms),
-                made_ms: NOW - age_ms,
+                created_ms: NOW - age_ms,
                 ..Case::default()
             };
-            assert_eq!(case.judge(), Judgement::Wait(Wait::HolderLives), "{age_ms}");
+            assert_eq!(case.staleness(), WAIT_FOR_LIVE, "{age_ms}");
         }
     }
 
     #[test]
-    fn after_five_minutes_its_watchdog_has_let_go() {
+    fn the_lock_of_a_live_holder_is_stale_after_five_minutes() {
         let case = Case {
             payload: javascript(NOW - 300_001),
             ..Case::default()
         };
-        assert_eq!(case.judge(), Judgement::Stale(Stale::LetGo));
+        assert_eq!(
+            case.staleness(),
+            Staleness::Stale(StaleReason::WatchdogExpired)
+        );
     }
 
     #[test]
-    fn a_live_holder_from_the_future_is_waited_for() {
+    fn waits_for_a_live_holder_with_a_date_in_the_future() {
         let case = Case {
             payload: javascript(NOW + 86_400_000),
-            made_ms: NOW + 86_400_000,
+            created_ms: NOW + 86_400_000,
             ..Case::default()
         };
-        assert_eq!(case.judge(), Judgement::Wait(Wait::HolderLives));
+        assert_eq!(case.staleness(), WAIT_FOR_LIVE);
     }
 
     #[test]
-    fn a_native_lock_that_the_kernel_holds_for_nobody_is_dead_at_once() {
+    fn a_native_lock_with_a_free_flock_is_stale_immediately() {
         let case = Case {
             payload: native("this boot"),
-            made_ms: NOW,
+            created_ms: NOW,
             ..Case::default()
         };
-        assert_eq!(case.judge(), Judgement::Stale(Stale::NativeCrashed));
+        assert_eq!(
+            case.staleness(),
+            Staleness::Stale(StaleReason::NativeCrashed)
+        );
     }
 
     #[test]
-    fn the_kernels_word_counts_only_for_this_boot_and_with_the_flock_in_hand() {
+    fn ignores_a_native_lock_of_another_boot_or_without_flock_support() {
         let other_boot = Case {
             payload: native("another boot"),
             ..Case::default()
@@ -287,45 +297,45 @@ mod tests {
             flock: Flock::Unsupported,
             ..Case::default()
         };
-        assert_eq!(other_boot.judge(), Judgement::Wait(Wait::HolderLives));
-        assert_eq!(no_flock.judge(), Judgement::Wait(Wait::HolderLives));
+        assert_eq!(other_boot.staleness(), WAIT_FOR_LIVE);
+        assert_eq!(no_flock.staleness(), WAIT_FOR_LIVE);
     }
 
     #[test]
-    fn a_dead_holder_is_believed_dead_after_a_second() {
+    fn the_lock_of_a_dead_holder_is_stale_after_a_second() {
         for (age_ms, expected) in [
-            (999, Judgement::Wait(Wait::TooYoung)),
-            (1000, Judgement::Stale(Stale::ProcessGone)),
+            (999, Staleness::Wait(WaitReason::TooYoung)),
+            (1000, Staleness::Stale(StaleReason::ProcessGone)),
         ] {
             let case = Case {
                 payload: javascript(NOW - age_ms),
                 process: Some(Process::Gone),
-                made_ms: NOW - age_ms,
+                created_ms: NOW - age_ms,
                 ..Case::default()
             };
-            assert_eq!(case.judge(), expected);
+            assert_eq!(case.staleness(), expected);
         }
     }
 
     #[test]
-    fn a_dead_holder_from_the_future_is_believed_once_watched_for_a_second() {
+    fn a_dead_holders_lock_with_a_date_in_the_future_is_stale_after_watching_it_for_a_second() {
         for (watched, expected) in [
-            (999, Judgement::Wait(Wait::TooYoung)),
-            (1000, Judgement::Stale(Stale::ProcessGone)),
+            (999, Staleness::Wait(WaitReason::TooYoung)),
+            (1000, Staleness::Stale(StaleReason::ProcessGone)),
         ] {
             let case = Case {
                 payload: javascript(NOW + 86_400_000),
                 process: Some(Process::Gone),
-                made_ms: NOW + 86_400_000,
+                created_ms: NOW + 86_400_000,
                 watched: Duration::from_millis(watched),
                 ..Case::default()
             };
-            assert_eq!(case.judge(), expected);
+            assert_eq!(case.staleness(), expected);
         }
     }
 
     #[test]
-    fn a_pid_of_another_start_time_was_reused() {
+    fn a_different_start_time_means_a_reused_pid() {
         let case = Case {
             payload: Payload {
                 starttime: Some(499),
@@ -333,15 +343,15 @@ mod tests {
             },
             ..Case::default()
         };
-        assert_eq!(case.judge(), Judgement::Stale(Stale::PidReused));
+        assert_eq!(case.staleness(), Staleness::Stale(StaleReason::PidReused));
     }
 
     #[test]
-    fn without_a_start_time_the_date_tells_that_a_pid_was_reused() {
-        for (begun_after_ms, expected) in [
-            (-5_000, Judgement::Wait(Wait::HolderLives)),
-            (1000, Judgement::Wait(Wait::HolderLives)),
-            (1001, Judgement::Stale(Stale::PidReused)),
+    fn without_a_start_time_a_process_younger_than_the_lock_means_a_reused_pid() {
+        for (started_after_ms, expected) in [
+            (-5_000, WAIT_FOR_LIVE),
+            (1000, WAIT_FOR_LIVE),
+            (1001, Staleness::Stale(StaleReason::PidReused)),
         ] {
             let case = Case {
                 payload: Payload {
@@ -350,16 +360,16 @@ mod tests {
                 },
                 process: Some(Process::Alive {
                     starttime: Some(1),
-                    started_ms: Some(NOW - 10_000 + begun_after_ms),
+                    started_ms: Some(NOW - 10_000 + started_after_ms),
                 }),
                 ..Case::default()
             };
-            assert_eq!(case.judge(), expected, "{begun_after_ms}");
+            assert_eq!(case.staleness(), expected, "{started_after_ms}");
         }
     }
 
     #[test]
-    fn a_clock_that_was_set_forward_does_not_rob_a_holder_of_the_right_start_time() {
+    fn the_start_time_takes_precedence_over_dates() {
         let case = Case {
             payload: javascript(NOW - 60_000),
             process: Some(Process::Alive {
@@ -368,11 +378,11 @@ mod tests {
             }),
             ..Case::default()
         };
-        assert_eq!(case.judge(), Judgement::Wait(Wait::HolderLives));
+        assert_eq!(case.staleness(), WAIT_FOR_LIVE);
     }
 
     #[test]
-    fn a_process_of_which_nothing_is_known_lives() {
+    fn waits_for_a_process_about_which_nothing_is_known() {
         let case = Case {
             process: Some(Process::Alive {
                 starttime: None,
@@ -380,55 +390,55 @@ mod tests {
             }),
             ..Case::default()
         };
-        assert_eq!(case.judge(), Judgement::Wait(Wait::HolderLives));
+        assert_eq!(case.staleness(), WAIT_FOR_LIVE);
     }
 
     #[test]
-    fn what_has_no_valid_pid_or_date_is_stale_after_30_s() {
+    fn a_lock_without_a_valid_pid_or_date_is_stale_after_30_s() {
         let undated = Payload {
             created_ms: None,
             ..javascript(NOW)
         };
         for (payload, process) in [(Payload::default(), None), (undated, Some(ALIVE))] {
             for (age_ms, expected) in [
-                (30_000, Judgement::Wait(Wait::Unreadable)),
-                (30_001, Judgement::Stale(Stale::NeverCompleted)),
+                (30_000, Staleness::Wait(WaitReason::Unreadable)),
+                (30_001, Staleness::Stale(StaleReason::NeverCompleted)),
             ] {
                 let case = Case {
                     payload: payload.clone(),
                     process,
-                    made_ms: NOW - age_ms,
+                    created_ms: NOW - age_ms,
                     ..Case::default()
                 };
-                assert_eq!(case.judge(), expected);
+                assert_eq!(case.staleness(), expected);
             }
         }
     }
 
     #[test]
-    fn dates_at_the_ends_of_time_do_no_harm() {
+    fn extreme_time_stamps_do_not_overflow() {
         for end in [i64::MIN, i64::MAX] {
             let case = Case {
                 payload: Payload::default(),
                 process: None,
-                made_ms: end,
+                created_ms: end,
                 ..Case::default()
             };
             let expected = if end == i64::MIN {
-                Judgement::Stale(Stale::NeverCompleted)
+                Staleness::Stale(StaleReason::NeverCompleted)
             } else {
-                Judgement::Wait(Wait::Unreadable)
+                Staleness::Wait(WaitReason::Unreadable)
             };
-            assert_eq!(case.judge(), expected);
+            assert_eq!(case.staleness(), expected);
         }
     }
 
     #[test]
-    fn a_transcript_is_protected_by_the_living_and_by_young_unreadable_locks() {
-        let protects = |case: Case| protects(&case.evidence());
+    fn a_live_holder_and_a_young_unreadable_lock_protect_a_transcript() {
+        let protects = |case: Case| protects_transcript(&case.evidence());
         let day_old = || Case {
             payload: javascript(NOW - 86_400_000),
-            made_ms: NOW - 86_400_000,
+            created_ms: NOW - 86_400_000,
             ..Case::default()
         };
         assert!(protects(day_old()));
@@ -454,7 +464,7 @@ mod tests {
             let case = Case {
                 payload: Payload::default(),
                 process: None,
-                made_ms: NOW - age_ms,
+                created_ms: NOW - age_ms,
                 ..Case::default()
             };
             assert_eq!(protects(case), expected);

@@ -1,11 +1,13 @@
 //! The store on disk: read it, rewrite it, replace it.
 //!
-//! [`StorePaths`] resolves the store's path once. [`scan`] reads JSON of any size in constant memory.
+//! [`StorePaths`] resolves the store's path once. [`reading`] reads a store in chunks, and [`scan`] parses
+//! them in constant memory.
 //! [`survey`] uses it to find out whether a run is expired, [`rewrite`] to write the kept entries to
 //! another file. [`replace`] puts that file in the store's place. [`leftovers`] removes what crashed
 //! writers left beside the store. [`survey_cache`] avoids reading an unchanged store again.
 
 pub mod leftovers;
+pub mod reading;
 pub mod replace;
 pub mod rewrite;
 pub mod scan;
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use crate::abort::Abort;
 use crate::error::{Context, Error, Result, is_missing};
-use crate::store::scan::Source;
+use crate::store::reading::Source;
 use crate::system::{Kind, Refusal, Rights, Stat, System};
 
 /// How often a store is read that another process is writing in place.
@@ -208,3 +210,6 @@ impl<F> Store<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

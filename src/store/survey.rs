@@ -1,42 +1,45 @@
-//! Looks for expired runs, without a lock and without writing.
+//! Looks for expired runs without a lock and without writing.
 
 use crate::error::Result;
 use crate::system::System;
 
-use super::scan::{Entry, Reading, Source, Visitor};
+use super::reading::{Reading, Source};
+use super::scan::{Entry, Visitor};
 
-/// What a look at the store found.
+/// The result of a survey.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Survey {
-    /// There is an expired run, and so a reason to rewrite the store.
+    /// The store contains an expired run and should be rewritten.
     ///
-    /// The survey ends at the first. It may be a key's earlier value, which a later one replaces:
-    /// only the rewrite, which reads the whole store, knows.
+    /// The survey stops at the first one. It may be an earlier value of a duplicate key, which is not
+    /// removed; only a rewrite, which reads the whole store, detects that.
     Due,
     /// No run is expired.
     NothingDue {
-        /// How many entries there are, as they stand in the file.
+        /// The number of entries. An entry with a duplicate key counts too.
         entries: u64,
-        /// The smallest `updatedAt` of a run, in milliseconds since 1970: as soon as `now - retention`
-        /// is greater, a sweep is due. Infinite if there is none.
+        /// The smallest `updatedAt` of a run, in milliseconds since 1970; infinite if there is none.
+        /// A sweep is due as soon as `now - retention` is greater.
         earliest: f64,
     },
 }
 
-/// Reads the store from its start and says whether a run's `updatedAt` is less than `cutoff_ms`,
-/// milliseconds since 1970. `buffer` is what one read may fill; it must not be empty.
+/// Reads a store from its start and returns whether the `updatedAt` of a run is less than
+/// `cutoff_ms`, in milliseconds since 1970. `buffer` is the memory that one read may fill. It must not
+/// be empty.
 ///
-/// Memory does not grow with the store. If the file changes meanwhile, the answer is one for some
-/// mixture of its states, or an error: whoever acts on it must look whether it changed.
+/// The memory used does not grow with the store. If the file changes during the survey, the result
+/// may belong to no state of the store, and an error may be reported. A caller that acts on the result
+/// must check for that.
 ///
 /// # Errors
-/// [`Error::Io`](crate::error::Error::Io) if it cannot be read,
-/// [`Error::Json`](crate::error::Error::Json) if it is no JSON object,
+/// [`Error::Io`](crate::error::Error::Io) if the store cannot be read,
+/// [`Error::Json`](crate::error::Error::Json) if it is not a JSON object,
 /// [`Error::Aborted`](crate::error::Error::Aborted).
 ///
 /// ```
 /// use cron_session_reaper::abort::Abort;
-/// use cron_session_reaper::store::scan::Source;
+/// use cron_session_reaper::store::reading::Source;
 /// use cron_session_reaper::store::survey::{Survey, survey};
 /// use cron_session_reaper::system::{Os, System};
 ///
@@ -58,35 +61,35 @@ pub fn survey<S: System>(
     cutoff_ms: f64,
     buffer: &mut [u8],
 ) -> Result<Survey> {
-    let mut look = Look {
+    let mut found = Found {
         entries: 0,
         earliest: f64::INFINITY,
     };
     let mut reading = Reading::new(store, buffer);
-    while reading.next(&mut look)?.is_some() {
-        if look.earliest < cutoff_ms {
+    while reading.next(&mut found)?.is_some() {
+        if found.earliest < cutoff_ms {
             return Ok(Survey::Due);
         }
     }
     Ok(Survey::NothingDue {
-        entries: look.entries,
-        earliest: look.earliest,
+        entries: found.entries,
+        earliest: found.earliest,
     })
 }
 
-struct Look {
+struct Found {
     entries: u64,
     earliest: f64,
 }
 
-impl Visitor for Look {
+impl Visitor for Found {
     #[inline]
     fn entry(&mut self, entry: &Entry<'_>, _: u64) {
         self.entries += 1;
         let Some(updated_at) = entry.updated_at() else {
             return;
         };
-        // NaN, which never expires, is less than nothing.
+        // NaN, which never expires, compares false.
         if updated_at < self.earliest && entry.key().is_run() {
             self.earliest = updated_at;
         }

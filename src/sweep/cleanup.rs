@@ -108,7 +108,8 @@ fn clear_leftovers<S: System>(
     if leftovers.clear(sweep.system, Mode::DryRun)? == Cleared::default() {
         return Ok(Cleared::default());
     }
-    let held = times.acquire(sweep, paths)?;
+    let mut held = times.acquire(sweep, paths)?;
+    held.start_heartbeat();
     let cleared = leftovers.clear(sweep.system, Mode::Apply)?;
     times.release(sweep, held)?;
     Ok(cleared)

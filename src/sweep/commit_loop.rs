@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::store::StorePaths;
-use crate::store::scan::Buffer;
+use crate::store::reading::Buffer;
 use crate::system::{Stat, System};
 
 use super::Context;
@@ -40,6 +40,13 @@ pub(super) struct LockTimes {
 pub(super) struct Held<'a, S: System> {
     lock: Lock<'a, S>,
     since: Duration,
+}
+
+impl<S: System> Held<'_, S> {
+    /// See [`Lock::start_heartbeat`].
+    pub(super) fn start_heartbeat(&mut self) {
+        self.lock.start_heartbeat();
+    }
 }
 
 impl LockTimes {
@@ -83,6 +90,10 @@ pub(super) fn prune<'a, S: System>(
                 held = Some(times.acquire(sweep, paths)?);
             }
         }
+        if let Some(held) = &mut held {
+            // The preparation reads and writes the whole store.
+            held.start_heartbeat();
+        }
         let prepared = match Prepared::prepare(sweep, paths, buffer)? {
             Preparation::Ready(prepared) => prepared,
             Preparation::NothingToRemove(store, figures) => {
@@ -91,12 +102,15 @@ pub(super) fn prune<'a, S: System>(
             Preparation::NoStore => return Ok((Pruned::NoStore, times)),
             Preparation::Changed => continue,
         };
-        let lock = match held.take() {
+        let mut lock = match held.take() {
             Some(held) => held,
             // The preparation is discarded, which takes a while, so not with the lock held.
             None if !prepared.is_current(sweep)? => continue,
             None => times.acquire(sweep, paths)?,
         };
+        if prepared.moves_files() {
+            lock.start_heartbeat();
+        }
         if prepared.may_commit(sweep, &lock.lock)?
             && let Some(committed) = prepared.commit(sweep, log)?
         {

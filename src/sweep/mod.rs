@@ -22,8 +22,8 @@ use std::time::{Duration, SystemTime};
 use crate::error::Result;
 use crate::gateway::js;
 use crate::store::leftovers::Cleared;
-use crate::store::rewrite::Rewrite;
-use crate::store::scan::{Buffer, READ_AT_ONCE};
+use crate::store::reading::{Buffer, READ_AT_ONCE};
+use crate::store::rewrite::Rewritten;
 use crate::store::survey::{self, Survey};
 use crate::store::survey_cache::SurveyCache;
 use crate::store::{self, Store, StorePaths};
@@ -341,7 +341,7 @@ impl<'a, S: System> Context<'a, S> {
 
     /// Remembers the store that replaced the one for which `plan` was made.
     fn remember_replaced(&self, plan: &RemovalPlan, after: &Stat) {
-        let Rewrite { kept, earliest, .. } = plan.rewrite;
+        let Rewritten { kept, earliest, .. } = plan.rewrite;
         let (named, now) = (self.request.store, self.system.now());
         self.cache
             .remember(named, after, kept, earliest, after.mtime, now);
@@ -349,6 +349,8 @@ impl<'a, S: System> Context<'a, S> {
     }
 }
 
+#[cfg(test)]
+mod ordering_tests;
 #[cfg(test)]
 mod recovery_tests;
 #[cfg(test)]

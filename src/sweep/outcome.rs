@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use crate::error::{Error, Failure};
 use crate::store::leftovers::Cleared;
 pub use crate::store::leftovers::Mode;
-use crate::store::rewrite::Rewrite;
+use crate::store::rewrite::Rewritten;
 use crate::transcripts::Tally;
 
 /// What one sweep or preview came to.
@@ -277,7 +277,7 @@ impl StoreFigures {
     }
 
     /// A store that was read to its end.
-    pub(super) fn of_rewrite(bytes: u64, rewrite: &Rewrite, locked: u64) -> Self {
+    pub(super) fn of_rewrite(bytes: u64, rewrite: &Rewritten, locked: u64) -> Self {
         Self {
             entries: Entries {
                 seen: rewrite.entries,

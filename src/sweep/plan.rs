@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::lock;
 use crate::store::leftovers::{self, Leftovers};
-use crate::store::rewrite::{self, Judge, Rewrite, Run};
-use crate::store::scan::{Buffer, SessionId};
+use crate::store::reading::Buffer;
+use crate::store::rewrite::{self, RemovalPolicy, Rewritten, Run};
+use crate::store::scan::SessionId;
 use crate::store::{Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::Tally;
@@ -25,7 +26,7 @@ pub(super) struct RemovalPlan {
     /// The store's attributes when it was read.
     pub(super) before: Stat,
     /// What was found in the store, and what remains of it.
-    pub(super) rewrite: Rewrite,
+    pub(super) rewrite: Rewritten,
     /// How many expired runs are kept because a live process holds their transcript locked.
     pub(super) locked: u64,
     /// The transcripts to archive.
@@ -49,7 +50,7 @@ impl RemovalPlan {
 /// What one pass over a store found. Nothing but the store was looked at so far, except for the
 /// transcripts of expired runs.
 pub(super) struct Draft<'c, 'a, S: System> {
-    rewrite: Rewrite,
+    rewrite: Rewritten,
     collected: Collector<'c, 'a, S>,
 }
 
@@ -73,7 +74,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
         Ok(Self { rewrite, collected })
     }
 
-    pub(super) fn rewrite(&self) -> &Rewrite {
+    pub(super) fn rewrite(&self) -> &Rewritten {
         &self.rewrite
     }
 
@@ -221,7 +222,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
         let mut found = transcripts.into_iter().filter_map(|it| self.position(it));
         let transcripts = [found.next(), found.next()];
         self.sessions.push(RemovedSession {
-            id: id | u64::from(has_file) * HAS_SESSION_FILE,
+            id: if has_file { id | HAS_SESSION_FILE } else { id },
             transcripts,
         });
     }
@@ -273,10 +274,10 @@ fn last_session_file(runs: &[RemovedSession]) -> [Option<NonZeroU32>; 2] {
     last.unwrap_or(&rest[0]).transcripts
 }
 
-impl<S: System> Judge for Collector<'_, '_, S> {
+impl<S: System> RemovalPolicy for Collector<'_, '_, S> {
     /// A run whose transcript is locked by a live process is still being written, however old its
     /// entry is.
-    fn goes(&mut self, run: &Run) -> bool {
+    fn removes(&mut self, run: &Run) -> bool {
         let file = run.session_file.as_deref();
         let transcripts = self.folder.transcripts(
             self.sweep.system,
@@ -292,7 +293,7 @@ impl<S: System> Judge for Collector<'_, '_, S> {
         true
     }
 
-    fn stays(&mut self, session_id: &SessionId<'_>, session_file: Option<&str>) {
+    fn keeps(&mut self, session_id: &SessionId<'_>, session_file: Option<&str>) {
         self.references.add(session_id.text(), session_file);
         // An id that is not a string, which the gateway never writes, protects removed runs with an
         // equal id, unless it is falsy in JavaScript.

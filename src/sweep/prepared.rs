@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::gateway::js;
 use crate::lock::Lock;
 use crate::store::leftovers::Cleared;
+use crate::store::reading::Buffer;
 use crate::store::replace::{Replaced, Replacement, Swap};
-use crate::store::scan::Buffer;
 use crate::store::{Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::Tally;
@@ -84,6 +84,13 @@ impl<'a, S: System> Prepared<'a, S> {
     /// Returns whether the store is still the one for which this was prepared.
     pub(super) fn is_current(&self, sweep: &Context<'a, S>) -> Result<bool> {
         self.replacement.store().is_current(sweep.system)
+    }
+
+    /// Returns whether the commit also moves or removes other files than the store. There may be
+    /// thousands of them.
+    pub(super) fn moves_files(&self) -> bool {
+        let leftovers = self.plan.leftovers.as_ref();
+        !self.plan.transcripts.is_empty() || leftovers.is_some_and(|it| !it.is_empty())
     }
 
     /// Returns whether the plan still holds: `lock` is ours, the store is unchanged, and no process

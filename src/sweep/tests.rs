@@ -153,7 +153,7 @@ fn log_as_json(line: &crate::sweep::outcome::LogLine) -> Value {
     };
     let fields = match &line.fields {
         Fields::Failure { err } => serde_json::json!({ "err": err }),
-        #[allow(
+        #[expect(
             clippy::cast_possible_truncation,
             reason = "recorded retentions are whole"
         )]
@@ -618,7 +618,7 @@ mod failures {
                 "cannot preserve the owner of",
             ),
             ("sync", ErrorKind::Other, "cannot write the new content of"),
-            ("link", ErrorKind::PermissionDenied, "cannot make"),
+            ("link", ErrorKind::PermissionDenied, "cannot create"),
             ("exchange", ErrorKind::PermissionDenied, "cannot replace"),
             ("read_at", ErrorKind::Other, "cannot read"),
         ] {

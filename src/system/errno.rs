@@ -1,8 +1,8 @@
-//! The names that Node.js has for the operating system's errors.
+//! Error names and descriptions as Node.js prints them.
 
 use std::io::{self, ErrorKind};
 
-/// The name that Node.js has for an error: `ENOENT`. `EIO` for what has none.
+/// Returns the name that Node.js has for an error: `ENOENT`. It is `EIO` for an error without a name.
 ///
 /// ```
 /// use cron_session_reaper::system::errno_name;
@@ -42,7 +42,7 @@ pub fn describe(error: &io::Error) -> String {
     )
 }
 
-/// The exact name: kinds do not separate `EPERM` from `EACCES` and do not include `EMFILE`.
+/// Returns the exact name: kinds do not distinguish `EPERM` from `EACCES` and do not include `EMFILE`.
 #[cfg(unix)]
 fn by_number(error: &io::Error) -> Option<&'static str> {
     use rustix::io::Errno;
@@ -52,8 +52,8 @@ fn by_number(error: &io::Error) -> Option<&'static str> {
             [$((Errno::$name, concat!("E", stringify!($name)))),*]
         };
     }
-    // What file-system and process calls can answer. NOTSUP stands before OPNOTSUPP, which is the
-    // same number on Linux, where Node.js says ENOTSUP.
+    // The errors of file-system and process calls. NOTSUP is before OPNOTSUPP, which is the same
+    // number on Linux: Node.js prints ENOTSUP there.
     const NAMES: &[(Errno, &str)] = &names![
         PERM NOENT SRCH INTR IO NXIO BADF AGAIN NOMEM ACCESS FAULT BUSY EXIST XDEV NODEV NOTDIR
         ISDIR INVAL NFILE MFILE NOTTY TXTBSY FBIG NOSPC SPIPE ROFS MLINK PIPE DEADLK NAMETOOLONG
@@ -63,7 +63,7 @@ fn by_number(error: &io::Error) -> Option<&'static str> {
     let errno = Errno::from_io_error(error)?;
     match errno {
         Errno::TOOBIG => Some("E2BIG"),
-        // rustix spells this one out.
+        // rustix has another name for it.
         Errno::ACCESS => Some("EACCES"),
         _ => NAMES
             .iter()
@@ -72,8 +72,7 @@ fn by_number(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// Windows has other numbers. The standard library's kinds bring most of them together; for these
-/// Node.js has other names.
+/// Windows has other numbers, most of which [`by_kind`] names. Node.js has other names for these.
 #[cfg(not(unix))]
 fn by_number(error: &io::Error) -> Option<&'static str> {
     use windows_sys::Win32::Foundation::{
@@ -121,7 +120,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn names_are_the_ones_that_node_has() {
+    fn names_errors_as_node_does() {
         for (number, name) in [
             (libc::EPERM, "EPERM"),
             (libc::ENOENT, "ENOENT"),
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_without_a_number_are_named_by_their_kind() {
+    fn names_an_error_without_a_number_by_its_kind() {
         assert_eq!(errno_name(&ErrorKind::Unsupported.into()), "ENOTSUP");
         assert_eq!(errno_name(&ErrorKind::WriteZero.into()), "EIO");
         assert_eq!(errno_name(&io::Error::other("odd")), "EIO");

@@ -1,120 +1,145 @@
-//! Rewriting a few bytes of an open file at intervals, on a thread of its own.
+//! Rewrites a few bytes of an open file at intervals, on another thread.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
 /// What is rewritten, where and how often.
 #[derive(Debug, Clone, Copy)]
 pub struct Beat {
-    /// Where in the file, in bytes.
+    /// The offset in the file, in bytes.
     pub offset: u64,
+    /// The time until the first beat.
+    pub first_after: Duration,
     /// The time between two beats.
     pub period: Duration,
-    /// How many beats there are before it falls silent.
+    /// The number of beats.
     pub count: u32,
-    /// What is written: always of the same length, so that one write replaces the last.
+    /// Returns the text to write at a time of day. Its length is always the same, so that one write
+    /// replaces the previous one.
     pub text: fn(SystemTime) -> String,
 }
 
-/// A running heartbeat. It ends, its thread included, when this is dropped.
-#[must_use = "the heartbeat ends when this is dropped"]
+impl Beat {
+    /// Runs all beats. `wait` waits for a duration and returns the time of day after it, or `None` to
+    /// stop. `write` writes bytes at an offset.
+    pub(crate) fn run(
+        &self,
+        mut wait: impl FnMut(Duration) -> Option<SystemTime>,
+        write: impl Fn(&[u8], u64),
+    ) {
+        let mut pause = self.first_after;
+        for _ in 0..self.count {
+            let Some(now) = wait(pause) else { return };
+            write((self.text)(now).as_bytes(), self.offset);
+            pause = self.period;
+        }
+    }
+}
+
+/// A running heartbeat. Dropping it stops it and ends its thread.
+#[must_use = "the heartbeat stops when this is dropped"]
 #[derive(Debug, Default)]
 pub struct Heartbeat {
-    running: Option<(Arc<End>, JoinHandle<()>)>,
+    /// Dropping the sender stops the thread.
+    running: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl Heartbeat {
-    /// None at all, for systems without a time of their own.
+    /// Returns a heartbeat that never beats, for systems without threads.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Calls `write` after every period. Where no thread is to be had there is no heartbeat: a
-    /// sweep need not fail for that, since only holds of more than 30 s need one.
-    pub(super) fn start(beat: Beat, write: impl Fn(u64, &[u8]) + Send + 'static) -> Self {
-        let end = Arc::new(End::default());
-        let awaited = Arc::clone(&end);
+    /// Starts a thread that writes every beat with `write`. If no thread can be started there is no
+    /// heartbeat. That is not an error: only a hold of more than 30 s needs one.
+    pub(crate) fn start(beat: Beat, write: impl Fn(&[u8], u64) + Send + 'static) -> Self {
+        let (stop, stopped) = mpsc::channel();
+        let wait = move |pause| match stopped.recv_timeout(pause) {
+            Err(RecvTimeoutError::Timeout) => Some(SystemTime::now()),
+            _ => None,
+        };
         let thread = thread::Builder::new()
             .name("session-lock".to_owned())
-            .spawn(move || {
-                for _ in 0..beat.count {
-                    if awaited.comes_within(beat.period) {
-                        return;
-                    }
-                    write(beat.offset, (beat.text)(SystemTime::now()).as_bytes());
-                }
-            });
+            .spawn(move || beat.run(wait, write));
         Self {
-            running: thread.ok().map(|thread| (end, thread)),
+            running: thread.ok().map(|thread| (stop, thread)),
         }
     }
 }
 
 impl Drop for Heartbeat {
     fn drop(&mut self) {
-        let Some((end, thread)) = self.running.take() else {
+        let Some((stop, thread)) = self.running.take() else {
             return;
         };
-        end.tell();
-        // Joined, since the thread's copy of the descriptor would keep the kernel's lock.
+        drop(stop);
+        // Joined, because the thread's copy of the file descriptor would keep the flock.
         let _ = thread.join();
-    }
-}
-
-/// The end of a heartbeat, which its thread waits for between two beats.
-#[derive(Debug, Default)]
-struct End {
-    is_told: Mutex<bool>,
-    told: Condvar,
-}
-
-impl End {
-    fn tell(&self) {
-        *self.is_told.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.told.notify_one();
-    }
-
-    fn comes_within(&self, period: Duration) -> bool {
-        let is_told = self.is_told.lock().unwrap_or_else(PoisonError::into_inner);
-        // Waits on where it wakes up for no reason.
-        let waited = self.told.wait_timeout_while(is_told, period, |told| !*told);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::mpsc;
 
     use super::*;
 
+    const BEAT: Beat = Beat {
+        offset: 7,
+        first_after: Duration::from_secs(2),
+        period: Duration::from_secs(5),
+        count: 3,
+        text: |time| humantime::format_rfc3339_seconds(time).to_string(),
+    };
+
     #[test]
-    fn beats_as_often_as_asked_and_no_more() {
-        let written = Arc::new(Mutex::new(Vec::new()));
-        let beat = Beat {
-            offset: 7,
-            period: Duration::from_millis(1),
-            count: 3,
-            text: |_| "x".to_owned(),
+    fn waits_for_the_period_and_writes_the_time_after_it_at_the_offset() {
+        let mut now = SystemTime::UNIX_EPOCH;
+        let (sender, written) = mpsc::channel();
+        let wait = |pause| {
+            now += pause;
+            Some(now)
         };
-        let log = Arc::clone(&written);
-        let heartbeat = Heartbeat::start(beat, move |offset, bytes| {
-            log.lock().unwrap().push((offset, bytes.to_vec()));
+        BEAT.run(wait, |bytes, offset| {
+            let text = String::from_utf8(bytes.to_vec()).unwrap();
+            sender.send((text, offset)).unwrap();
         });
-        thread::sleep(Duration::from_millis(200));
-        drop(heartbeat);
-        assert_eq!(*written.lock().unwrap(), vec![(7, b"x".to_vec()); 3]);
+        drop(sender);
+        let expected = ["00:02", "00:07", "00:12"];
+        assert_eq!(
+            written.into_iter().collect::<Vec<_>>(),
+            expected.map(|at| (format!("1970-01-01T00:{at}Z"), 7))
+        );
     }
 
     #[test]
-    fn ends_at_once_when_dropped() {
+    fn runs_on_a_thread_and_waits_for_no_less_than_the_period() {
         let beat = Beat {
-            offset: 0,
-            period: Duration::from_secs(3600),
-            count: 1,
-            text: |_| String::new(),
+            first_after: Duration::ZERO,
+            period: Duration::from_millis(20),
+            ..BEAT
         };
-        drop(Heartbeat::start(beat, |_, _| panic!("must not beat")));
+        let (sender, written) = mpsc::channel();
+        let started = std::time::Instant::now();
+        let heartbeat = Heartbeat::start(beat, move |_, offset| sender.send(offset).unwrap());
+        // Ends when the thread has ended, which drops the sender.
+        assert_eq!(written.into_iter().collect::<Vec<_>>(), [7; 3]);
+        assert!(started.elapsed() >= 2 * beat.period);
+        drop(heartbeat);
+    }
+
+    #[test]
+    fn stops_when_it_is_dropped() {
+        let (sender, written) = mpsc::channel();
+        let beat = Beat {
+            first_after: Duration::ZERO,
+            period: Duration::from_secs(3600),
+            ..BEAT
+        };
+        let heartbeat = Heartbeat::start(beat, move |_, offset| sender.send(offset).unwrap());
+        written.recv().unwrap();
+        drop(heartbeat);
+        assert!(written.recv().is_err(), "the thread still runs");
     }
 }

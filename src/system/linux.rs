@@ -1,4 +1,4 @@
-//! Linux: unnamed files, exchange and flock are all here, on every common local file system.
+//! Linux: unnamed files, exchange and flock are available on every common local file system.
 
 use std::fs::{self, File};
 use std::io;
@@ -34,7 +34,7 @@ pub(super) fn create_unnamed(folder: &Path) -> io::Result<File> {
 
 pub(super) fn link(file: &File, path: &Path) -> io::Result<()> {
     let to = Pinned::new(path)?;
-    // Linking the descriptor itself (AT_EMPTY_PATH) takes a capability.
+    // Linking the descriptor itself (AT_EMPTY_PATH) requires a capability.
     let from = by_descriptor(file);
     let flags = AtFlags::SYMLINK_FOLLOW;
     let linked = rustix::fs::linkat(CWD, &from, &to.folder, to.name, flags);
@@ -45,12 +45,12 @@ fn by_descriptor(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
-#[allow(unsafe_code, reason = "sync_file_range has no safe wrapper in rustix")]
+#[expect(unsafe_code, reason = "rustix does not wrap sync_file_range")]
 pub(super) fn start_write_back(file: &File, offset: u64, length: u64) {
     let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) else {
         return;
     };
-    // SAFETY: takes numbers only; the descriptor is open as long as `file` is borrowed.
+    // SAFETY: the arguments are numbers, and the descriptor is open while `file` is borrowed.
     unsafe {
         libc::sync_file_range(
             file.as_raw_fd(),
@@ -78,14 +78,15 @@ pub(super) fn process(pid: u64) -> Process {
         starttime: None,
         started_ms: None,
     };
-    // Hidden (hidepid) or just gone: the caller looks again in a few milliseconds.
+    // Hidden (hidepid), or the process has just ended: the caller asks again after a few milliseconds.
     let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else {
         return unknown;
     };
     parse_stat(&stat).unwrap_or(unknown)
 }
 
-/// Reads `pid (name) state …`. The name may hold spaces and brackets, so count from the last one.
+/// Parses `pid (name) state …`. The name may contain spaces and parentheses, so the fields are counted
+/// from the last parenthesis.
 fn parse_stat(stat: &[u8]) -> Option<Process> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let mut fields = stat[name_end + 1..]
@@ -94,7 +95,7 @@ fn parse_stat(stat: &[u8]) -> Option<Process> {
     if matches!(fields.next()?, b"Z" | b"X" | b"x") {
         return Some(Process::Gone);
     }
-    // The state was field 3; field 22 is 19 further on.
+    // The state is field 3; the start time is field 22.
     let starttime = std::str::from_utf8(fields.nth(18)?).ok()?.parse().ok()?;
     Some(Process::Alive {
         starttime: Some(starttime),
@@ -102,9 +103,9 @@ fn parse_stat(stat: &[u8]) -> Option<Process> {
     })
 }
 
-/// A start time in clock ticks since boot, as milliseconds since 1970.
+/// Converts a start time from clock ticks since boot to milliseconds since 1970.
 ///
-/// From the two clocks and not from `/proc/stat`'s `btime`, which is a second coarse.
+/// Uses two clocks instead of `btime` in `/proc/stat`, which has a resolution of a second.
 fn started_ms(starttime: u64) -> Option<i64> {
     let milliseconds = |clock| {
         let time = Duration::try_from(rustix::time::clock_gettime(clock)).ok()?;
@@ -129,10 +130,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_name_with_brackets_does_not_shift_the_fields() {
+    fn finds_the_start_time_after_a_process_name_with_parentheses() {
         let stat = b"7 (a) b) (c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20 21";
         let Some(Process::Alive { starttime, .. }) = parse_stat(stat) else {
-            panic!("should be alive");
+            panic!("the process should be alive");
         };
         assert_eq!(starttime, Some(4242));
     }
@@ -143,19 +144,19 @@ mod tests {
     }
 
     #[test]
-    fn half_a_stat_tells_nothing() {
+    fn an_incomplete_stat_has_no_start_time() {
         assert_eq!(parse_stat(b"7 (x"), None);
         assert_eq!(parse_stat(b"7 (x) S 1 2"), None);
     }
 
     #[test]
-    fn our_own_start_time_is_in_the_recent_past() {
+    fn the_start_time_of_this_process_is_in_the_last_hour() {
         let Process::Alive {
             starttime: Some(_),
             started_ms: Some(started),
         } = process(u64::from(std::process::id()))
         else {
-            panic!("we are alive, and Linux knows since when");
+            panic!("this process is alive, and Linux reports its start time");
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let started = Duration::from_millis(started.try_into().unwrap());
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_no_process_are_gone() {
+    fn a_number_that_is_not_a_pid_is_gone() {
         for pid in [0, u64::from(u32::MAX), i32::MAX as u64 + 1, u64::MAX] {
             assert_eq!(process(pid), Process::Gone);
         }

@@ -1,4 +1,4 @@
-//! macOS: exchange (on APFS) and flock are here; unnamed files, process start times and a boot id
+//! macOS: exchange (on APFS) and flock are available; unnamed files, process start times and a boot id
 //! are not.
 
 use std::fs::File;
@@ -19,7 +19,7 @@ pub(super) fn create_unnamed(_: &Path) -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Without unnamed files there is nothing to link.
+/// Not needed without unnamed files.
 pub(super) fn link(_: &File, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
@@ -27,9 +27,9 @@ pub(super) fn link(_: &File, _: &Path) -> io::Result<()> {
 /// macOS has no `sync_file_range`.
 pub(super) fn start_write_back(_: &File, _: u64, _: u64) {}
 
-/// `fsync` alone leaves it to the drive when to write. The standard library asks for `F_FULLFSYNC`,
-/// which does not, and which network drives and some others do not know: there `fsync` is the most
-/// that can be had.
+/// After `fsync` alone, data may still be in the drive's cache. The standard library calls
+/// `F_FULLFSYNC`, which empties it. Network drives and some others do not support that: `fsync` is all
+/// that is available there.
 pub(super) fn sync(file: &File) -> io::Result<()> {
     match file.sync_data() {
         Err(error) if is_unavailable(Call::FullSync, &error) => Ok(rustix::fs::fsync(file)?),
@@ -48,10 +48,9 @@ fn is_unavailable(call: Call, error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| call.is_unavailable(errno))
 }
 
-/// Start times would take `proc_pidinfo`, which JavaScript does not have either: the gateway's
-/// locks carry none on macOS, and it never compares ours (`"starttime":0`). A pid that was given to
-/// another process, and a zombie, which `kill` cannot tell from the living, block until the lock is
-/// 5 minutes old.
+/// Start times would require `proc_pidinfo`. The gateway does not have it either: its locks have no
+/// start time on macOS, and it never compares ours (`"starttime":0`). A reused pid, and a zombie, which
+/// `kill` cannot distinguish from a live process, block until the lock is 5 minutes old.
 pub(super) fn process(pid: u64) -> Process {
     if !super::unix::may_live(pid) {
         return Process::Gone;
@@ -62,7 +61,7 @@ pub(super) fn process(pid: u64) -> Process {
     }
 }
 
-/// Without one, a crashed sweep's lock is judged like JavaScript's: by its pid, after a second.
+/// Without a boot id, a crashed sweep is detected like crashed JavaScript: by its pid, after a second.
 pub(super) fn boot_id() -> Option<String> {
     None
 }

@@ -1,8 +1,8 @@
-//! The one seam: every system call that the lock and the commit are made of.
+//! The operating-system interface: every system call of the lock and the commit.
 //!
-//! The real thing is [`Os`]. A model checker and the tests put their own in its place and so drive
-//! the very code that runs in production. What a platform lacks is answered here with
-//! [`io::ErrorKind::Unsupported`], so that each fallback stands in the code that chooses it.
+//! [`Os`] is the real system. The model checker and the tests use their own implementations, so they
+//! run the production code. A call that a platform or file system lacks returns
+//! [`io::ErrorKind::Unsupported`], and the caller chooses the fallback.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,14 +29,14 @@ pub use os::Os;
 pub(crate) use rights::is_unmapped;
 pub use rights::{Refusal, Rights};
 
-/// Whether a link at the path itself is followed.
+/// What opening a path does with a symbolic link at that path.
 #[derive(Debug, Clone, Copy)]
 enum Links {
     Follow,
     Refuse,
 }
 
-/// What a file is and which one it is. Two stats of an unchanged file are equal.
+/// The attributes of a file. Those of an unchanged file are equal at any time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
     /// Device.
@@ -45,20 +45,20 @@ pub struct Stat {
     pub ino: u64,
     /// Size in bytes.
     pub size: u64,
-    /// Last change of the contents, nanoseconds since 1970.
+    /// Last modification of the contents, in nanoseconds since 1970.
     pub mtime: i128,
-    /// Last change of the inode, nanoseconds since 1970; equals `mtime` where there is none.
+    /// Last change of the inode, in nanoseconds since 1970. Equals `mtime` on platforms without it.
     pub ctime: i128,
-    /// What it is.
+    /// The type of file.
     pub kind: Kind,
-    /// Owner (0 where there is none).
+    /// Owner (0 on platforms without it).
     pub uid: u32,
-    /// Group (0 where there is none).
+    /// Group (0 on platforms without it).
     pub gid: u32,
 }
 
 impl Stat {
-    /// Is it the same file, whatever its contents?
+    /// Returns whether it is the same file, with the same or other contents.
     #[must_use]
     pub fn same_file(&self, other: &Self) -> bool {
         (self.dev, self.ino) == (other.dev, other.ino)
@@ -75,7 +75,7 @@ impl Stat {
     }
 }
 
-/// What stands at a path.
+/// A type of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A regular file.
@@ -84,12 +84,12 @@ pub enum Kind {
     Folder,
     /// A symbolic link.
     Link,
-    /// A FIFO, a socket, a device.
+    /// A FIFO, a socket or a device.
     Other,
 }
 
 impl Kind {
-    /// In words, for error messages: `a directory`.
+    /// Returns the type in words, for error messages: `a directory`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -101,113 +101,114 @@ impl Kind {
     }
 }
 
-/// What is known of a process id.
+/// What is known about a process id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Process {
-    /// It runs, or may run: only a clear "no such process" is `Gone`.
+    /// The process runs, or may run.
     Alive {
-        /// Its start time as the gateway's lock file has it (`/proc/<pid>/stat`, field 22), where
-        /// the platform tells.
+        /// Its start time as in the gateway's lock file (`/proc/<pid>/stat`, field 22), if the
+        /// platform reports it.
         starttime: Option<u64>,
-        /// The same as a time of day, in milliseconds since 1970, where the platform tells.
+        /// Its start time in milliseconds since 1970, if the platform reports it.
         started_ms: Option<i64>,
     },
-    /// There is no such process, or it is a zombie.
+    /// The system reported that there is no such process, or that it is a zombie.
     Gone,
 }
 
-/// The system calls that locking and committing are made of.
+/// The system calls of the lock and the commit.
 pub trait System: Sync {
     /// An open file.
     type File: Send + Sync;
 
-    /// Opens for reading. Follows links; never blocks on a FIFO.
+    /// Opens a file for reading. Follows links; never blocks on a FIFO.
     ///
     /// # Errors
     /// The operating system's.
     fn open(&self, path: &Path) -> io::Result<Self::File>;
 
-    /// Opens for reading what stands at this very path: a link is an error, never followed.
+    /// Opens a file for reading. Does not follow a link at the path itself.
     ///
     /// # Errors
     /// The operating system's; `FilesystemLoop` for a link.
     fn open_no_follow(&self, path: &Path) -> io::Result<Self::File>;
 
-    /// A new file of mode 0600 without a name, for reading and writing, to be [`link`](Self::link)ed
-    /// once it is complete.
+    /// Creates a file of mode 0600 without a name, for reading and writing. It is
+    /// [`link`](Self::link)ed once it is complete.
     ///
     /// # Errors
-    /// `Unsupported` where the platform or the file system has none.
+    /// `Unsupported` if the platform or the file system has no unnamed files.
     fn create_unnamed(&self, folder: &Path) -> io::Result<Self::File>;
 
-    /// A new file of mode 0600 at `path`, for reading and writing.
+    /// Creates a file of mode 0600 at `path`, for reading and writing.
     ///
     /// # Errors
-    /// `AlreadyExists` if anything stands there.
+    /// `AlreadyExists` if anything exists there.
     fn create_new(&self, path: &Path) -> io::Result<Self::File>;
 
-    /// Gives an unnamed file its name.
+    /// Names an unnamed file.
     ///
     /// # Errors
-    /// `AlreadyExists` if anything stands there.
+    /// `AlreadyExists` if anything exists at `path`.
     fn link(&self, file: &Self::File, path: &Path) -> io::Result<()>;
 
-    /// Exchanges what stands at two paths, in one step.
+    /// Exchanges the files at two paths, atomically.
     ///
     /// # Errors
-    /// `Unsupported` where the platform or the file system cannot.
+    /// `Unsupported` if the platform or the file system cannot.
     fn exchange(&self, a: &Path, b: &Path) -> io::Result<()>;
 
-    /// Renames; what stands at `to` is replaced.
+    /// Renames a file. Replaces a file at `to`.
     ///
     /// # Errors
     /// The operating system's.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Renames; nothing may stand at `to`.
+    /// Renames a file. Replaces nothing.
     ///
     /// # Errors
-    /// `AlreadyExists` if anything stands there.
+    /// `AlreadyExists` if anything exists at `to`.
     fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Removes a name.
+    /// Removes a file's name.
     ///
     /// # Errors
     /// The operating system's.
     fn unlink(&self, path: &Path) -> io::Result<()>;
 
-    /// The path with every link resolved.
+    /// Returns the path with all links resolved.
     ///
     /// # Errors
-    /// The operating system's; `NotFound` for a link to nowhere.
+    /// The operating system's; `NotFound` for a link whose target does not exist.
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf>;
 
-    /// What stands at this very path (a link is not followed).
+    /// Returns the attributes of the file at a path. Does not follow a link at the path itself.
     ///
     /// # Errors
     /// The operating system's.
     fn stat(&self, path: &Path) -> io::Result<Stat>;
 
-    /// What a path leads to, links followed.
+    /// Returns the attributes of the file at a path. Follows links.
     ///
     /// # Errors
     /// The operating system's.
     fn stat_following(&self, path: &Path) -> io::Result<Stat>;
 
-    /// What an open file is.
+    /// Returns the attributes of an open file.
     ///
     /// # Errors
     /// The operating system's.
     fn stat_open(&self, file: &Self::File) -> io::Result<Stat>;
 
-    /// Takes the kernel's exclusive lock on an open file, or says that another has it (`false`).
-    /// It ends when the file is closed, a crash included.
+    /// Acquires the kernel's exclusive lock on an open file. Returns `false` if another open file
+    /// holds it. It ends when the file is closed, also by a crash.
     ///
     /// # Errors
-    /// `Unsupported` where the platform or the file system has none.
+    /// `Unsupported` if the platform or the file system has no such lock.
     fn try_flock(&self, file: &Self::File) -> io::Result<bool>;
 
-    /// Reads at an offset; 0 is the end of the file. May read less than asked for.
+    /// Reads at an offset and returns the number of bytes: 0 at the end of the file, possibly fewer than
+    /// requested.
     ///
     /// # Errors
     /// The operating system's.
@@ -219,22 +220,22 @@ pub trait System: Sync {
     /// The operating system's; a write that makes no progress is `WriteZero`.
     fn write_all_at(&self, file: &Self::File, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Makes an open file empty.
+    /// Sets the size of an open file to 0.
     ///
     /// # Errors
     /// The operating system's.
     fn truncate(&self, file: &Self::File) -> io::Result<()>;
 
-    /// Asks the kernel to begin writing a range to the disk, without waiting. Only a hint.
+    /// Asks the kernel to start writing a range to the disk. Does not wait; this is only a hint.
     fn start_write_back(&self, file: &Self::File, offset: u64, length: u64);
 
-    /// Waits until the file's contents and size are on the disk.
+    /// Waits until a file's contents and size are on the disk.
     ///
     /// # Errors
     /// The operating system's. What was written since the last success may be lost.
     fn sync(&self, file: &Self::File) -> io::Result<()>;
 
-    /// Waits until a folder's names are on the disk. Does nothing where the platform cannot.
+    /// Waits until a folder's names are on the disk. Does nothing on platforms that cannot.
     ///
     /// # Errors
     /// The operating system's.
@@ -273,41 +274,41 @@ pub trait System: Sync {
         Ok(())
     }
 
-    /// What is known of a process.
+    /// Returns what is known about a process.
     fn process(&self, pid: u64) -> Process;
 
-    /// This process's id.
+    /// Returns this process's id.
     fn pid(&self) -> u64;
 
-    /// What names this run of the machine, where the platform tells. Holds no quotes.
+    /// Returns the id of the current boot, if the platform has one. Contains no quotes.
     fn boot_id(&self) -> Option<String>;
 
-    /// The wall clock.
+    /// Returns the time of the wall clock.
     fn now(&self) -> SystemTime;
 
-    /// A clock that never steps, from an arbitrary start.
+    /// Returns the time of a monotonic clock, from an arbitrary start.
     fn monotonic(&self) -> Duration;
 
-    /// Waits.
+    /// Waits for a duration.
     fn sleep(&self, duration: Duration);
 
-    /// Rewrites a few bytes of `file` at intervals until the answer is dropped. Systems without
-    /// threads of their own (a model's) have none, which is what this does unless overridden.
+    /// Rewrites a few bytes of `file` at intervals, on another thread, until the returned value is
+    /// dropped. By default, which is for the systems of tests, there are no beats.
     fn start_heartbeat(&self, _file: &Self::File, _beat: Beat) -> Heartbeat {
         Heartbeat::none()
     }
 }
 
-/// Is a file that another program has open in the way? Only Windows knows such a thing.
+/// Returns whether a call failed because another process has the file open. Always `false` on Unix.
 pub(crate) fn is_in_use(error: &io::Error) -> bool {
     platform::is_in_use(error)
 }
 
-/// [`System::rename_no_replace`], and the nearest to it where there is none: look, then rename.
-/// A file that appears between the two is overwritten there.
+/// Renames a file like [`System::rename_no_replace`]. Where that is unsupported, checks first and then
+/// renames, which replaces a file that is created in between.
 ///
 /// # Errors
-/// `AlreadyExists` if anything stands at `to`; otherwise the operating system's.
+/// `AlreadyExists` if anything exists at `to`; otherwise the operating system's.
 pub(crate) fn rename_to_vacant<S: System>(system: &S, from: &Path, to: &Path) -> io::Result<()> {
     match system.rename_no_replace(from, to) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => {}

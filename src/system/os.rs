@@ -1,5 +1,4 @@
-//! The operating system's own calls. What differs between platforms is in `linux.rs`, `macos.rs`
-//! and `windows.rs`.
+//! The real system. The differences between platforms are in `linux.rs`, `macos.rs` and `windows.rs`.
 
 use std::fs::{self, File};
 use std::io;
@@ -150,9 +149,8 @@ impl System for Os {
         let Ok(file) = file.try_clone() else {
             return Heartbeat::none();
         };
-        // A failed beat changes nothing for the holder: it finds out whether the lock is still its
-        // own before it commits.
-        Heartbeat::start(beat, move |offset, bytes| {
+        // A failed beat is ignored: the holder verifies its lock before it commits.
+        Heartbeat::start(beat, move |bytes, offset| {
             let _ = platform::write_all_at(&file, bytes, offset);
         })
     }

@@ -1,4 +1,4 @@
-//! What Linux and macOS have in common.
+//! What Linux and macOS share.
 
 use std::fs::{self, File};
 use std::io;
@@ -33,12 +33,12 @@ const NO_ATTRIBUTE: Errno = Errno::NODATA;
 static IGNORES_EXCHANGE: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
-    // NONBLOCK: opening a FIFO that nobody writes to must not hang the sweep.
+    // NONBLOCK: opening a FIFO without a writer must not block the sweep.
     let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     if matches!(links, Links::Refuse) {
         flags |= OFlags::NOFOLLOW;
     }
-    // A network file system lets signals interrupt what never is interrupted on a local one.
+    // On a network file system, signals may interrupt this call.
     let open = || rustix::fs::open(path, flags, Mode::empty());
     Ok(retry_on_intr(open)?.into())
 }
@@ -58,7 +58,7 @@ pub(super) fn make_private(file: &File) -> io::Result<()> {
     Call::ChangeMode.if_available(rustix::fs::fchmod(file, PRIVATE))
 }
 
-/// An open file is in nobody's way.
+/// On Unix, an open file can be renamed and replaced.
 pub(super) fn is_in_use(_: &io::Error) -> bool {
     false
 }
@@ -246,9 +246,9 @@ fn read_attribute(
     }
 }
 
-/// False only for a clear "no such process": `EPERM` means that it lives under another user.
+/// Returns `false` only if there is no such process. `EPERM` means that it is another user's.
 pub(super) fn may_live(pid: u64) -> bool {
-    // 0 and negative numbers would ask after whole process groups; larger ones are no process.
+    // `kill` interprets 0 and negative numbers as process groups. No process has a larger number.
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         return false;
     };

@@ -26,7 +26,7 @@ use std::io;
 use rustix::io::Errno;
 
 /// A call that may be unavailable.
-#[allow(dead_code, reason = "no platform makes all of these calls")]
+#[expect(dead_code, reason = "no platform makes all of these calls")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
     CreateUnnamed,

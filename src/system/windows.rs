@@ -1,10 +1,10 @@
 //! Windows: no unnamed files, no exchange, no flock on the lock file, and no syncing of folders.
 //!
-//! Names are changed while files are open: the standard library opens files so that others may
-//! rename and delete them, as Node.js does, and asks for POSIX renames, which NTFS has since
-//! Windows 10 1607. A file system without them (FAT, some network drives) replaces no store that
-//! anybody has open. A sweep closes its own before; that of another makes it fail with a warning,
-//! and the store stays as it was.
+//! Files are renamed while they are open: the standard library, like Node.js, opens files so that
+//! other processes may rename and delete them, and uses POSIX renames, which NTFS supports since
+//! Windows 10 1607. A file system without them (FAT, some network drives) does not replace a store
+//! that is open. A sweep closes the store before it replaces it. If another process has it open, the
+//! sweep fails with a warning, and the store is not modified.
 
 use std::fs::{self, File};
 use std::io;
@@ -29,18 +29,18 @@ pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
     let mut options = File::options();
     options.read(true);
     if matches!(links, Links::Refuse) {
-        // Opens the link itself; `stat_open` then tells that it is one.
+        // Opens the link itself; `stat_open` then reports a link.
         options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
     }
     options.open(path)
 }
 
-/// Files that vanish on close exist on Windows, but cannot be given a name.
+/// Windows has files that are deleted on close, but they cannot be named.
 pub(super) fn create_unnamed(_: &Path) -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The folder's access list takes the place of mode 0600.
+/// The file inherits the folder's access list, instead of mode 0600.
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
     File::options()
         .read(true)
@@ -49,12 +49,12 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Without unnamed files there is nothing to link.
+/// Not needed without unnamed files.
 pub(super) fn link(_: &File, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Windows cannot exchange two names in one step.
+/// Windows cannot exchange two names atomically.
 pub(super) fn exchange(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
@@ -67,21 +67,21 @@ pub(super) fn unlink(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-/// A file that somebody has open without letting others rename it is `ERROR_SHARING_VIOLATION`, and
-/// `ERROR_ACCESS_DENIED` if it is the one to be replaced.
+/// If another process has a file open and does not permit renaming it, renaming it fails with
+/// `ERROR_SHARING_VIOLATION`, and replacing it with `ERROR_ACCESS_DENIED`.
 pub(super) fn is_in_use(error: &io::Error) -> bool {
     let number = error.raw_os_error().map(i32::cast_unsigned);
     matches!(number, Some(ERROR_SHARING_VIOLATION | ERROR_ACCESS_DENIED))
 }
 
-#[allow(
+#[expect(
     unsafe_code,
-    reason = "std::fs::rename replaces what stands at the target; only MoveFileExW can be told not to"
+    reason = "std::fs::rename replaces a file at the target; only MoveFileExW can avoid that"
 )]
 pub(super) fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
     let wide = |path: &Path| -> Vec<u16> { path.as_os_str().encode_wide().chain([0]).collect() };
     let (from, to) = (wide(from), wide(to));
-    // SAFETY: both are valid, end in a zero and outlive the call.
+    // SAFETY: both are valid, end with a zero and outlive the call.
     if unsafe { MoveFileExW(from.as_ptr(), to.as_ptr(), MOVEFILE_WRITE_THROUGH) } == 0 {
         return Err(io::Error::last_os_error());
     }
@@ -97,8 +97,7 @@ pub(super) fn stat_following(path: &Path) -> io::Result<Stat> {
 }
 
 fn stat_with(path: &Path, flags: u32) -> io::Result<Stat> {
-    // No access rights asked for: that works on files that may not be read. BACKUP_SEMANTICS: on
-    // folders, too.
+    // Access mode 0 works on files that may not be read, and BACKUP_SEMANTICS on folders.
     let file = File::options()
         .access_mode(0)
         .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | flags)
@@ -108,8 +107,8 @@ fn stat_with(path: &Path, flags: u32) -> io::Result<Stat> {
 
 pub(super) fn stat_open(file: &File) -> io::Result<Stat> {
     let information = winapi_util::file::information(file)?;
-    // Not every reparse point is a link: files that Windows has deduplicated, or that are kept in a
-    // cloud, are files. The standard library looks at the tag.
+    // Not every reparse point is a link: deduplicated files and cloud files are regular files. The
+    // standard library checks the tag.
     let kind = file.metadata()?.file_type();
     let changed = information.last_write_time().map_or(0, since_1970);
     Ok(Stat {
@@ -132,12 +131,12 @@ pub(super) fn stat_open(file: &File) -> io::Result<Stat> {
     })
 }
 
-/// Windows counts in 100 ns since 1601, which was 11,644,473,600 s before 1970.
+/// Converts from 100 ns since 1601, which is 11,644,473,600 s before 1970.
 fn since_1970(filetime: u64) -> i128 {
     (i128::from(filetime) - 116_444_736_000_000_000) * 100
 }
 
-/// Windows' locks are mandatory: one on the lock file would bar JavaScript from reading the pid.
+/// Windows' locks are mandatory: a locked file could not be read by JavaScript.
 pub(super) fn try_flock(_: &File) -> io::Result<bool> {
     Err(io::ErrorKind::Unsupported.into())
 }
@@ -161,40 +160,40 @@ pub(super) fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io
     Ok(())
 }
 
-/// Windows has no such hint.
+/// Windows has no equivalent.
 pub(super) fn start_write_back(_: &File, _: u64, _: u64) {}
 
 pub(super) fn sync(file: &File) -> io::Result<()> {
     file.sync_data()
 }
 
-/// Folders cannot be synced on Windows. NTFS keeps names in a journal that it writes within
-/// seconds and in order: a power cut before that brings back the store as it was before the sweep,
-/// complete, and the next sweep does it again. That the folder is there is all that is asked.
+/// Folders cannot be synced on Windows. NTFS records names in a journal that it writes in order and
+/// within seconds. A power cut before that restores the complete store from before the sweep, and the
+/// next sweep repeats the work. This call only checks that the folder exists.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     fs::metadata(folder).map(drop)
 }
 
 /// A new file inherits its folder's access list.
-#[allow(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+#[expect(clippy::unnecessary_wraps, reason = "it can fail on other platforms")]
 pub(super) fn copy_owner(_: &Stat, _: &File) -> io::Result<()> {
     Ok(())
 }
 
 /// What else is attached to a file (NTFS: alternate data streams) is not copied.
-#[allow(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
 pub(super) fn copy_attributes(_: &File, _: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Signals are not there to ask with, but a handle of a process can be waited for. One that has
-/// ended is gone, even if others have it open still.
+/// Waits for a handle of the process without blocking. A process that has ended is `Gone`, even if
+/// another process has a handle of it.
 ///
-/// Start times are left out: the gateway's locks carry none on Windows, and it never compares ours
-/// (`"starttime":0`). A pid that was given to another process blocks until the lock is 5 minutes old.
-#[allow(
+/// Start times are not determined: the gateway's locks have none on Windows, and it never compares ours
+/// (`"starttime":0`). A reused pid blocks until the lock is 5 minutes old.
+#[expect(
     unsafe_code,
-    reason = "the standard library cannot ask after another process"
+    reason = "the standard library has no query for another process"
 )]
 pub(super) fn process(pid: u64) -> Process {
     let alive = Process::Alive {
@@ -204,24 +203,24 @@ pub(super) fn process(pid: u64) -> Process {
     let Ok(pid) = u32::try_from(pid) else {
         return Process::Gone;
     };
-    // SAFETY: takes numbers only; a handle that was obtained is closed below.
+    // SAFETY: the arguments are numbers; the handle is closed below.
     let handle = unsafe { OpenProcess(PROCESS_SYNCHRONIZE, 0, pid) };
     if handle.is_null() {
-        // SAFETY: reads this thread's last error. Only "no such process" is gone: without the right
-        // to look the process is another user's, and lives.
+        // SAFETY: reads this thread's last error. Any error but "no such process" means that the
+        // process exists: for example, it is another user's.
         return match unsafe { GetLastError() } {
             ERROR_INVALID_PARAMETER => Process::Gone,
             _ => alive,
         };
     }
-    // SAFETY: the handle is ours and open; a process's handle is signalled once it has ended.
+    // SAFETY: the handle is open. It is signalled once the process has ended.
     let ended = unsafe { WaitForSingleObject(handle, 0) } == WAIT_OBJECT_0;
-    // SAFETY: the handle is ours, open, and not used again.
+    // SAFETY: the handle is open and not used again.
     unsafe { CloseHandle(handle) };
     if ended { Process::Gone } else { alive }
 }
 
-/// Without flock there is nothing for a boot id to vouch for.
+/// Not needed without flock.
 pub(super) fn boot_id() -> Option<String> {
     None
 }
@@ -233,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_open_elsewhere_is_in_use_whichever_it_is() {
+    fn an_open_source_or_target_of_a_rename_is_in_use() {
         for open in ["from", "to"] {
             let folder = tempfile::tempdir().unwrap();
             let (from, to) = (folder.path().join("from"), folder.path().join("to"));
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_renamed_over_what_stands_there() {
+    fn rename_no_replace_reports_an_existing_file() {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
         fs::write(&from, "from").unwrap();
@@ -264,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_ended_is_gone_although_its_handle_is_open() {
+    fn an_ended_process_with_an_open_handle_is_gone() {
         let mut child = std::process::Command::new("cmd")
             .args(["/C", "exit"])
             .spawn()
@@ -280,14 +279,14 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_no_process_are_gone() {
+    fn a_number_that_is_not_a_pid_is_gone() {
         for pid in [0, u64::from(u32::MAX) + 1, u64::MAX] {
             assert_eq!(process(pid), Process::Gone);
         }
     }
 
     #[test]
-    fn a_time_stamp_is_the_one_that_the_standard_library_has() {
+    fn mtime_equals_that_of_the_standard_library() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let modified = file.as_file().metadata().unwrap().modified().unwrap();
         let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap();

@@ -96,6 +96,11 @@ pub(crate) fn find(
 }
 
 impl Leftovers {
+    /// Returns whether there is no such file.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// Returns whether one of the files is from a native sweep, which leaves a file only if it crashes.
     pub(crate) fn has_native(&self) -> bool {
         let is_native = |(_, name): &(_, TempName)| !matches!(name, TempName::Gateway { .. });

@@ -1,39 +1,38 @@
-//! Writes what stays of a store to another file, in one pass, byte for byte.
+//! Writes a store without its expired runs to another file, in one pass. Kept entries are copied
+//! byte for byte.
 //!
-//! What stays is cut out so that the rest of a store as the gateway writes it is again exactly what
-//! the gateway would write: with an entry goes the comma before it, or, where nothing before it
-//! stays, the one after it, and with the last entry everything between the braces.
+//! - `ranges` decides which bytes are kept;
+//! - `duplicate_keys` handles keys that occur more than once, which takes two more passes.
 //!
-//! What has been decided goes straight from the chunk that was read to the other file, while it is
-//! still in the processor's cache. Only the part of an undecided run that lies in earlier chunks
-//! has to be read again.
-//!
-//! # Keys that stand twice
-//!
-//! To JavaScript a key that stands twice has the place of the first and the value of the last. No
-//! writer of stores makes such a thing, so the pass is made without regard to it, keeping a hash of
-//! each key. If two of them are equal in the end, a second pass collects the values of these keys,
-//! and a third one begins anew with that knowledge.
+//! Kept bytes are written directly from the chunk that was read, while it is in the processor's
+//! cache. Only if a run turns out to be kept, and it began in an earlier chunk, is that part of the
+//! store read again.
+
+mod duplicate_keys;
+mod ranges;
+
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
 use crate::error::{Context, Result};
 use crate::system::System;
 
-use super::scan::{
-    Broken, Buffer, Chunk, Entry, Key, PAGE, Reading, SessionId, Source, Visitor, json_error,
-};
+use self::duplicate_keys::{DuplicateKeys, KeyHashes};
+use self::ranges::KeptRanges;
+use super::reading::{Buffer, Chunk, PAGE, Reading, Source, json_error};
+use super::scan::{Broken, Entry, Key, SessionId, Visitor};
 
-/// How much is written before the kernel is asked to bring it to the disk, in bytes.
+/// The number of bytes that are written before the kernel is asked to start writing them to the
+/// disk.
 const WRITE_BACK: u64 = 1 << 20;
 
-/// Less than this is moved to what is written before it, so that one call writes both; in bytes.
+/// A range with fewer bytes is moved to the end of the previous range, so that one call writes both.
 const WORTH_A_WRITE: usize = 16 << 10;
 
-/// How much is read again at once, in bytes.
+/// The size of the buffer for bytes that are read again.
 const READ_AGAIN: usize = 64 << 10;
 
 /// An expired run.
@@ -43,66 +42,67 @@ pub struct Run {
     pub session_id: SessionId<'static>,
     /// The entry's `sessionFile`; see [`Entry::session_file`].
     pub session_file: Option<String>,
-    /// When it was last used, in milliseconds since 1970.
+    /// The time of the last update, in milliseconds since 1970.
     pub updated_at: f64,
 }
 
-/// Who has the last word on what goes, and hears what stays.
-pub trait Judge {
-    /// This run is expired. `true`: it goes. `false`: it stays all the same, since its transcript is
-    /// being written. Runs come in the order in which JavaScript has them, each once.
-    fn goes(&mut self, run: &Run) -> bool;
+/// Decides which expired runs are removed, and receives the references of the kept entries.
+pub trait RemovalPolicy {
+    /// Returns whether an expired run is removed. A run whose transcript is still being written must
+    /// be kept. Runs are passed in the order in which JavaScript enumerates them, each key once.
+    fn removes(&mut self, run: &Run) -> bool;
 
-    /// This entry stays, here are its `sessionId` and `sessionFile`. Entries that are no object
-    /// are passed over.
-    fn stays(&mut self, session_id: &SessionId<'_>, session_file: Option<&str>);
+    /// Receives the `sessionId` and `sessionFile` of a kept entry. Entries that are not objects are
+    /// not passed.
+    fn keeps(&mut self, session_id: &SessionId<'_>, session_file: Option<&str>);
 
-    /// Forget everything: the pass begins again.
+    /// Discards all that was received: the rewrite starts again from the beginning.
     fn restart(&mut self);
 }
 
-/// What was written.
+/// The result of a rewrite.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Rewrite {
-    /// How many entries the store had, as they stood in the file.
+pub struct Rewritten {
+    /// The number of entries in the store. An entry with a duplicate key counts too.
     pub entries: u64,
-    /// How many of them stay. One less for each that was removed, two for one whose key stands
-    /// twice.
+    /// The number of kept entries. An entry with a duplicate key counts too.
     pub kept: u64,
-    /// How many runs went: those that [`Judge::goes`] agreed to.
+    /// The number of removed runs. A duplicate key counts once.
     pub removed: u64,
-    /// How many bytes were written, or would have been.
+    /// The number of bytes that were written or, without an output file, would have been written.
     pub bytes: u64,
-    /// The smallest `updatedAt` of a run that stays, in milliseconds since 1970; infinite if there
-    /// is none. Those that [`Judge::goes`] had stay are among them.
+    /// The smallest `updatedAt` of a kept run, in milliseconds since 1970; infinite if there is none.
+    /// Includes expired runs that the [`RemovalPolicy`] kept.
     pub earliest: f64,
 }
 
-/// Reads the store from its start, to its end, and writes what stays to `out`, from its start: all
-/// but the runs whose `updatedAt` is less than `cutoff_ms`, milliseconds since 1970, if `judge`
-/// agrees. `buffer` is what one read may fill; it must not be empty. Nothing is synced. Without
-/// `out` nothing is written either: it only counts.
+/// Reads a store and writes it to `out` without the expired runs that `policy` removes.
 ///
-/// If the store changes meanwhile, what was written is worth nothing: whoever commits it must
-/// look.
+/// A run is expired if its `updatedAt` is less than `cutoff_ms`, in milliseconds since 1970. `out` is
+/// written from its start and is not synced; if it is `None`, the entries are only counted. `buffer`
+/// is the memory that one read may fill. It must not be empty.
+///
+/// If the store changes during the rewrite, the output is not usable. The caller must check for that
+/// before it replaces the store.
 ///
 /// # Errors
-/// [`Error::Json`](crate::error::Error::Json) if the store is no JSON object,
+/// [`Error::Json`](crate::error::Error::Json) if the store is not a JSON object,
 /// [`Error::Io`](crate::error::Error::Io) if reading or writing fails,
-/// [`Error::Aborted`](crate::error::Error::Aborted). What `out` holds then is worth nothing.
+/// [`Error::Aborted`](crate::error::Error::Aborted). The output is then not usable.
 ///
 /// ```
 /// use cron_session_reaper::abort::Abort;
-/// use cron_session_reaper::store::rewrite::{Judge, Run, rewrite};
-/// use cron_session_reaper::store::scan::{SessionId, Source};
+/// use cron_session_reaper::store::reading::Source;
+/// use cron_session_reaper::store::rewrite::{RemovalPolicy, Run, rewrite};
+/// use cron_session_reaper::store::scan::SessionId;
 /// use cron_session_reaper::system::{Os, System};
 ///
-/// struct Agree;
-/// impl Judge for Agree {
-///     fn goes(&mut self, _: &Run) -> bool {
+/// struct RemoveAll;
+/// impl RemovalPolicy for RemoveAll {
+///     fn removes(&mut self, _: &Run) -> bool {
 ///         true
 ///     }
-///     fn stays(&mut self, _: &SessionId<'_>, _: Option<&str>) {}
+///     fn keeps(&mut self, _: &SessionId<'_>, _: Option<&str>) {}
 ///     fn restart(&mut self) {}
 /// }
 ///
@@ -113,8 +113,8 @@ pub struct Rewrite {
 /// let store = Source { system: &Os, file: &file, path: &path, abort: &abort };
 /// let out = Os.create_new(&folder.path().join("new.json"))?;
 /// let mut buffer = vec![0; 256 << 10];
-/// let rewrite = rewrite(store, 6.0, Some(&out), &mut Agree, &mut buffer)?;
-/// assert_eq!(rewrite.removed, 1);
+/// let rewritten = rewrite(store, 6.0, Some(&out), &mut RemoveAll, &mut buffer)?;
+/// assert_eq!(rewritten.removed, 1);
 /// assert_eq!(std::fs::read_to_string(folder.path().join("new.json"))?, r#"{ "a": 1}"#);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -122,67 +122,58 @@ pub fn rewrite<S: System>(
     store: Source<'_, S>,
     cutoff_ms: f64,
     out: Option<&S::File>,
-    judge: &mut impl Judge,
+    policy: &mut impl RemovalPolicy,
     buffer: &mut [u8],
-) -> Result<Rewrite> {
-    let mut copy = Copy {
-        store,
-        out,
-        written: 0,
-        written_back: 0,
-        again: Buffer::new(READ_AGAIN),
+) -> Result<Rewritten> {
+    let mut hashes = KeyHashes::default();
+    let selector = Selector {
+        hashes: Some(&mut hashes),
+        ..Selector::new(cutoff_ms, policy)
     };
-    let mut keys = Keys::default();
-    let mut sort = Sort::new(cutoff_ms, judge);
-    sort.keys = Some(&mut keys);
-    let rewrite = copy.what_stays(sort, buffer)?;
-    // If nothing goes, no key's last value goes, and all is as it should be.
-    if rewrite.removed == 0 || !keys.some_stand_twice() {
-        return Ok(rewrite);
+    let rewritten = write_kept(Output::new(store, out), selector, buffer)?;
+    // If nothing was removed, no last value of a duplicate key is expired.
+    if rewritten.removed == 0 {
+        return Ok(rewritten);
     }
-
-    let mut doubles = Doubles {
-        keys: &keys,
-        last: HashMap::new(),
+    let Some(repeated) = hashes.repeated() else {
+        return Ok(rewritten);
     };
-    let mut reading = Reading::new(store, buffer);
-    let mut visitor: &mut dyn Visitor = &mut doubles;
-    while reading.next(&mut visitor)?.is_some() {}
-    let last = doubles.last;
 
-    judge.restart();
+    let duplicates = DuplicateKeys::read(store, &repeated, buffer)?;
+    policy.restart();
     if let Some(out) = out {
         let truncated = store.system.truncate(out);
         truncated.context("rewrite", store.path)?;
     }
-    copy.written = 0;
-    copy.written_back = 0;
-    let mut sort = Sort::new(cutoff_ms, judge);
-    sort.doubles = last;
-    copy.what_stays(sort, buffer)
+    let selector = Selector {
+        duplicates,
+        ..Selector::new(cutoff_ms, policy)
+    };
+    write_kept(Output::new(store, out), selector, buffer)
 }
 
-/// Decides about entry after entry.
-struct Sort<'a, J> {
-    cutoff_ms: f64,
-    judge: &'a mut J,
-    /// Where to note the keys, to find out which may stand twice.
-    keys: Option<&'a mut Keys>,
-    /// Those that may, once that is known.
-    doubles: HashMap<Vec<u16>, Double>,
-    /// The current entry's.
-    is_run: bool,
-    cut: Cut,
-    entries: u64,
-    kept: u64,
-    removed: u64,
-    earliest: f64,
+/// Makes one pass over the store and writes what `selector` keeps.
+fn write_kept<S: System, P: RemovalPolicy>(
+    mut output: Output<'_, S>,
+    mut selector: Selector<'_, P>,
+    buffer: &mut [u8],
+) -> Result<Rewritten> {
+    let mut again = Buffer::new(READ_AGAIN);
+    let mut reading = Reading::new(output.store, buffer);
+    while let Some(mut chunk) = reading.next(&mut selector)? {
+        let ranges = selector.ranges.drain_to(chunk.end());
+        output.copy(ranges, &mut chunk, &mut again)?;
+    }
+    Ok(Rewritten {
+        bytes: output.written,
+        ..selector.decisions.result
+    })
 }
 
-/// What an entry is judged by.
+/// The properties of an entry that decide whether it is kept.
 struct Facts<'a> {
     is_object: bool,
-    /// `None` as well if the entry is no run.
+    /// `None` also if the entry is not a run.
     updated_at: Option<f64>,
     session_id: SessionId<'a>,
     session_file: Option<Cow<'a, str>>,
@@ -207,42 +198,27 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// A key that may stand twice.
-enum Double {
-    /// Its last value.
-    Undecided(Facts<'static>),
-    /// Whether it stays, as was decided at the first of its places.
-    Decided(bool),
+/// Decides about one entry after the other.
+struct Decisions<'a, P> {
+    cutoff_ms: f64,
+    policy: &'a mut P,
+    /// The result so far; `bytes` is not counted here.
+    result: Rewritten,
 }
 
-impl<'a, J: Judge> Sort<'a, J> {
-    fn new(cutoff_ms: f64, judge: &'a mut J) -> Self {
-        Self {
-            cutoff_ms,
-            judge,
-            keys: None,
-            doubles: HashMap::new(),
-            is_run: false,
-            cut: Cut::default(),
-            entries: 0,
-            kept: 0,
-            removed: 0,
-            earliest: f64::INFINITY,
-        }
-    }
-
-    /// Does the entry stay?
+impl<P: RemovalPolicy> Decisions<'_, P> {
+    /// Returns whether an entry is kept, and records the decision.
     fn decide(&mut self, facts: Facts<'_>) -> bool {
         if let Some(updated_at) = facts.updated_at {
             if updated_at < self.cutoff_ms {
                 return self.decide_expired(facts, updated_at);
             }
-            // This passes over NaN.
-            self.earliest = self.earliest.min(updated_at);
+            // `min` ignores NaN.
+            self.result.earliest = self.result.earliest.min(updated_at);
         }
         if facts.is_object {
-            self.judge
-                .stays(&facts.session_id, facts.session_file.as_deref());
+            self.policy
+                .keeps(&facts.session_id, facts.session_file.as_deref());
         }
         true
     }
@@ -253,253 +229,125 @@ impl<'a, J: Judge> Sort<'a, J> {
             session_file: facts.session_file.map(Cow::into_owned),
             updated_at,
         };
-        if self.judge.goes(&run) {
-            self.removed += 1;
+        if self.policy.removes(&run) {
+            self.result.removed += 1;
             return false;
         }
-        self.earliest = self.earliest.min(updated_at);
+        self.result.earliest = self.result.earliest.min(updated_at);
         if facts.is_object {
-            self.judge
-                .stays(&run.session_id, run.session_file.as_deref());
+            self.policy
+                .keeps(&run.session_id, run.session_file.as_deref());
         }
         true
     }
+}
 
-    /// The same for a key that stands twice; `None` if it does not.
-    fn decide_double(&mut self, key: Key<'_>) -> Option<bool> {
-        if self.doubles.is_empty() {
-            return None;
+/// Selects the kept bytes while the store is scanned.
+struct Selector<'a, P> {
+    decisions: Decisions<'a, P>,
+    /// The hashes of the keys that were read, if they are needed.
+    hashes: Option<&'a mut KeyHashes>,
+    /// Empty in the first pass.
+    duplicates: DuplicateKeys,
+    /// Whether the current entry is a run.
+    is_run: bool,
+    ranges: KeptRanges,
+}
+
+impl<'a, P: RemovalPolicy> Selector<'a, P> {
+    fn new(cutoff_ms: f64, policy: &'a mut P) -> Self {
+        Self {
+            decisions: Decisions {
+                cutoff_ms,
+                policy,
+                result: Rewritten {
+                    entries: 0,
+                    kept: 0,
+                    removed: 0,
+                    bytes: 0,
+                    earliest: f64::INFINITY,
+                },
+            },
+            hashes: None,
+            duplicates: DuplicateKeys::default(),
+            is_run: false,
+            ranges: KeptRanges::default(),
         }
-        let key = key.code_units()?;
-        let decided = Double::Decided(true);
-        let stays = match std::mem::replace(self.doubles.get_mut(&key)?, decided) {
-            Double::Decided(stays) => stays,
-            Double::Undecided(facts) => self.decide(facts),
-        };
-        self.doubles.insert(key, Double::Decided(stays));
-        Some(stays)
     }
 }
 
-impl<J: Judge> Visitor for Sort<'_, J> {
+impl<P: RemovalPolicy> Visitor for Selector<'_, P> {
     fn open(&mut self, end: u64) {
-        self.cut.open(end);
+        self.ranges.begin_object(end);
     }
 
     #[inline]
     fn key(&mut self, key: Key<'_>, start: u64) {
-        self.entries += 1;
-        if let Some(keys) = &mut self.keys {
-            keys.note(key);
-        }
+        self.decisions.result.entries += 1;
         self.is_run = key.is_run();
-        self.cut.begin(start);
+        self.ranges.begin_entry(start);
         if !self.is_run {
-            self.cut.stays();
+            self.ranges.keep_begun_entry();
+        } else if let Some(hashes) = &mut self.hashes {
+            hashes.add(key);
         }
     }
 
     #[inline]
     fn entry(&mut self, entry: &Entry<'_>, end: u64) {
-        let stays = match self.decide_double(entry.key()) {
-            Some(stays) => stays,
-            None => self.decide(Facts::of(entry, self.is_run)),
+        let decide = |facts: Facts<'_>| self.decisions.decide(facts);
+        let is_kept = match self.duplicates.is_kept(entry.key(), decide) {
+            Some(is_kept) => is_kept,
+            None => self.decisions.decide(Facts::of(entry, self.is_run)),
         };
-        self.kept += u64::from(stays);
-        self.cut.end(end, stays);
-    }
-
-    fn close(&mut self, start: u64) {
-        self.cut.close(start);
-    }
-}
-
-/// Which bytes of the store stay. Offsets are from its start.
-#[derive(Debug)]
-struct Cut {
-    /// What stays and is not written yet, in order, no two adjacent.
-    ranges: Vec<Range<u64>>,
-    /// Where that which comes next begins.
-    from: u64,
-    /// It is certain to stay, although its end was not read yet.
-    certain: bool,
-    some_stay: bool,
-    some_go: bool,
-}
-
-impl Default for Cut {
-    fn default() -> Self {
-        Self {
-            ranges: Vec::new(),
-            from: 0,
-            certain: true, // What stands before the object.
-            some_stay: false,
-            some_go: false,
-        }
-    }
-}
-
-impl Cut {
-    /// The root's `{` ends at `end`.
-    fn open(&mut self, end: u64) {
-        self.keep_to(end);
-        self.certain = false;
-    }
-
-    /// An entry begins; the comma before it, or the `{`, ends at `start`.
-    fn begin(&mut self, start: u64) {
-        // The first that stays leaves behind the comma that parted it from those that went.
-        if self.some_go && !self.some_stay {
-            self.from = start;
-        }
-    }
-
-    /// The entry that began stays.
-    fn stays(&mut self) {
-        self.certain = true;
-    }
-
-    /// The entry's value ends at `end`.
-    fn end(&mut self, end: u64, stays: bool) {
-        self.certain = false;
-        if stays {
-            self.keep_to(end);
-            self.some_stay = true;
+        if is_kept {
+            self.decisions.result.kept += 1;
+            self.ranges.keep_entry(end);
         } else {
-            self.from = end;
-            self.some_go = true;
+            self.ranges.remove_entry(end);
         }
     }
 
-    /// The root's `}` stands at `start`.
     fn close(&mut self, start: u64) {
-        if self.some_go && !self.some_stay {
-            self.from = start;
-        }
-        self.certain = true;
-    }
-
-    /// What stays up to `offset`, where a chunk ends.
-    fn up_to(&mut self, offset: u64) -> std::vec::Drain<'_, Range<u64>> {
-        if self.certain {
-            self.keep_to(offset);
-        }
-        self.ranges.drain(..)
-    }
-
-    fn keep_to(&mut self, end: u64) {
-        match self.ranges.last_mut() {
-            Some(last) if last.end == self.from => last.end = end,
-            _ => self.ranges.push(self.from..end),
-        }
-        self.from = end;
+        self.ranges.end_object(start);
     }
 }
 
-/// A hash of each key.
-#[derive(Default)]
-struct Keys {
-    hash: RandomState,
-    hashes: Vec<u64>,
-}
-
-impl Keys {
-    #[inline]
-    fn note(&mut self, key: Key<'_>) {
-        self.hashes.extend(self.of(key));
-    }
-
-    /// `None` if the key is too long to be told from others.
-    #[inline]
-    fn of(&self, key: Key<'_>) -> Option<u64> {
-        // Equal keys have equal texts. A few texts stand for different keys, which costs no more
-        // than the time to find out.
-        key.text().map(|text| self.hash.hash_one(&*text))
-    }
-
-    /// Forgets all but those that there are twice, and says whether there are any.
-    fn some_stand_twice(&mut self) -> bool {
-        self.hashes.sort_unstable();
-        let mut kept = 0;
-        for at in 1..self.hashes.len() {
-            let hash = self.hashes[at];
-            let is_known = kept > 0 && self.hashes[kept - 1] == hash;
-            if hash == self.hashes[at - 1] && !is_known {
-                self.hashes[kept] = hash;
-                kept += 1;
-            }
-        }
-        self.hashes.truncate(kept);
-        kept > 0
-    }
-
-    fn may_stand_twice(&self, key: Key<'_>) -> bool {
-        self.of(key)
-            .is_some_and(|hash| self.hashes.binary_search(&hash).is_ok())
-    }
-}
-
-/// Collects the last values of the keys that stand twice.
-struct Doubles<'a> {
-    keys: &'a Keys,
-    last: HashMap<Vec<u16>, Double>,
-}
-
-impl Visitor for Doubles<'_> {
-    fn entry(&mut self, entry: &Entry<'_>, _: u64) {
-        let key = entry.key();
-        if !self.keys.may_stand_twice(key) {
-            return;
-        }
-        if let Some(units) = key.code_units() {
-            let facts = Facts::of(entry, key.is_run()).into_owned();
-            self.last.insert(units, Double::Undecided(facts));
-        }
-    }
-}
-
-/// The way from one file to the other.
-struct Copy<'a, S: System> {
+/// The file that is written, or only the number of its bytes.
+struct Output<'a, S: System> {
+    /// The store that is copied.
     store: Source<'a, S>,
-    /// Where to, if it is to be written and not only counted.
-    out: Option<&'a S::File>,
-    /// How many bytes, and how many of these are on their way to the disk.
+    /// `None` if the bytes are only counted.
+    file: Option<&'a S::File>,
+    /// The number of bytes written.
     written: u64,
+    /// The number of bytes that the kernel was asked to write to the disk.
     written_back: u64,
-    /// For what is read again.
-    again: Buffer,
 }
 
-impl<S: System> Copy<'_, S> {
-    fn what_stays<J: Judge>(
-        &mut self,
-        mut sort: Sort<'_, J>,
-        buffer: &mut [u8],
-    ) -> Result<Rewrite> {
-        let mut reading = Reading::new(self.store, buffer);
-        while let Some(mut chunk) = reading.next(&mut sort)? {
-            self.write(sort.cut.up_to(chunk.end()), &mut chunk)?;
+impl<'a, S: System> Output<'a, S> {
+    fn new(store: Source<'a, S>, file: Option<&'a S::File>) -> Self {
+        Self {
+            store,
+            file,
+            written: 0,
+            written_back: 0,
         }
-        Ok(Rewrite {
-            entries: sort.entries,
-            kept: sort.kept,
-            removed: sort.removed,
-            bytes: self.written,
-            earliest: sort.earliest,
-        })
     }
 
-    /// Writes the `ranges` of the source. They lie in `chunk`, the first also before it.
-    fn write(
+    /// Writes `ranges` of the store. They end in `chunk`; the first may begin before it. `again` is
+    /// the buffer for bytes that are read again.
+    fn copy(
         &mut self,
         ranges: impl Iterator<Item = Range<u64>>,
         chunk: &mut Chunk<'_>,
+        again: &mut Buffer,
     ) -> Result<()> {
-        // What lies in the chunk and is to be written next.
+        // The part of the chunk that is written next.
         let mut next = 0..0;
         for range in ranges {
             if range.start < chunk.offset {
-                self.write_again(range.start..range.end.min(chunk.offset))?;
+                self.copy_again(range.start..range.end.min(chunk.offset), again)?;
             }
             let range = chunk.index(range.start)..chunk.index(range.end);
             if !next.is_empty() && range.len() < WORTH_A_WRITE {
@@ -508,59 +356,63 @@ impl<S: System> Copy<'_, S> {
                 next.end = end;
                 continue;
             }
-            self.write_bytes(&chunk.bytes[next])?;
+            self.write(&chunk.bytes[next])?;
             next = range;
         }
-        self.write_bytes(&chunk.bytes[next])
+        self.write(&chunk.bytes[next])
     }
 
-    /// Writes a range of the source that is no longer in memory.
-    fn write_again(&mut self, range: Range<u64>) -> Result<()> {
-        if self.out.is_none() {
+    /// Writes a range of the store that is no longer in memory.
+    fn copy_again(&mut self, range: Range<u64>, again: &mut Buffer) -> Result<()> {
+        if self.file.is_none() {
             self.written += range.end - range.start;
             return Ok(());
         }
-        let mut again = std::mem::replace(&mut self.again, Buffer::new(0));
+        let Source {
+            system, file, path, ..
+        } = self.store;
         let mut offset = range.start;
         while offset < range.end {
             let wanted =
                 usize::try_from(range.end - offset).map_or(READ_AGAIN, |n| n.min(READ_AGAIN));
             let bytes = &mut again.bytes()[..wanted];
-            let Source { system, path, .. } = self.store;
-            let read = system.read_at(self.store.file, bytes, offset);
-            let read = read.context("read", path)?;
+            let read = system.read_at(file, bytes, offset).context("read", path)?;
             if read == 0 {
                 let reason = "the file became shorter while it was being read".to_owned();
-                let broken = Broken { offset, reason };
-                return Err(json_error(self.store, broken));
+                return Err(json_error(self.store, Broken { offset, reason }));
             }
-            self.write_bytes(&again.bytes()[..read])?;
+            self.write(&bytes[..read])?;
             offset += read as u64;
         }
-        self.again = again;
         Ok(())
     }
 
-    fn write_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
-        let Some(out) = self.out else {
-            self.written += bytes.len() as u64;
-            return Ok(());
-        };
-        let Source { system, path, .. } = self.store;
-        let written = system.write_all_at(out, bytes, self.written);
-        written.context("rewrite", path)?;
+        if let Some(file) = self.file {
+            let Source { system, path, .. } = self.store;
+            let written = system.write_all_at(file, bytes, self.written);
+            written.context("rewrite", path)?;
+        }
         self.written += bytes.len() as u64;
-        // Whole pages, where they are as large as on most machines: one that is on its way to the
-        // disk and written to goes there twice.
+        self.start_write_back();
+        Ok(())
+    }
+
+    /// Asks the kernel to start writing to the disk once enough bytes are waiting.
+    fn start_write_back(&mut self) {
+        let Some(file) = self.file else {
+            return;
+        };
+        // Only whole pages: a page that is modified again after that would be written twice.
         let pages = self.written - self.written % PAGE as u64;
         let waiting = pages - self.written_back;
         if waiting >= WRITE_BACK {
-            system.start_write_back(out, self.written_back, waiting);
+            let system = self.store.system;
+            system.start_write_back(file, self.written_back, waiting);
             self.written_back = pages;
         }
-        Ok(())
     }
 }

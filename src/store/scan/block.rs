@@ -1,31 +1,32 @@
-//! 64 bytes at once: where the quotes, the escapes and the white space are.
+//! Finds the quotes, escapes, control characters and white space of a block of 64 bytes.
 //!
-//! Every set of bytes is a word with one bit for each of them, the first byte's the lowest.
+//! A set of bytes is a mask with one bit per byte; the lowest bit is the first byte.
 //!
-//! `wide` chooses its instructions when it is compiled, which is before the processor is known. Those
-//! of all x86-64 processors read 16 bytes at a time; [`Marks::of_avx2`] is for those that can do 32,
-//! which takes a third off the scan.
+//! `wide` compiles to the vector instructions that every processor of the target has, for example
+//! SSE2 on x86-64. A variant for AVX2, chosen at run time, was removed: it made a survey of a large
+//! store faster by about a sixth, but it needed `unsafe` code.
 
-#![allow(
+#![expect(
     clippy::inline_always,
-    reason = "a call would cost more than what these functions do"
+    reason = "a call would cost more than these functions do"
 )]
 
 use wide::u8x16;
 
-/// What matters within strings.
+/// The bytes that are significant inside a string.
 pub(super) struct Marks {
     /// Quotes that are not escaped.
     pub(super) quotes: u64,
-    /// Escaped bytes that need a closer look: not `\"`, `\\`, `\n` or `\t`.
+    /// Escaped bytes that must be checked: all but `"`, `\`, `n` and `t`, the most frequent ones.
     pub(super) odd_escapes: u64,
-    /// Bytes that no string may hold as they are.
+    /// Control characters, which a string must not contain.
     pub(super) controls: u64,
 }
 
 impl Marks {
-    /// Looks at a block. `escape` is 1 if its first byte is escaped, because the block before ended
-    /// with a backslash, and is then set for the block that follows. Only `length` bytes count.
+    /// Computes the marks of a block whose first `length` bytes are significant. `escape` is 1 if the
+    /// last byte of the previous block escapes the first byte of this one; it is updated for the next
+    /// block.
     #[inline(always)]
     pub(super) fn of(block: &[u8; 64], escape: &mut u64, length: usize) -> Self {
         let lanes = lanes(block);
@@ -41,63 +42,20 @@ impl Marks {
         }
     }
 
-    /// The same, 32 bytes at a time.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    #[inline]
-    pub(super) fn of_avx2(block: &[u8; 64], escape: &mut u64, length: usize) -> Self {
-        use std::arch::x86_64::{
-            _mm256_cmpeq_epi8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_set1_epi8,
-            _mm256_shuffle_epi8,
-        };
-
-        let halves = halves(block);
-        let equal = |half, byte: u8| {
-            let byte = _mm256_set1_epi8(byte.cast_signed());
-            _mm256_cmpeq_epi8(half, byte)
-        };
-        let bits = |[low, high]: [_; 2]| {
-            let bits = |half| u64::from(_mm256_movemask_epi8(half).cast_unsigned());
-            bits(low) | bits(high) << 32
-        };
-        let quotes = bits(halves.map(|half| equal(half, b'"')));
-        let backslashes = bits(halves.map(|half| equal(half, b'\\')));
-        // Looks each byte up by its lower half: it is plain to escape if it is what stands there.
-        let table = plain_escapes();
-        let plain =
-            bits(halves.map(|half| _mm256_cmpeq_epi8(_mm256_shuffle_epi8(table, half), half)));
-        let is_control = |half| {
-            let last = _mm256_set1_epi8(0x1f);
-            _mm256_cmpeq_epi8(_mm256_min_epu8(half, last), half)
-        };
-        let controls =
-            if _mm256_movemask_epi8(is_control(_mm256_min_epu8(halves[0], halves[1]))) == 0 {
-                0
-            } else {
-                bits(halves.map(is_control))
-            };
-        let escaped = escaped(backslashes, escape, length);
-        Self {
-            quotes: quotes & !escaped,
-            odd_escapes: escaped & !plain,
-            controls,
-        }
-    }
-
-    /// Is there anything that matters?
+    /// Returns whether the block contains a significant byte.
     #[inline(always)]
     pub(super) fn is_any(&self) -> bool {
         self.quotes | self.odd_escapes | self.controls != 0
     }
 }
 
-/// The bytes that follow a backslash which is not escaped itself.
+/// Returns the bytes that follow a backslash which is not escaped itself.
 #[inline(always)]
 fn escaped(backslashes: u64, escape: &mut u64, length: usize) -> u64 {
     const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
-    // The backslashes of a run escape and are escaped by turns. Taking a run from the odd places
-    // borrows through all of it: what has changed then are its backslashes that escape and, where it
-    // ends with one, the byte behind it. (A finding of simdjson's.)
+    // In a run of backslashes every second one escapes the next byte. Subtracting the run from the
+    // odd bits borrows through the whole run, so that exactly two kinds of bits change: the
+    // backslashes that escape and, if the last one does, the byte after the run. (From simdjson.)
     let free = backslashes & !*escape;
     let changed = (free << 1 | ODD).wrapping_sub(free) ^ ODD;
     let escaped = changed ^ (backslashes | *escape);
@@ -105,7 +63,7 @@ fn escaped(backslashes: u64, escape: &mut u64, length: usize) -> u64 {
     escaped
 }
 
-/// The bytes below 0x20. Nearly always there are none, which is quick to see.
+/// Returns the bytes below 0x20. The fast path is that there are none.
 #[inline(always)]
 fn controls(lanes: [u8x16; 4]) -> u64 {
     let is_control = |lane: u8x16| lane.min(u8x16::splat(0x1f)).cmp_eq(lane);
@@ -116,12 +74,12 @@ fn controls(lanes: [u8x16; 4]) -> u64 {
     bits(lanes.map(is_control))
 }
 
-/// The bytes that are JSON's white space.
+/// Returns the bytes that are white space in JSON.
 #[inline(always)]
 pub(super) fn spaces(block: &[u8; 64]) -> u64 {
     bits(lanes(block).map(|lane| {
         let [blank, newline, tab, carriage] =
-            [b' ', b'\n', b'\t', b'\r'].map(|byte| lane.cmp_eq(u8x16::splat(byte)));
+            (*b" \n\t\r").map(|byte| lane.cmp_eq(u8x16::splat(byte)));
         (blank | newline) | (tab | carriage)
     }))
 }
@@ -132,33 +90,7 @@ fn lanes(block: &[u8; 64]) -> [u8x16; 4] {
     std::array::from_fn(|lane| u8x16::from(lanes[lane]))
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-#[inline]
-fn halves(block: &[u8; 64]) -> [std::arch::x86_64::__m256i; 2] {
-    let (words, _) = block.as_chunks::<8>();
-    // This becomes one load.
-    std::array::from_fn(|half| {
-        let [a, b, c, d] = std::array::from_fn(|at| i64::from_le_bytes(words[4 * half + at]));
-        std::arch::x86_64::_mm256_setr_epi64x(a, b, c, d)
-    })
-}
-
-/// The bytes that nearly all escapes consist of, each where its lower four bits say.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-#[inline]
-fn plain_escapes() -> std::arch::x86_64::__m256i {
-    let mut table = [u8::MAX; 16];
-    for byte in *b"\"\\nt" {
-        table[usize::from(byte & 0xf)] = byte;
-    }
-    let [low, high] =
-        [0, 8].map(|at| i64::from_le_bytes(std::array::from_fn(|byte| table[at + byte])));
-    std::arch::x86_64::_mm256_setr_epi64x(low, high, low, high)
-}
-
-/// The highest bit of each byte.
+/// Returns the highest bit of each byte.
 #[inline(always)]
 fn bits(lanes: [u8x16; 4]) -> u64 {
     let [a, b, c, d] = lanes.map(|lane| u64::from(lane.move_mask().cast_unsigned()));
@@ -171,8 +103,8 @@ mod tests {
 
     use super::{Marks, spaces};
 
-    /// What [`Marks::of`] and [`spaces`] find, byte by byte.
-    fn plainly(bytes: &[u8], escape: &mut u64) -> [u64; 4] {
+    /// Computes the results of [`Marks::of`] and [`spaces`] byte by byte.
+    fn byte_by_byte(bytes: &[u8], escape: &mut u64) -> [u64; 4] {
         let mut found = [0; 4];
         for (at, byte) in bytes.iter().enumerate() {
             let is_escaped = *escape == 1;
@@ -190,44 +122,21 @@ mod tests {
         found
     }
 
-    type Look = fn(&[u8; 64], &mut u64, usize) -> Marks;
-
-    /// Every way of looking at a block that this processor has.
-    fn looks() -> Vec<Look> {
-        let mut looks: Vec<Look> = vec![Marks::of];
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
-            looks.push(|block, escape, length| {
-                #[allow(
-                    unsafe_code,
-                    reason = "nothing else may call what older processors lack"
-                )]
-                // SAFETY: this processor has it.
-                unsafe {
-                    Marks::of_avx2(block, escape, length)
-                }
-            });
-        }
-        looks
-    }
-
     #[test]
-    fn only_plain_escapes_need_no_closer_look() {
-        for look in looks() {
-            for byte in 0..=u8::MAX {
-                let mut block = [b' '; 64];
-                block[40] = b'\\';
-                block[41] = byte;
-                let is_odd = !matches!(byte, b'"' | b'\\' | b'n' | b't');
-                let marks = look(&block, &mut 0, 64);
-                assert_eq!(marks.odd_escapes, u64::from(is_odd) << 41, "{byte:#x}");
-            }
+    fn marks_every_escape_except_the_four_frequent_ones_as_odd() {
+        for byte in 0..=u8::MAX {
+            let mut block = [b' '; 64];
+            block[40] = b'\\';
+            block[41] = byte;
+            let is_odd = !matches!(byte, b'"' | b'\\' | b'n' | b't');
+            let marks = Marks::of(&block, &mut 0, 64);
+            assert_eq!(marks.odd_escapes, u64::from(is_odd) << 41, "{byte:#x}");
         }
     }
 
     proptest! {
         #[test]
-        fn a_look_at_a_block_finds_what_a_loop_over_its_bytes_finds(
+        fn finds_the_same_bytes_in_a_block_as_a_loop_over_its_bytes(
             bytes in proptest::collection::vec(
                 prop_oneof![
                     4 => Just(b'\\'),
@@ -241,15 +150,13 @@ mod tests {
             let mut block = [b' '; 64];
             block[..bytes.len()].copy_from_slice(&bytes);
             let mut expected_after = escape;
-            let expected = plainly(&bytes, &mut expected_after);
-            for look in looks() {
-                let mut after = escape;
-                let marks = look(&block, &mut after, bytes.len());
-                let valid = u64::MAX >> (64 - bytes.len());
-                let found = [marks.quotes, marks.odd_escapes, marks.controls, spaces(&block)];
-                prop_assert_eq!(found.map(|bits| bits & valid), expected);
-                prop_assert_eq!(after, expected_after);
-            }
+            let expected = byte_by_byte(&bytes, &mut expected_after);
+            let mut after = escape;
+            let marks = Marks::of(&block, &mut after, bytes.len());
+            let valid = u64::MAX >> (64 - bytes.len());
+            let found = [marks.quotes, marks.odd_escapes, marks.controls, spaces(&block)];
+            prop_assert_eq!(found.map(|bits| bits & valid), expected);
+            prop_assert_eq!(after, expected_after);
         }
     }
 }

@@ -1,17 +1,19 @@
-//! The state machine: what may come next, at which depth, and what is being remembered.
+//! The scanner's state machine: the token that may come next, the nesting, and the text that is being
+//! recorded.
 
-#![allow(
+#![expect(
     clippy::inline_always,
-    reason = "measured: it keeps the block in registers"
+    reason = "measured: it keeps a block's masks in registers"
 )]
 
 use std::ops::Range;
 
 use super::block::{self, Marks};
-use super::{Broken, Entry, Key, Kind, SLOTS, Slot, Text, Visitor};
+use super::entry::{Entry, EntryKind, Key, RawText, SLOTS, Slot};
+use super::{Broken, Visitor};
 use crate::gateway::js;
 
-/// What may come next.
+/// The token that may come next, or the token that the last chunk ended in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expect {
     Root,
@@ -20,18 +22,19 @@ enum Expect {
     Colon,
     FirstElement,
     Value,
-    /// A comma or the end of the object or array.
+    /// A comma, or the end of the object or array.
     Next,
-    /// Nothing but white space.
+    /// Only white space.
     End,
     InKey,
     InString,
     InNumber(Number),
-    /// What is left of `true`, `false` or `null`.
+    /// The rest of `true`, `false` or `null`.
     InLiteral(&'static [u8]),
 }
 
-/// How far a number has come. It may end after `Zero`, `Whole`, `Fraction` and `Exponent`.
+/// The part of a number that was read last. A number may end after `Zero`, `Whole`, `Fraction` and
+/// `Exponent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Number {
     Minus,
@@ -44,7 +47,7 @@ enum Number {
     Exponent,
 }
 
-/// Reads a store chunk by chunk. See the [module](super).
+/// Scans a store chunk by chunk. See the [module](super).
 ///
 /// ```
 /// use cron_session_reaper::store::scan::{Entry, Scanner, Visitor};
@@ -69,21 +72,23 @@ enum Number {
 /// ```
 #[derive(Debug)]
 pub struct Scanner {
-    /// Of the current chunk, from the start of the file.
+    /// The offset of the current chunk in the file.
     offset: u64,
     expect: Expect,
     nesting: Nesting,
-    /// 1: the next byte is escaped, as the last one was a backslash.
+    /// 1 if the next byte is escaped because the last one was a backslash, otherwise 0.
     escape: u64,
-    /// How many hexadecimal digits of a `\u` are still to come.
+    /// The number of hexadecimal digits of a `\u` that are still expected.
     digits: usize,
-    texts: [Text; SLOTS],
-    /// What is being remembered, and from where in the current chunk.
+    texts: [RawText; SLOTS],
+    /// The part that is being recorded.
     slot: Option<Slot>,
+    /// The index in the current chunk of the first byte that is not recorded yet.
     from: usize,
-    /// The field whose value comes next.
+    /// The field whose value comes next, if that value is to be recorded.
     field: Option<Slot>,
-    kind: Kind,
+    /// The type of the current entry.
+    kind: EntryKind,
     /// The end of the last comma between entries, or of the root's `{`.
     entry_start: u64,
 }
@@ -100,56 +105,29 @@ impl Default for Scanner {
             slot: None,
             from: 0,
             field: None,
-            kind: Kind::Scalar,
+            kind: EntryKind::Scalar,
             entry_start: 0,
         }
     }
 }
 
 impl Scanner {
-    /// Reads the next chunk of the file, and reports to `visitor` what was complete with it.
+    /// Scans the next chunk of the file and reports to `visitor` what is complete with it.
     ///
     /// # Errors
-    /// The chunk holds a byte that does not fit. The scanner is of no use after that.
+    /// [`Broken`] if the chunk contains an invalid byte. The scanner must not be used after that.
     pub fn push(&mut self, chunk: &[u8], visitor: &mut impl Visitor) -> Result<(), Broken> {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
-            #[allow(
-                unsafe_code,
-                reason = "nothing else may call what older processors lack"
-            )]
-            // SAFETY: this processor has what it was compiled for.
-            return unsafe { self.push_avx2(chunk, visitor) };
-        }
-        self.push_by(Marks::of, chunk, visitor)
-    }
-
-    /// The same for processors of the last ten years.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn push_avx2(&mut self, chunk: &[u8], visitor: &mut impl Visitor) -> Result<(), Broken> {
-        let marks = |block: &_, escape: &mut _, length| Marks::of_avx2(block, escape, length);
-        self.push_by(marks, chunk, visitor)
-    }
-
-    #[inline(always)]
-    fn push_by(
-        &mut self,
-        marks: impl Fn(&[u8; 64], &mut u64, usize) -> Marks,
-        chunk: &[u8],
-        visitor: &mut impl Visitor,
-    ) -> Result<(), Broken> {
         let (blocks, tail) = chunk.as_chunks::<64>();
         let mut escape = self.escape;
         let mut done = 0;
         loop {
-            // Most blocks are the middle of a long string, and this is all there is to do.
-            let is_in_string = self.is_plainly_in_string();
+            // Most blocks lie inside a long string and need no other work than this.
+            let is_in_string = self.is_in_string_text();
             let noteworthy = blocks[done..]
                 .iter()
                 .enumerate()
                 .find_map(|(skipped, block)| {
-                    let marks = marks(block, &mut escape, 64);
+                    let marks = Marks::of(block, &mut escape, 64);
                     (!is_in_string || marks.is_any()).then_some((skipped, block, marks))
                 });
             let Some((skipped, block, marks)) = noteworthy else {
@@ -162,7 +140,7 @@ impl Scanner {
         if !tail.is_empty() {
             let mut padded = [b' '; 64];
             padded[..tail.len()].copy_from_slice(tail);
-            let marks = marks(&padded, &mut escape, tail.len());
+            let marks = Marks::of(&padded, &mut escape, tail.len());
             self.block(&padded, &marks, chunk, at..chunk.len(), visitor)?;
         }
         self.escape = escape;
@@ -174,15 +152,16 @@ impl Scanner {
         Ok(())
     }
 
+    /// Returns whether the next byte belongs to a string, but not to the digits of a `\u`.
     #[inline(always)]
-    fn is_plainly_in_string(&self) -> bool {
+    fn is_in_string_text(&self) -> bool {
         matches!(self.expect, Expect::InString | Expect::InKey) && self.digits == 0
     }
 
-    /// Says that the last chunk was the file's last.
+    /// Checks that the file may end after the last chunk.
     ///
     /// # Errors
-    /// The file ends too early.
+    /// [`Broken`] if the file ends too early.
     pub fn finish(&self) -> Result<(), Broken> {
         let reason = match self.expect {
             Expect::End => return Ok(()),
@@ -197,7 +176,8 @@ impl Scanner {
         })
     }
 
-    /// One block, or the part of it that the chunk has: `chunk[range]`.
+    /// Scans one block. `range` is its position in the chunk; the last block of a chunk may be padded
+    /// beyond `range`.
     #[inline]
     fn block(
         &mut self,
@@ -224,7 +204,8 @@ impl Scanner {
         Ok(())
     }
 
-    /// Reads on in a string, from `at` to its end or the block's; returns where it came to.
+    /// Continues in a string from `at` to the end of the string or of the block. Returns the index
+    /// after the last byte that was scanned.
     #[inline(always)]
     fn string(
         &mut self,
@@ -235,7 +216,7 @@ impl Scanner {
     ) -> Result<usize, Broken> {
         let ahead = u64::MAX << (at - start);
         let close = marks.quotes & ahead;
-        // All bits below the closing quote, or all.
+        // All bits below the closing quote, or all bits if there is none.
         let inside = ahead & (close & close.wrapping_neg()).wrapping_sub(1);
         if (marks.odd_escapes | marks.controls) & inside != 0 || self.digits != 0 {
             self.check_string(marks, &chunk[start..end], start, inside)?;
@@ -245,15 +226,15 @@ impl Scanner {
         }
         let end = start + close.trailing_zeros() as usize + 1;
         if self.expect == Expect::InKey {
-            self.key_read(chunk, end, visitor);
+            self.end_key(chunk, end, visitor);
         } else {
-            self.value_read(chunk, end, visitor);
+            self.end_value(chunk, end, visitor);
         }
         Ok(end)
     }
 
-    /// Looks for control characters `inside` a string, and for escapes that are none. `block` is
-    /// what the chunk has from `start` on.
+    /// Checks the control characters and the unusual escapes at the bits of `inside`. `block` is the
+    /// part of the block that belongs to the chunk; it begins at `start`.
     fn check_string(
         &mut self,
         marks: &Marks,
@@ -261,16 +242,16 @@ impl Scanner {
         start: usize,
         inside: u64,
     ) -> Result<(), Broken> {
-        // A `\u` of the block before goes on here.
+        // The digits of a `\u` in the previous block may continue here.
         self.hexadecimal(block, start, 0)?;
-        // What lies beyond the chunk's end is padding.
+        // The bytes after the chunk's end are padding.
         let inside = inside & u64::MAX >> (64 - block.len());
         let mut suspects = (marks.odd_escapes | marks.controls) & inside;
         while suspects != 0 {
             let at = suspects.trailing_zeros() as usize;
             suspects &= suspects - 1;
             match block[at] {
-                // An escaped control character is one, too.
+                // A control character is invalid even if it is escaped.
                 0..0x20 => return Err(self.broken(start + at, CONTROL)),
                 b'/' | b'b' | b'f' | b'r' | b't' => {}
                 b'u' => {
@@ -278,25 +259,30 @@ impl Scanner {
                     self.hexadecimal(block, start, at + 1)?;
                 }
                 other => {
-                    return Err(self.misfit(start + at, "a character that can be escaped", other));
+                    return Err(self.unexpected_byte(
+                        start + at,
+                        "a character that can be escaped",
+                        other,
+                    ));
                 }
             }
         }
         Ok(())
     }
 
-    /// Checks as many digits of a `\u` as the block has from `at` on.
+    /// Checks the digits of a `\u` that the block contains from `at` on.
     fn hexadecimal(&mut self, block: &[u8], start: usize, at: usize) -> Result<(), Broken> {
         for (at, byte) in block.iter().enumerate().skip(at).take(self.digits) {
             if !byte.is_ascii_hexdigit() {
-                return Err(self.misfit(start + at, "four hexadecimal digits", *byte));
+                return Err(self.unexpected_byte(start + at, "four hexadecimal digits", *byte));
             }
             self.digits -= 1;
         }
         Ok(())
     }
 
-    /// Reads what is no string, from `at` to the next string or to `end`; returns where it came to.
+    /// Scans tokens from `at` to the next string or to `end`. Returns the index after the last byte
+    /// that was scanned.
     #[inline(always)]
     fn between_strings(
         &mut self,
@@ -325,7 +311,7 @@ impl Scanner {
         }
     }
 
-    /// The byte `at` begins a key or a value, or is punctuation.
+    /// Scans the byte at `at`, which begins a key or a value or is punctuation.
     #[inline(always)]
     fn token(
         &mut self,
@@ -365,56 +351,58 @@ impl Scanner {
         Ok(())
     }
 
-    /// Remembers what stands from `at` on.
+    /// Begins to record `slot` at `at`.
     #[inline]
-    fn remember(&mut self, slot: Slot, at: usize) {
+    fn begin_recording(&mut self, slot: Slot, at: usize) {
         self.texts[slot as usize].clear();
         self.slot = Some(slot);
         self.from = at;
     }
 
-    /// What is remembered ends at `end`.
+    /// Ends the recording, if any, at `end`.
     #[inline]
-    fn remembered(&mut self, chunk: &[u8], end: usize) {
+    fn end_recording(&mut self, chunk: &[u8], end: usize) {
         if let Some(slot) = self.slot.take() {
             self.texts[slot as usize].append(&chunk[self.from..end], slot.limit());
         }
     }
 
+    /// A key's opening quote is at `at`.
     #[inline]
     fn begin_key(&mut self, at: usize) {
         self.expect = Expect::InKey;
         match self.nesting.depth {
-            1 => self.remember(Slot::Key, at),
-            // Only an entry that is an object has keys at this depth.
-            2 => self.remember(Slot::Name, at),
+            1 => self.begin_recording(Slot::Key, at),
+            // Only the fields of an entry that is an object are at this depth.
+            2 => self.begin_recording(Slot::Name, at),
             _ => {}
         }
     }
 
     /// A key's closing quote ends at `end`.
     #[inline]
-    fn key_read(&mut self, chunk: &[u8], end: usize, visitor: &mut impl Visitor) {
+    fn end_key(&mut self, chunk: &[u8], end: usize, visitor: &mut impl Visitor) {
         self.expect = Expect::Colon;
         match self.nesting.depth {
             1 => {
-                self.remembered(chunk, end);
+                self.end_recording(chunk, end);
                 visitor.key(Key(&self.texts[Slot::Key as usize]), self.entry_start);
             }
             2 => {
-                self.remembered(chunk, end);
+                self.end_recording(chunk, end);
                 self.field = field(&self.texts[Slot::Name as usize]);
             }
             _ => {}
         }
     }
 
+    /// A value begins with `byte`, at `at`.
     #[inline]
     fn begin_value(&mut self, byte: u8, at: usize) -> Result<(), Broken> {
         if self.nesting.depth == 1 {
             self.begin_entry(byte, at);
         } else if let Some(field) = self.field.take() {
-            self.remember(field, at);
+            self.begin_recording(field, at);
         }
         self.expect = match byte {
             b'"' => Expect::InString,
@@ -437,53 +425,54 @@ impl Scanner {
         Ok(())
     }
 
+    /// An entry's value begins with `byte`, at `at`.
     fn begin_entry(&mut self, byte: u8, at: usize) {
         self.kind = match byte {
-            b'{' => Kind::Object,
-            b'[' => Kind::Array,
-            _ => Kind::Scalar,
+            b'{' => EntryKind::Object,
+            b'[' => EntryKind::Array,
+            _ => EntryKind::Scalar,
         };
         match self.kind {
-            Kind::Object => {
+            EntryKind::Object => {
                 for slot in [Slot::UpdatedAt, Slot::SessionId, Slot::SessionFile] {
                     self.texts[slot as usize].clear();
                 }
             }
-            Kind::Array => {}
-            Kind::Scalar => self.remember(Slot::Scalar, at),
+            EntryKind::Array => {}
+            EntryKind::Scalar => self.begin_recording(Slot::Scalar, at),
         }
     }
 
-    /// A value ends at `end`: a field's, an entry's or one further down.
+    /// A value at any depth ends at `end`.
     #[inline]
-    fn value_read(&mut self, chunk: &[u8], end: usize, visitor: &mut impl Visitor) {
+    fn end_value(&mut self, chunk: &[u8], end: usize, visitor: &mut impl Visitor) {
         self.expect = Expect::Next;
         match self.nesting.depth {
             1 => {
-                self.remembered(chunk, end);
+                self.end_recording(chunk, end);
                 let entry = Entry {
                     kind: self.kind,
                     texts: &self.texts,
                 };
                 visitor.entry(&entry, self.offset + end as u64);
             }
-            2 => self.remembered(chunk, end),
+            2 => self.end_recording(chunk, end),
             _ => {}
         }
     }
 
-    /// An object or array ends with the byte `at`.
+    /// An object or array ends with the byte at `at`.
     #[inline]
     fn end_container(&mut self, chunk: &[u8], at: usize, visitor: &mut impl Visitor) {
         self.nesting.pop();
         if self.nesting.depth > 0 {
-            return self.value_read(chunk, at + 1, visitor);
+            return self.end_value(chunk, at + 1, visitor);
         }
         self.expect = Expect::End;
         visitor.close(self.offset + at as u64);
     }
 
-    /// Reads on in a number, from `at` to its end or to `end`; returns where it came to.
+    /// Continues in a number from `at` to its end or to `end`. Returns the index after its last byte.
     #[inline]
     fn number(
         &mut self,
@@ -497,17 +486,18 @@ impl Scanner {
             match number.then(*byte) {
                 Some(next) => number = next,
                 None if number.may_end() => {
-                    self.value_read(chunk, at, visitor);
+                    self.end_value(chunk, at, visitor);
                     return Ok(at);
                 }
-                None => return Err(self.misfit(at, "a digit", *byte)),
+                None => return Err(self.unexpected_byte(at, "a digit", *byte)),
             }
         }
         self.expect = Expect::InNumber(number);
         Ok(end)
     }
 
-    /// The same for what is `rest` of a literal.
+    /// Continues in a literal, of which `rest` is missing, from `at` to its end or to `end`. Returns
+    /// the index after its last byte.
     #[inline]
     fn literal(
         &mut self,
@@ -519,11 +509,11 @@ impl Scanner {
     ) -> Result<usize, Broken> {
         for (at, byte) in chunk[..end].iter().enumerate().skip(at) {
             let Some((next, after)) = rest.split_first() else {
-                self.value_read(chunk, at, visitor);
+                self.end_value(chunk, at, visitor);
                 return Ok(at);
             };
             if next != byte {
-                return Err(self.misfit(at, "`true`, `false` or `null`", *byte));
+                return Err(self.unexpected_byte(at, "`true`, `false` or `null`", *byte));
             }
             rest = after;
         }
@@ -534,6 +524,7 @@ impl Scanner {
     #[cold]
     fn unexpected(&self, at: usize, found: u8) -> Broken {
         let expected = match self.expect {
+            // The first byte of a byte order mark in UTF-8.
             Expect::Root if self.offset + at as u64 == 0 && found == 0xef => {
                 return self.broken(at, "expected an object, found a byte order mark");
             }
@@ -547,11 +538,11 @@ impl Scanner {
             Expect::End => "nothing after the object",
             _ => "a value",
         };
-        self.misfit(at, expected, found)
+        self.unexpected_byte(at, expected, found)
     }
 
     #[cold]
-    fn misfit(&self, at: usize, expected: &str, found: u8) -> Broken {
+    fn unexpected_byte(&self, at: usize, expected: &str, found: u8) -> Broken {
         let found = match found {
             0x21..0x7f => format!("`{}`", char::from(found)),
             b' ' => "a space".to_owned(),
@@ -571,23 +562,19 @@ impl Scanner {
 
 const CONTROL: &str = "a control character in a string must be escaped";
 
-/// Which of the three fields that matter this is the name of.
+/// Returns the slot for the value of the field called `name`, if that value is to be recorded.
 #[inline]
-fn field(name: &Text) -> Option<Slot> {
-    let slot = |plain: &[u8]| match plain {
-        b"\"updatedAt\"" => Some(Slot::UpdatedAt),
-        b"\"sessionId\"" => Some(Slot::SessionId),
-        b"\"sessionFile\"" => Some(Slot::SessionFile),
+fn field(name: &RawText) -> Option<Slot> {
+    match &*js::text(name.complete()?)? {
+        "updatedAt" => Some(Slot::UpdatedAt),
+        "sessionId" => Some(Slot::SessionId),
+        "sessionFile" => Some(Slot::SessionFile),
         _ => None,
-    };
-    if !name.bytes.contains(&b'\\') {
-        return slot(&name.bytes);
     }
-    slot(format!("\"{}\"", js::text(name.raw()?)?).as_bytes())
 }
 
 impl Number {
-    /// How far it has come with one more byte; `None` if that is none of a number's here.
+    /// Returns the state after one more byte; `None` if the byte does not continue the number.
     #[inline]
     fn then(self, byte: u8) -> Option<Self> {
         match (self, byte) {
@@ -617,12 +604,13 @@ enum Container {
     Array,
 }
 
-/// Which of the open brackets are objects', one bit for each.
+/// The open objects and arrays.
 #[derive(Debug, Default)]
 struct Nesting {
     depth: usize,
-    /// Is the innermost one an object?
+    /// Whether the innermost one is an object.
     in_object: bool,
+    /// One bit per depth: 1 for an object.
     objects: Vec<u64>,
 }
 
@@ -646,159 +634,5 @@ impl Nesting {
             return;
         };
         self.in_object = self.objects[outer / 64] >> (outer % 64) & 1 == 1;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Everything that a scanner says.
-    #[derive(Debug, Default, PartialEq)]
-    struct Story(Vec<String>);
-
-    impl Visitor for Story {
-        fn open(&mut self, end: u64) {
-            self.0.push(format!("open {end}"));
-        }
-
-        fn key(&mut self, key: Key<'_>, start: u64) {
-            self.0.push(format!("key {start} {key:?}"));
-        }
-
-        fn entry(&mut self, entry: &Entry<'_>, end: u64) {
-            let (id, file) = (entry.session_id(), entry.session_file());
-            let at = entry.updated_at();
-            self.0.push(format!("entry {end} {at:?} {id:?} {file:?}"));
-        }
-
-        fn close(&mut self, start: u64) {
-            self.0.push(format!("close {start}"));
-        }
-    }
-
-    fn story<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Story, Result<(), Broken>) {
-        let (mut story, mut scanner) = (Story::default(), Scanner::default());
-        for chunk in chunks {
-            if let Err(broken) = scanner.push(chunk, &mut story) {
-                return (story, Err(broken));
-            }
-        }
-        (story, scanner.finish())
-    }
-
-    fn assert_it_can_be_cut_anywhere(text: &[u8]) {
-        let whole = story([text].into_iter());
-        for at in 0..=text.len() {
-            let (head, tail) = text.split_at(at);
-            assert_eq!(story([head, tail].into_iter()), whole, "cut at {at}");
-        }
-        for size in 1..=text.len().min(130) {
-            assert_eq!(story(text.chunks(size)), whole, "chunks of {size}");
-        }
-    }
-
-    #[test]
-    fn a_store_can_be_cut_anywhere() {
-        let long = r#"\\\"\n\u00e9\ud83d\ude00\/\b\f\r\t \\"#.repeat(9);
-        let text = format!(
-            "\r\n {{\t\"agent:main:cron:j:run:\\u00e9é😀\" : {{\"updatedAt\":-12.5e+7 ,\
-             \"session\\u0049d\":\"{long}\",\"sessionFile\":\"a\\\"b\",\"n\":{{\"updatedAt\":1,\
-             \"x\":[[],{{}},[{{\"y\":[true,false,null]}}],\"]}}\",0,-0,1E5]}}}},\n\n\
-             \"{long}\":null,\"a\":[],\"b\":\"\",\"c\":0.0,\"d\":{{\"sessionId\":[1,\"2\"],\
-             \"sessionId\":\"last\",\"updatedAt\":[ [5] ]}} , \"\": true}} \r\n\t"
-        );
-        assert_it_can_be_cut_anywhere(text.as_bytes());
-        let (story, result) = story([text.as_bytes()].into_iter());
-        assert_eq!((story.0.len(), result), (2 + 2 * 7, Ok(())));
-        assert!(
-            story.0[2].contains(r"Some(-125000000.0)") && story.0[2].contains("Some(\"a\\\"b\")")
-        );
-        assert!(
-            story.0[12].contains(r#"Some(5.0) Text("last")"#),
-            "{}",
-            story.0[12]
-        );
-    }
-
-    #[test]
-    fn bytes_that_are_no_utf8_can_be_cut_anywhere() {
-        assert_it_can_be_cut_anywhere(
-            b"{\"\xff\xc3\":{\"sessionId\":\"\xe2\x82\\n\xf0\x9f\x98\"}}",
-        );
-    }
-
-    #[test]
-    fn a_broken_store_can_be_cut_anywhere() {
-        for text in [
-            &b"{\"a\":\"\\u00eg\"}"[..],
-            b"{\"a\":nulL}",
-            b"{\"a\":1.5e}",
-            b"{\"a\":\"\\\\\\q\"}",
-            b"{\"a\":[1,2}",
-            b"{\"a\":1}}",
-        ] {
-            assert!(story([text].into_iter()).1.is_err());
-            assert_it_can_be_cut_anywhere(text);
-        }
-    }
-
-    /// Bytes that are JSON more often than not.
-    fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
-        let token = proptest::sample::select(vec![
-            &b"{"[..],
-            b"}",
-            b"[",
-            b"]",
-            b",",
-            b":",
-            b"\"a\"",
-            b"\"updatedAt\"",
-            b"1",
-            b"-0.5e3",
-            b"null",
-            b" ",
-            b"\n",
-            b"\"\\\\\\\"\\u0041\xff\"",
-            b"\"a\":1",
-            b"{\"b\":[]}",
-            b"\"k\":{},",
-            b"\\",
-            b"\"",
-        ]);
-        proptest::collection::vec(token, 0..24)
-            .prop_map(|tokens| [b"{", &*tokens.concat()].concat())
-    }
-
-    proptest! {
-        #[test]
-        fn what_serde_json_accepts_is_accepted_and_nothing_else(
-            mut text in nearly_json(),
-            closed in any::<bool>(),
-        ) {
-            if closed {
-                text.push(b'}');
-            }
-            let (_, result) = story([&*text].into_iter());
-            let serde_json = serde_json::from_slice::<serde::de::IgnoredAny>(&text);
-            prop_assert_eq!(result.is_ok(), serde_json.is_ok(), "{:?}", result);
-            prop_assert_eq!(story(text.chunks(1)), story([&*text].into_iter()));
-        }
-    }
-
-    #[test]
-    fn no_depth_is_too_deep() {
-        let text = [
-            "{\"a\":".repeat(300_000),
-            "1".to_owned(),
-            "}".repeat(300_000),
-        ]
-        .concat();
-        assert_eq!(story(text.as_bytes().chunks(4096)).1, Ok(()));
-        let unbalanced = text.replace('1', "[1");
-        let (_, result) = story(unbalanced.as_bytes().chunks(4096));
-        assert_eq!(result.unwrap_err().reason, "expected `,` or `]`, found `}`");
     }
 }

@@ -147,7 +147,7 @@ pub(in crate::system) fn with_any_group<T>(change: impl FnOnce() -> T) -> T {
     result
 }
 
-#[allow(unsafe_code, reason = "rustix has no wrapper")]
+#[expect(unsafe_code, reason = "rustix has no wrapper")]
 fn set_file_system_ids(uid: u32, gid: u32) {
     // SAFETY: both take a number only.
     unsafe {
@@ -157,13 +157,13 @@ fn set_file_system_ids(uid: u32, gid: u32) {
 }
 
 /// Returns the user id that decides about files.
-#[allow(unsafe_code, reason = "rustix has no wrapper")]
+#[expect(unsafe_code, reason = "rustix has no wrapper")]
 pub(in crate::system) fn file_system_uid() -> u32 {
     // SAFETY: takes a number only; one that is no id changes nothing.
     unsafe { libc::setfsuid(u32::MAX) }.cast_unsigned()
 }
 
-#[allow(unsafe_code, reason = "rustix has no wrapper")]
+#[expect(unsafe_code, reason = "rustix has no wrapper")]
 fn file_system_gid() -> u32 {
     // SAFETY: takes a number only; one that is no id changes nothing.
     unsafe { libc::setfsgid(u32::MAX) }.cast_unsigned()

@@ -1,12 +1,12 @@
-//! The lock under a model checker: the very code that runs in production, on a machine in memory
-//! whose every system call is a point where another party may run, or this one may crash.
+//! The lock under a model checker: the production code on a machine in memory. At every system call
+//! another party may run, or the calling party may crash.
 //!
-//! Any party may be frozen at any call for any time: the model's clock moves when a sleeper is
-//! chosen to run, whoever else stands still. What [`Patience::Bounded`] rules out, and only that,
-//! is JavaScript frozen between its look at a lock and its `rm` for longer than the lock settles.
+//! Any party may be suspended at any call for any time: the model's clock advances when a sleeping
+//! party is chosen to run, even if others are suspended. [`Patience::Bounded`] excludes one case:
+//! that JavaScript is suspended between reading a lock and its `rm` for longer than the settling
+//! time.
 //!
-//! `cargo test --release --test lock_model -- --include-ignored --nocapture` runs the long form.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! `cargo test --release --lib lock::model -- --include-ignored --nocapture` runs the long form.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, ErrorKind};
@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cron_session_reaper::error::Error;
-use cron_session_reaper::lock::Lock;
-use cron_session_reaper::system::{Kind, Process, Stat, System};
+use crate::error::Error;
+use crate::lock::Lock;
+use crate::system::{Kind, Process, Stat, System};
 use shuttle::rand::Rng;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::sync::atomic::{AtomicU64, Ordering};
@@ -29,7 +29,7 @@ const EPOCH_MS: u64 = 1_772_366_400_000;
 
 // ---- The machine -------------------------------------------------------------------------------
 
-/// What the machine of a scenario has and how it may misbehave.
+/// The parties of a scenario and the machine on which they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Scenario {
     natives: u64,
@@ -41,25 +41,25 @@ struct Scenario {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Patience {
-    /// JavaScript's look and `rm` lie no further apart than the lock settles.
+    /// The time between JavaScript's reading of a lock and its `rm` is less than the settling time.
     Bounded,
-    /// They lie any time apart. Then a native lock can be removed: it must be noticed.
+    /// It is not limited. Then JavaScript may remove a native lock, and the holder must detect it.
     Unbounded,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Platform {
-    /// Everything is there.
+    /// Everything is available.
     Linux,
     /// No unnamed files.
     Mac,
-    /// No unnamed files and no exchange, but flock: NFS.
+    /// No unnamed files and no exchange, but flock (NFS).
     Network,
-    /// None of them. Natives, too, can then remove each other's locks: it must be noticed.
+    /// None of them. Then natives, too, may remove each other's locks, and must detect it.
     Windows,
 }
 
-/// Deliberate faults, to see that the checker finds them.
+/// Deliberate faults, which the checker must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     None,
@@ -67,17 +67,17 @@ enum Fault {
     FlockAlwaysGranted,
     /// The exchange takes three steps.
     ExchangeInSteps,
-    /// The lock does not settle after a take-over.
+    /// The settling time after a take-over is too short.
     NoSettling,
-    /// To who has made a lock file, the lock's path always shows that one.
+    /// A process that has created a lock file always sees that file at the lock's path.
     NoVerifying,
 }
 
 #[derive(Debug, Default)]
 struct Inode {
     bytes: Vec<u8>,
-    made_ms: u64,
-    /// The open file that holds the kernel's lock.
+    created_ms: u64,
+    /// The open file that holds the flock.
     flock: Option<u64>,
 }
 
@@ -87,20 +87,20 @@ struct State {
     names: HashMap<PathBuf, u64>,
     inodes: HashMap<u64, Inode>,
     open: HashMap<u64, u64>,
-    /// The last file that a party gave a name to, while it is open.
+    /// The last file to which a party gave a name, while it is open.
     published: HashMap<u64, u64>,
     next: u64,
-    /// Start times of the living, by pid.
+    /// The start times of the live processes, by pid.
     processes: HashMap<u64, u64>,
-    /// How many calls a party still makes before it crashes.
+    /// The number of calls after which a party crashes.
     crash_in: HashMap<u64, u32>,
     crashed: HashSet<u64>,
-    /// JavaScript between its look and its `rm`.
+    /// JavaScript between its reading of a lock and its `rm`.
     looking: HashSet<u64>,
-    /// Who believes to hold the lock, and with whom it was shared.
+    /// The natives that believe to hold the lock, each with those that believed so at the same time.
     natives_in: HashMap<u64, HashSet<u64>>,
     javascript_in: HashSet<u64>,
-    /// Natives that left without noticing anything.
+    /// Pairs of natives of which the first released the lock without detecting the second.
     content: HashSet<(u64, u64)>,
     store: u64,
     commits: u64,
@@ -112,13 +112,13 @@ impl State {
         self.next
     }
 
-    fn make(&mut self) -> u64 {
+    fn create(&mut self) -> u64 {
         let ino = self.fresh();
-        let made_ms = self.clock_ms;
+        let created_ms = self.clock_ms;
         self.inodes.insert(
             ino,
             Inode {
-                made_ms,
+                created_ms,
                 ..Inode::default()
             },
         );
@@ -134,7 +134,7 @@ impl State {
 
     fn stat(&self, ino: u64) -> Stat {
         let inode = &self.inodes[&ino];
-        let made = i128::from(EPOCH_MS + inode.made_ms) * 1_000_000;
+        let made = i128::from(EPOCH_MS + inode.created_ms) * 1_000_000;
         Stat {
             dev: 1,
             ino,
@@ -147,8 +147,8 @@ impl State {
         }
     }
 
-    /// The kernel cleans up after a dead process: descriptors and flocks go, files stay.
-    fn bury(&mut self, pid: u64) {
+    /// What the kernel does when a process ends: closes its descriptors, which ends its flocks.
+    fn end_process(&mut self, pid: u64) {
         self.crashed.insert(pid);
         self.processes.remove(&pid);
         self.natives_in.remove(&pid);
@@ -159,7 +159,7 @@ impl State {
         for inode in self.inodes.values_mut() {
             inode.flock = inode.flock.filter(|file| open.contains_key(file));
         }
-        // Its pid may be given to another process at once.
+        // Its pid may be reused immediately.
         if shuttle::rand::thread_rng().gen_bool(0.5) {
             self.processes.insert(pid, 900_000 + self.clock_ms);
         }
@@ -172,11 +172,11 @@ struct Machine {
     pid: u64,
     scenario: Scenario,
     state: Arc<Mutex<State>>,
-    /// Touched at every call: where the model checker may let another party run.
+    /// Modified at every call: the model checker may let another party run there.
     crossing: Arc<AtomicU64>,
 }
 
-/// What unwinds a crashed party's stack.
+/// The panic that unwinds a crashed party's stack.
 struct Crash;
 
 #[derive(Debug)]
@@ -209,16 +209,16 @@ fn enter(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl Machine {
-    /// The way into every system call: another party may run first, or this one may crash.
+    /// Begins every system call. Another party may run first, or this one may crash.
     fn call(&self) -> io::Result<MutexGuard<'_, State>> {
         if enter(&self.state).crashed.contains(&self.pid) {
-            return Err(io::Error::other("the dead make no calls"));
+            return Err(io::Error::other("a crashed party makes no calls"));
         }
         self.crossing.fetch_add(1, Ordering::SeqCst);
         let mut state = enter(&self.state);
         if let Some(left) = state.crash_in.get_mut(&self.pid) {
             if *left == 0 {
-                state.bury(self.pid);
+                state.end_process(self.pid);
                 drop(state);
                 resume_unwind(Box::new(Crash));
             }
@@ -264,7 +264,7 @@ impl System for Machine {
         if self.scenario.platform != Platform::Linux {
             return Err(ErrorKind::Unsupported.into());
         }
-        let ino = state.make();
+        let ino = state.create();
         Ok(self.opened(&mut state, ino))
     }
 
@@ -273,7 +273,7 @@ impl System for Machine {
         if state.names.contains_key(path) {
             return Err(ErrorKind::AlreadyExists.into());
         }
-        let ino = state.make();
+        let ino = state.create();
         state.names.insert(path.to_owned(), ino);
         state.published.insert(self.pid, ino);
         Ok(self.opened(&mut state, ino))
@@ -445,7 +445,7 @@ impl System for Machine {
     fn sleep(&self, duration: Duration) {
         let Ok(state) = self.call() else { return };
         let asked = u64::try_from(duration.as_millis()).unwrap();
-        // Machines oversleep; here it also keeps the seconds that some rules wait for short.
+        // A real sleep may take longer. Here, this also shortens the rules that wait for seconds.
         let overslept = shuttle::rand::thread_rng().gen_range(0..300);
         let wake = state.clock_ms + asked + overslept;
         let settles = asked >= 30 && self.scenario.patience == Patience::Bounded;
@@ -468,7 +468,7 @@ impl System for Machine {
 
 // ---- The parties ---------------------------------------------------------------------------------
 
-/// A native sweeper: reads the store, and writes it back plus one, under the lock.
+/// A native sweep: increments the store under the lock.
 fn native(machine: &Machine) -> Result<(), Error> {
     let lock = Lock::acquire(machine, Path::new(LOCK))?;
     begin_native_hold(machine);
@@ -476,7 +476,7 @@ fn native(machine: &Machine) -> Result<(), Error> {
     let ours = lock.verify();
     if ours.is_ok() {
         let mut state = machine.call().unwrap();
-        // With JavaScript of any slowness about it takes the commit's compare-and-swap.
+        // With JavaScript of any speed, the commit's compare-and-swap is needed as well.
         if machine.scenario.patience == Patience::Bounded || state.store == read {
             state.store = read + 1;
             state.commits += 1;
@@ -500,7 +500,7 @@ fn begin_native_hold(machine: &Machine) {
     state.natives_in.insert(machine.pid, others);
 }
 
-/// Leaves the hold just before the release begins, as nothing is done under the lock any more.
+/// Ends the hold just before the release: nothing is done under the lock after that.
 fn end_native_hold(
     machine: &Machine,
     release: impl FnOnce() -> Result<(), Error>,
@@ -515,7 +515,7 @@ fn end_native_hold(
         for other in met {
             assert!(
                 !state.content.contains(&(other, machine.pid)),
-                "two natives held the lock and neither noticed"
+                "two natives held the lock and neither detected it"
             );
             state.content.insert((machine.pid, other));
         }
@@ -523,7 +523,8 @@ fn end_native_hold(
     released
 }
 
-/// The gateway, from the contract: make the lock file or judge the one that stands there.
+/// The gateway, as in the contract: creates the lock file, or decides whether an existing one is
+/// stale.
 fn javascript(machine: &Machine) {
     let path = Path::new(LOCK);
     for attempt in 1..=20 {
@@ -539,7 +540,7 @@ fn javascript(machine: &Machine) {
         let stale = machine.open_no_follow(path).is_ok_and(|file| {
             let mut buffer = [0; 256];
             let length = machine.read_at(&file, &mut buffer, 0).unwrap();
-            javascript_judges_stale(machine, &file, &buffer[..length])
+            is_stale_to_javascript(machine, &file, &buffer[..length])
         });
         if stale {
             let _ = machine.unlink(path);
@@ -564,18 +565,18 @@ fn javascript_hold(machine: &Machine) {
     enter(&machine.state).javascript_in.remove(&machine.pid);
 }
 
-fn javascript_judges_stale(machine: &Machine, file: &OpenFile, bytes: &[u8]) -> bool {
+fn is_stale_to_javascript(machine: &Machine, file: &OpenFile, bytes: &[u8]) -> bool {
     let state = machine.call().unwrap();
     let inode = &state.inodes[&file.ino];
     let Ok(payload) = serde_json::from_slice::<serde_json::Value>(bytes) else {
-        return state.clock_ms - inode.made_ms > 30_000;
+        return state.clock_ms - inode.created_ms > 30_000;
     };
     match state.processes.get(&payload["pid"].as_u64().unwrap()) {
         None => true,
         Some(starttime) if payload["starttime"].as_u64() != Some(*starttime) => true,
-        // A live native holder's date is kept fresh by its heartbeat.
+        // A live native holder's heartbeat keeps the date fresh.
         Some(_) if inode.flock.is_some() => false,
-        Some(_) => state.clock_ms - inode.made_ms > 30_000,
+        Some(_) => state.clock_ms - inode.created_ms > 30_000,
     }
 }
 
@@ -584,20 +585,20 @@ fn payload(machine: &Machine, pid: u64, starttime: u64) -> String {
     format!(r#"{{"pid":{pid},"createdAt":"{now}","starttime":{starttime}}}"#)
 }
 
-/// What an earlier run left behind.
-fn leave_something_behind(machine: &Machine) {
+/// Creates what a crashed process may have left at the path.
+fn create_leftover(machine: &Machine) {
     let choice = shuttle::rand::thread_rng().gen_range(0..5);
     let dead_native = r#","flock":"this-boot"}"#;
     let text = match choice {
         0 => return,
         1 => payload(machine, 999, 1),
         2 => payload(machine, 999, 1).replace('}', dead_native),
-        // Its pid is a living sweeper's now: reused, or the same in a restarted container.
+        // Its pid is a live sweep's: reused, or the same in a restarted container.
         3 => payload(machine, 1, 1),
         _ => payload(machine, 1, 1).replace('}', dead_native),
     };
     let mut state = enter(&machine.state);
-    let ino = state.make();
+    let ino = state.create();
     state.inodes.get_mut(&ino).unwrap().bytes = text.into_bytes();
     state.names.insert(LOCK.into(), ino);
 }
@@ -611,10 +612,10 @@ fn boot(scenario: Scenario) -> Machine {
     }
 }
 
-/// One schedule of a scenario.
+/// Runs one schedule of a scenario.
 fn play(scenario: Scenario) {
     let machine = boot(scenario);
-    leave_something_behind(&machine);
+    create_leftover(&machine);
     let parties = 1..=scenario.natives + scenario.javascripts;
     for pid in parties.clone() {
         let mut state = enter(&machine.state);
@@ -638,7 +639,7 @@ fn play(scenario: Scenario) {
     assert_eq!(state.store, state.commits, "an update was lost");
 }
 
-/// A party's life, to its end or its crash.
+/// Runs a party until it ends or crashes.
 fn live(machine: &Machine) {
     let life = catch_unwind(AssertUnwindSafe(|| {
         if machine.pid > machine.scenario.natives {
@@ -648,7 +649,7 @@ fn live(machine: &Machine) {
             Ok(()) | Err(Error::Locked { .. }) => {}
             Err(Error::LockLost { .. }) => assert!(
                 machine.scenario.javascripts > 0 || machine.scenario.platform == Platform::Windows,
-                "a lock was lost although nobody steals"
+                "a lock was lost although no party steals"
             ),
             Err(error) => panic!("{error}"),
         }
@@ -660,17 +661,17 @@ fn live(machine: &Machine) {
     }
 }
 
-/// Whatever was left behind, the next sweep gets its turn, and soon.
+/// Asserts that the next sweep gets the lock within a bounded time.
 fn assert_progress(machine: &Machine) {
     let mut state = enter(&machine.state);
     state.processes.insert(machine.pid, 7);
     let javascript = machine.scenario.javascripts > 0;
     state.clock_ms += if javascript && !state.crashed.is_empty() {
-        // Who crashes while undoing a take-over, in the very instant in which the displaced lock's
-        // holder lets go and another makes a new one, may leave what is over at the path.
+        // A native that crashes while it undoes a take-over, at the moment when the displaced lock is
+        // released and another is created, may leave a released lock at the path.
         301_000
     } else if javascript || machine.scenario.platform != Platform::Linux {
-        // Without unnamed files a crash may leave an empty lock, and so may JavaScript's own.
+        // Without unnamed files a crash may leave an empty lock. JavaScript always may.
         31_000
     } else {
         0
@@ -683,8 +684,8 @@ fn assert_progress(machine: &Machine) {
 
 // ---- The checks ------------------------------------------------------------------------------------
 
-/// Runs as many schedules, half of them at random and half with few but well-placed switches
-/// (PCT), the same ones every time.
+/// Runs a number of schedules: one half at random, the other with few switches at chosen points
+/// (PCT). They are the same in every run.
 fn check(scenario: Scenario, schedules: usize) {
     let mut config = Config::new();
     config.stack_size = 1 << 18;
@@ -704,7 +705,7 @@ const LINUX: Scenario = Scenario {
     fault: Fault::None,
 };
 
-/// All that must hold.
+/// The scenarios in which the lock must hold.
 const SCENARIOS: [Scenario; 6] = [
     LINUX,
     Scenario {
@@ -740,18 +741,18 @@ fn check_all(schedules_each: usize) {
 }
 
 #[test]
-fn no_schedule_of_a_few_thousand_breaks_the_lock() {
+fn holds_in_a_few_thousand_schedules() {
     check_all(400);
 }
 
 #[test]
 #[ignore = "takes minutes: the long form, with the figures of RELIABILITY.md"]
-fn no_schedule_of_a_hundred_thousand_breaks_the_lock() {
+fn holds_in_a_hundred_thousand_schedules() {
     check_all(20_000);
 }
 
 #[test]
-fn a_holder_that_outlasts_the_wait_is_reported_in_the_gateways_words() {
+fn reports_a_holder_that_does_not_release_the_lock_in_the_gateways_words() {
     shuttle::check_random(
         || {
             let machine = boot(LINUX).as_process(1);
@@ -772,7 +773,7 @@ fn a_holder_that_outlasts_the_wait_is_reported_in_the_gateways_words() {
             let waited = machine.monotonic().checked_sub(began).unwrap();
             assert!((10_000..10_400).contains(&waited.as_millis()), "{waited:?}");
 
-            // Half a payload tells no pid; its file is younger than 30 s all the while.
+            // An incomplete payload has no pid. Its file remains younger than 30 s.
             machine.write_all_at(&file, b"}", 0).unwrap();
             let error = Lock::acquire(&machine, Path::new(LOCK)).unwrap_err();
             assert_eq!(
@@ -784,16 +785,16 @@ fn a_holder_that_outlasts_the_wait_is_reported_in_the_gateways_words() {
     );
 }
 
-/// What the checker says about a machine with a deliberate fault.
+/// Returns the violation that the checker finds on a machine with a deliberate fault.
 fn violation(scenario: Scenario) -> String {
-    let found = catch_unwind(|| check(scenario, 40_000)).expect_err("the fault was not found");
+    let found = catch_unwind(|| check(scenario, 40_000)).expect_err("the fault was not detected");
     let text = found.downcast_ref::<String>().cloned();
     text.or_else(|| found.downcast_ref::<&str>().map(|text| (*text).to_owned()))
         .unwrap_or_default()
 }
 
 #[test]
-fn a_kernel_that_grants_every_flock_is_found_out() {
+fn detects_a_kernel_that_grants_every_flock() {
     let text = violation(Scenario {
         fault: Fault::FlockAlwaysGranted,
         ..LINUX
@@ -802,7 +803,7 @@ fn a_kernel_that_grants_every_flock_is_found_out() {
 }
 
 #[test]
-fn an_exchange_in_steps_is_found_out() {
+fn detects_an_exchange_in_three_steps() {
     let text = violation(Scenario {
         fault: Fault::ExchangeInSteps,
         ..LINUX
@@ -811,7 +812,7 @@ fn an_exchange_in_steps_is_found_out() {
 }
 
 #[test]
-fn a_lock_that_does_not_settle_is_found_out() {
+fn detects_a_lock_that_does_not_settle() {
     let fault = Fault::NoSettling;
     let text = violation(Scenario {
         fault,
@@ -823,7 +824,7 @@ fn a_lock_that_does_not_settle_is_found_out() {
 }
 
 #[test]
-fn a_lock_that_does_not_verify_is_found_out() {
+fn detects_a_lock_that_does_not_verify() {
     let fault = Fault::NoVerifying;
     let text = violation(Scenario {
         fault,

@@ -1,0 +1,116 @@
+//! A lock file that exists at the lock's path, with everything that is known about it.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::error::{Context, Error, Result};
+use crate::gateway::js;
+use crate::system::{Kind, Stat, System};
+
+use super::is_at;
+use super::payload::{MAX_LENGTH, Payload};
+use super::staleness::{Evidence, Flock, created_ms};
+
+/// What exists at a lock's path.
+pub(super) enum AtPath<F> {
+    /// Nothing.
+    Vacant,
+    /// The lock of a live native holder, or one that changed while it was examined.
+    Busy,
+    /// A lock that no native sweep holds.
+    Lock(FoundLock<F>),
+}
+
+/// A lock whose staleness can be decided. While it is open, no other file gets its inode. While its
+/// flock is held, no other native sweep examines it.
+pub(super) struct FoundLock<F> {
+    pub(super) stat: Stat,
+    flock: Flock,
+    payload: Payload,
+    /// Keeps the flock.
+    _file: F,
+}
+
+impl<F: Send + Sync> AtPath<F> {
+    pub(super) fn examine<S: System<File = F>>(system: &S, path: &Path) -> Result<Self> {
+        let kind = match system.stat(path) {
+            Ok(stat) => stat.kind,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::Vacant),
+            Err(error) => return Err(error).context("examine", path),
+        };
+        // Before the file is opened: opening a device may have side effects.
+        require_regular_file(kind, path)?;
+        let file = match system.open_no_follow(path) {
+            Ok(file) => file,
+            // Another user's lock of mode 0600. Its holder is unknown and may be alive.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(Self::Busy),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::Vacant),
+            Err(error) => return Err(error).context("open", path),
+        };
+        let stat = system.stat_open(&file).context("examine", path)?;
+        require_regular_file(stat.kind, path)?;
+        let flock = match system.try_flock(&file) {
+            Ok(true) => Flock::Acquired,
+            Ok(false) => return Ok(Self::Busy),
+            Err(error) if error.kind() == ErrorKind::Unsupported => Flock::Unsupported,
+            Err(error) => return Err(error).context("lock", path),
+        };
+        // Its holder may have removed it before the flock was acquired. Then it says nothing about
+        // the file that is at the path now.
+        if !is_at(system, &stat, path).context("examine", path)? {
+            return Ok(Self::Busy);
+        }
+        Ok(Self::Lock(FoundLock {
+            stat,
+            flock,
+            payload: read_payload(system, &file).context("read", path)?,
+            _file: file,
+        }))
+    }
+}
+
+impl<F> FoundLock<F> {
+    /// Returns what is known about the lock. `watched` is how long this process has seen it.
+    pub(super) fn evidence<S: System>(&self, system: &S, watched: Duration) -> Evidence<'_> {
+        Evidence {
+            payload: &self.payload,
+            process: self.payload.pid.map(|pid| system.process(pid)),
+            flock: self.flock,
+            boot_id: system.boot_id(),
+            now_ms: js::epoch_ms(system.now()),
+            created_ms: created_ms(&self.stat),
+            watched,
+        }
+    }
+}
+
+/// Returns the pid in the lock file at `path`, if it can be read.
+pub(super) fn pid_at<S: System>(system: &S, path: &Path) -> Option<u64> {
+    let file = system.open_no_follow(path).ok()?;
+    read_payload(system, &file).ok()?.pid
+}
+
+fn read_payload<S: System>(system: &S, file: &S::File) -> io::Result<Payload> {
+    // One byte more than a payload may have, so that a longer file is recognised without reading
+    // all of it.
+    let mut buffer = [0; MAX_LENGTH + 1];
+    let mut length = 0;
+    while length < buffer.len() {
+        match system.read_at(file, &mut buffer[length..], length as u64)? {
+            0 => break,
+            read => length += read,
+        }
+    }
+    Ok(Payload::parse(&buffer[..length]))
+}
+
+fn require_regular_file(kind: Kind, path: &Path) -> Result<()> {
+    if kind == Kind::File {
+        return Ok(());
+    }
+    Err(Error::NotAFile {
+        path: path.to_owned(),
+        found: kind.name(),
+    })
+}

@@ -1,0 +1,173 @@
+//! Orderings of ARCHITECTURE.md that no other test detects. Each test examines the disk, or the calls
+//! so far, at the moment of one system call.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use crate::store::survey_cache::SurveyCache;
+use crate::sweep::{Options, Request};
+
+use crate::testing::{Faulty, Swept, Tree, swept, swept_with};
+
+const RUN: &str = r#""agent:main:cron:j:run:1":{"sessionId":"r","updatedAt":1}"#;
+const CHAT: &str = r#""agent:main:main":{"sessionId":"m"}"#;
+
+fn folder(store: &str) -> Tree {
+    let tree = Tree::new();
+    tree.file_of("sessions.json", store.as_bytes());
+    tree.file("r.jsonl");
+    tree
+}
+
+fn request(store: &Path) -> Request<'_> {
+    Request {
+        store,
+        now_ms: 2e12,
+        retention_ms: 1e9,
+    }
+}
+
+fn sweep_on(tree: &Tree, system: &Faulty) -> Swept {
+    let store = tree.at("sessions.json");
+    swept(system, request(&store), &SurveyCache::new())
+}
+
+fn is_commits_temp(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| path.contains(".reaper."))
+}
+
+#[test]
+fn archives_the_transcripts_before_the_store_is_replaced() {
+    let tree = folder(&format!("{{{CHAT},{RUN}}}"));
+    let transcript = tree.at("r.jsonl");
+    let was_archived = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&was_archived);
+    let system = Faulty::new(move |name, path| {
+        if name == "exchange" && is_commits_temp(path) {
+            seen.store(!transcript.exists(), Ordering::Relaxed);
+        }
+        None
+    });
+    assert_eq!(sweep_on(&tree, &system).pruned, 1);
+    assert!(was_archived.load(Ordering::Relaxed));
+}
+
+#[test]
+fn looks_for_links_after_the_new_store_is_synced() {
+    let chat = r#""agent:main:main":{"sessionFile":"alias.jsonl"}"#;
+    let tree = folder(&format!("{{{chat},{RUN}}}"));
+    let alias = tree.at("alias.jsonl");
+    let system = Faulty::new(move |name, _| {
+        if name == "sync" {
+            symlink("r.jsonl", &alias).unwrap();
+        }
+        None
+    });
+    let report = sweep_on(&tree, &system);
+    assert_eq!((report.pruned, report.transcripts.archived), (1, 0));
+    assert!(tree.at("r.jsonl").exists());
+}
+
+#[test]
+fn syncs_the_folders_of_archives_before_the_old_store_is_removed() {
+    let run = RUN.replace(
+        r#""updatedAt""#,
+        r#""sessionFile":"sub/s.jsonl","updatedAt""#,
+    );
+    let tree = folder(&format!("{{{CHAT},{run}}}"));
+    tree.file("sub/s.jsonl");
+    let (sub, synced) = (tree.at("sub"), Arc::new(AtomicBool::new(false)));
+    let in_time = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&in_time);
+    let system = Faulty::new(move |name, path| {
+        if name == "sync_folder" && path == sub {
+            synced.store(true, Ordering::Relaxed);
+        } else if name == "unlink" && is_commits_temp(path) {
+            seen.store(synced.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        None
+    });
+    assert_eq!(sweep_on(&tree, &system).transcripts.archived, 2);
+    assert!(in_time.load(Ordering::Relaxed));
+}
+
+#[test]
+fn syncs_the_folder_before_the_old_store_is_removed() {
+    let tree = folder(&format!("{{{CHAT},{RUN}}}"));
+    let synced = AtomicBool::new(false);
+    let in_time = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&in_time);
+    let system = Faulty::new(move |name, path| {
+        if name == "sync_folder" {
+            synced.store(true, Ordering::Relaxed);
+        } else if name == "unlink" && is_commits_temp(path) {
+            seen.store(synced.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        None
+    });
+    assert_eq!(sweep_on(&tree, &system).pruned, 1);
+    assert!(in_time.load(Ordering::Relaxed));
+}
+
+#[test]
+fn sets_the_owner_before_the_new_store_is_synced() {
+    let tree = folder(&format!("{{{CHAT},{RUN}}}"));
+    let calls = Arc::new(AtomicU32::new(0));
+    let (at_owner, at_sync) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (owner, sync) = (Arc::clone(&at_owner), Arc::clone(&at_sync));
+    let system = Faulty::new(move |name, _| {
+        let call = calls.fetch_add(1, Ordering::Relaxed);
+        match name {
+            "copy_owner" => owner.store(call, Ordering::Relaxed),
+            "sync" => sync.store(call, Ordering::Relaxed),
+            _ => {}
+        }
+        None
+    });
+    assert_eq!(sweep_on(&tree, &system).pruned, 1);
+    assert!(at_owner.load(Ordering::Relaxed) < at_sync.load(Ordering::Relaxed));
+}
+
+#[test]
+fn removes_leftovers_while_the_lock_is_held() {
+    let tree = folder(&format!("{{{CHAT}}}"));
+    let left = tree.file_of("sessions.json.lock.1-0.tmp", b"{}");
+    let (lock, leftover) = (tree.at("sessions.json.lock"), left.clone());
+    let was_held = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&was_held);
+    let system = Faulty::new(move |name, path| {
+        if name == "unlink" && path == leftover {
+            seen.store(lock.exists(), Ordering::Relaxed);
+        }
+        None
+    });
+    let options = Options {
+        remove_temps: true,
+        ..Options::default()
+    };
+    let store = tree.at("sessions.json");
+    let report = swept_with(&system, request(&store), &options, &SurveyCache::new());
+    assert_eq!(report.temps.removed, 1);
+    assert!(!left.exists() && was_held.load(Ordering::Relaxed));
+}
+
+#[test]
+fn holds_the_flock_of_the_new_store_while_it_has_another_name() {
+    let tree = folder(&format!("{{{CHAT},{RUN}}}"));
+    let was_held = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&was_held);
+    let system = Faulty::new(move |name, path| {
+        if name == "exchange" && is_commits_temp(path) {
+            let temp = fs::File::open(path).unwrap();
+            let held = fs2::FileExt::try_lock_exclusive(&temp).is_err();
+            seen.store(held, Ordering::Relaxed);
+        }
+        None
+    });
+    assert_eq!(sweep_on(&tree, &system).pruned, 1);
+    assert!(was_held.load(Ordering::Relaxed));
+}
