@@ -27,7 +27,7 @@ use crate::store::rewrite::Rewritten;
 use crate::store::scan::Entry;
 use crate::store::survey::{self, Survey};
 use crate::store::survey_cache::SurveyCache;
-use crate::store::{Store, StorePaths};
+use crate::store::{self, Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::listing::Listings;
 use crate::transcripts::outside::OutsideLookups;
@@ -109,6 +109,10 @@ pub fn preview<S: System>(
     let started = system.monotonic();
     let sweep = Context::new(system, request, options, cache);
     let mut log = Log::default();
+    let rights = match store::limit_rights(system, request.store) {
+        Ok(rights) => rights,
+        Err(error) => return Outcome::failed(&error, log),
+    };
     match preview_report(&sweep, &mut log) {
         Ok(report) => {
             let total = system.monotonic().saturating_sub(started);
@@ -119,7 +123,7 @@ pub fn preview<S: System>(
             };
             Outcome::completed(Report { ms, ..report }, log)
         }
-        Err(error) => Outcome::failed(&error, log),
+        Err(error) => Outcome::failed(&error.explained_by(&rights), log),
     }
 }
 
@@ -156,6 +160,10 @@ enum Surveyed {
 fn complete<'a, S: System>(sweep: &Context<'a, S>) -> (Outcome, Option<Box<Committed<'a, S>>>) {
     let started = sweep.system.monotonic();
     let mut log = Log::default();
+    let rights = match store::limit_rights(sweep.system, sweep.request.store) {
+        Ok(rights) => rights,
+        Err(error) => return (Outcome::failed(&error, log), None),
+    };
     match run(sweep, &mut log) {
         Ok(completed) => {
             let ms = completed.times(started, sweep.system.monotonic());
@@ -165,7 +173,7 @@ fn complete<'a, S: System>(sweep: &Context<'a, S>) -> (Outcome, Option<Box<Commi
             };
             (Outcome::completed(report, log), completed.committed)
         }
-        Err(error) => (Outcome::failed(&error, log), None),
+        Err(error) => (Outcome::failed(&error.explained_by(&rights), log), None),
     }
 }
 
