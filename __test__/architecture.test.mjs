@@ -8,10 +8,24 @@ import { describe, expect, it } from "vitest";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const page = readFileSync(join(root, "ARCHITECTURE.md"), "utf8");
 
-const rustSources = readdirSync(join(root, "src"), { recursive: true })
+const rustFiles = readdirSync(join(root, "src"), { recursive: true })
   .filter((name) => name.endsWith(".rs"))
-  .map((name) => readFileSync(join(root, "src", name), "utf8"))
-  .join("\n");
+  .map((name) => ({ name, text: readFileSync(join(root, "src", name), "utf8") }));
+const rustSources = rustFiles.map(({ text }) => text).join("\n");
+
+/** The modules that each module may use, beside itself. */
+const BASE = ["gateway", "system", "error", "abort"];
+const ALLOWED = {
+  sweep: ["store", "lock", "transcripts", ...BASE],
+  inspect: ["store", "lock", "transcripts", ...BASE],
+  store: BASE,
+  lock: BASE,
+  transcripts: BASE,
+  gateway: [],
+  system: [],
+  error: ["system"],
+  abort: ["error"],
+};
 
 /** The last column of the tables of invariants. */
 const detectedBy = [...page.matchAll(/^\| \d+ \|.*\| (.*) \|$/gm)].map(([, tests]) => tests);
@@ -35,6 +49,20 @@ describe("ARCHITECTURE.md", () => {
     const names = detectedBy.flatMap((tests) => [...tests.matchAll(/"([^"]+)"/g)]);
     expect(names.length).toBeGreaterThan(0);
     for (const [, name] of names) expect(surface).toContain(`it("${name}"`);
+  });
+
+  it("describes the dependencies between the modules", () => {
+    const isTest = /(^|\/)(tests|testing|\w*_tests|model|virtual_time)(\/|\.rs$)/;
+    const wrong = [];
+    for (const { name, text } of rustFiles.filter(({ name }) => !isTest.test(name))) {
+      const module = name.split("/")[0].replace(/\.rs$/, "");
+      const code = text.split("#[cfg(test)]\nmod tests {")[0].replaceAll(/^\s*\/\/.*$/gm, "");
+      for (const [, used] of code.matchAll(/\bcrate::(\w+)/g)) {
+        const allowed = ALLOWED[module];
+        if (allowed && used !== module && !allowed.includes(used)) wrong.push(`${name}: ${used}`);
+      }
+    }
+    expect(wrong).toEqual([]);
   });
 
   it("links to files that exist", () => {
