@@ -17,8 +17,8 @@ use crate::transcripts::listing::Listings;
 use crate::transcripts::locate::{Folder, Transcript};
 use crate::transcripts::references::References;
 
-use super::Context;
 use super::outcome::StoreFigures;
+use super::{Context, RemovedRuns};
 
 /// What a sweep of a store removes.
 #[derive(Debug)]
@@ -36,8 +36,19 @@ pub(super) struct RemovalPlan {
     /// When the store's contents were last written by any process but a sweep, in nanoseconds since
     /// 1970.
     pub(super) written_at: i128,
+    /// The runs that are removed from the store, if they are collected.
+    pub(super) removed_runs: Vec<RemovedRun>,
     /// The folders that were listed for this plan.
     pub(super) listings: Listings,
+}
+
+/// A run that is removed from the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedRun {
+    /// The entry's key: the JSON string in the file, byte for byte.
+    pub key: Vec<u8>,
+    /// The entry's `sessionId`, if it is a string.
+    pub session_id: Option<String>,
 }
 
 impl RemovalPlan {
@@ -66,7 +77,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
         let mut collected = Collector::new(sweep, folder_of(paths));
         let rewrite = rewrite::rewrite(
             store.source(sweep.system, &sweep.options.abort),
-            sweep.request.cutoff_ms(),
+            sweep.expiry(),
             out,
             &mut collected,
             buffer.bytes(),
@@ -86,7 +97,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
     /// Completes the plan: lists the folders, to find out which transcripts kept entries reference
     /// and which temp files crashed writers left.
     pub(super) fn into_plan(
-        self,
+        mut self,
         sweep: &Context<'a, S>,
         paths: &StorePaths,
         before: Stat,
@@ -94,6 +105,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
         let mut listings = sweep.listings();
         let removed = self.rewrite.removed;
         let locked = self.collected.locked;
+        let removed_runs = std::mem::take(&mut self.collected.removed_runs);
         Ok(RemovalPlan {
             before,
             locked,
@@ -105,6 +117,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
             leftovers: find_leftovers(sweep, paths, &before, removed, &mut listings)?,
             written_at: sweep.written_at(&before),
             rewrite: self.rewrite,
+            removed_runs,
             listings,
         })
     }
@@ -185,6 +198,8 @@ struct Collector<'c, 'a, S: System> {
     recent: HashMap<String, Transcript>,
     /// One for each removed run that has transcripts or names a file: 16 bytes.
     sessions: Vec<RemovedSession>,
+    /// The removed runs, if they are collected.
+    removed_runs: Vec<RemovedRun>,
     locked: u64,
 }
 
@@ -211,6 +226,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
             positions: HashMap::new(),
             recent: HashMap::new(),
             sessions: Vec::new(),
+            removed_runs: Vec::new(),
             locked: 0,
         }
     }
@@ -318,6 +334,12 @@ impl<S: System> RemovalPolicy for Collector<'_, '_, S> {
             self.locked += 1;
             return false;
         };
+        if self.sweep.removed_runs == RemovedRuns::Collect {
+            self.removed_runs.push(RemovedRun {
+                key: run.key.clone(),
+                session_id: run.session_id.text().map(str::to_owned),
+            });
+        }
         self.add(run, transcripts);
         true
     }
