@@ -56,7 +56,9 @@ describe("ARCHITECTURE.md", () => {
     const wrong = [];
     for (const { name, text } of rustFiles.filter(({ name }) => !isTest.test(name))) {
       const module = name.split("/")[0].replace(/\.rs$/, "");
-      const code = text.split("#[cfg(test)]\nmod tests {")[0].replaceAll(/^\s*\/\/.*$/gm, "");
+      const code = text
+        .split(/^#\[cfg\(test\)\]\n(?:#\[cfg\(unix\)\]\n)?mod tests \{/m)[0]
+        .replaceAll(/^\s*\/\/.*$/gm, "");
       for (const [, used] of code.matchAll(/\bcrate::(\w+)/g)) {
         const allowed = ALLOWED[module];
         if (allowed && used !== module && !allowed.includes(used)) wrong.push(`${name}: ${used}`);

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use crate::abort::Abort;
 use crate::error::{Context, Error, Result, is_missing};
+use crate::gateway::session_key::RunKeys;
 use crate::store::reading::Source;
 use crate::system::{Kind, Refusal, Rights, Stat, System};
 
@@ -27,6 +28,24 @@ const READ_ATTEMPTS: u32 = 8;
 
 /// How long a process that writes a store in place may leave it incomplete between two writes.
 const INCOMPLETE_WRITE: Duration = Duration::from_millis(25);
+
+/// Which entries of a store are expired runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Expiry {
+    /// A run is expired if its `updatedAt` is less than this, in milliseconds since 1970.
+    pub cutoff_ms: f64,
+    /// Which keys are keys of runs.
+    pub keys: RunKeys,
+}
+
+impl From<f64> for Expiry {
+    fn from(cutoff_ms: f64) -> Self {
+        Self {
+            cutoff_ms,
+            keys: RunKeys::default(),
+        }
+    }
+}
 
 /// The paths of a store, resolved once for a sweep.
 ///

@@ -1,8 +1,10 @@
 //! Looks for expired runs without a lock and without writing.
 
 use crate::error::Result;
+use crate::gateway::session_key::RunKeys;
 use crate::system::System;
 
+use super::Expiry;
 use super::reading::{Reading, Source};
 use super::scan::{Entry, Visitor};
 
@@ -26,10 +28,9 @@ pub enum Survey {
     },
 }
 
-/// Reads a store from its start and returns whether the `updatedAt` of a run is less than
-/// `cutoff_ms`, in milliseconds since 1970. `buffer` is the memory that one read may fill. It must not
-/// be empty. `must_be_kept` is asked about each expired run: a store from which no run can be removed
-/// should not be rewritten.
+/// Reads a store from its start and returns whether a run is expired. `buffer` is the memory that one
+/// read may fill. It must not be empty. `must_be_kept` is asked about each expired run: a store from
+/// which no run can be removed should not be rewritten.
 ///
 /// The memory used does not grow with the store. If the file changes during the survey, the result
 /// may belong to no state of the store, and an error may be reported. A caller that acts on the result
@@ -61,11 +62,13 @@ pub enum Survey {
 /// ```
 pub fn survey<S: System>(
     store: Source<'_, S>,
-    cutoff_ms: f64,
+    expiry: impl Into<Expiry>,
     buffer: &mut [u8],
     must_be_kept: impl FnMut(&Entry<'_>) -> bool,
 ) -> Result<Survey> {
+    let Expiry { cutoff_ms, keys } = expiry.into();
     let mut found = Found {
+        keys,
         cutoff_ms,
         must_be_kept,
         entries: 0,
@@ -87,6 +90,7 @@ pub fn survey<S: System>(
 }
 
 struct Found<F> {
+    keys: RunKeys,
     cutoff_ms: f64,
     must_be_kept: F,
     entries: u64,
@@ -104,7 +108,7 @@ impl<F: FnMut(&Entry<'_>) -> bool> Visitor for Found<F> {
         };
         // NaN, which never expires, compares false.
         let is_expired = updated_at < self.cutoff_ms;
-        if (is_expired || updated_at < self.earliest) && entry.key().is_run() {
+        if (is_expired || updated_at < self.earliest) && entry.key().is_run(self.keys) {
             self.earliest = self.earliest.min(updated_at);
             if is_expired && !self.is_due {
                 let is_kept = (self.must_be_kept)(entry);

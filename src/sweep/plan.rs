@@ -10,15 +10,15 @@ use crate::store::leftovers::{self, Leftovers};
 use crate::store::reading::{Buffer, Reading, Source};
 use crate::store::rewrite::{self, RemovalPolicy, Rewritten, Run};
 use crate::store::scan::{Entry, SessionId, Visitor};
-use crate::store::{Store, StorePaths};
+use crate::store::{Expiry, Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::Tally;
 use crate::transcripts::listing::Listings;
 use crate::transcripts::locate::{Folder, Transcript};
 use crate::transcripts::references::References;
 
-use super::Context;
 use super::outcome::StoreFigures;
+use super::{Context, RemovedRuns};
 
 /// What a sweep of a store removes.
 #[derive(Debug)]
@@ -36,8 +36,19 @@ pub(super) struct RemovalPlan {
     /// When the store's contents were last written by any process but a sweep, in nanoseconds since
     /// 1970.
     pub(super) written_at: i128,
+    /// The runs that are removed from the store, if they are collected.
+    pub(super) removed_runs: Vec<RemovedRun>,
     /// The folders that were listed for this plan.
     pub(super) listings: Listings,
+}
+
+/// A run that is removed from the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedRun {
+    /// The entry's key: the JSON string in the file, byte for byte.
+    pub key: Vec<u8>,
+    /// The entry's `sessionId`, if it is a string.
+    pub session_id: Option<String>,
 }
 
 impl RemovalPlan {
@@ -66,7 +77,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
         let mut collected = Collector::new(sweep, folder_of(paths));
         let rewrite = rewrite::rewrite(
             store.source(sweep.system, &sweep.options.abort),
-            sweep.request.cutoff_ms(),
+            sweep.expiry(),
             out,
             &mut collected,
             buffer.bytes(),
@@ -99,6 +110,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
             self.collected
                 .add_other_stores(paths, &mut listings, buffer)?;
         }
+        let removed_runs = std::mem::take(&mut self.collected.removed_runs);
         Ok(RemovalPlan {
             before,
             locked,
@@ -110,6 +122,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
             leftovers: find_leftovers(sweep, paths, &before, removed, &mut listings)?,
             written_at: sweep.written_at(&before),
             rewrite: self.rewrite,
+            removed_runs,
             listings,
         })
     }
@@ -190,6 +203,8 @@ struct Collector<'c, 'a, S: System> {
     recent: HashMap<String, Transcript>,
     /// One for each removed run that has transcripts or names a file: 16 bytes.
     sessions: Vec<RemovedSession>,
+    /// The removed runs, if they are collected.
+    removed_runs: Vec<RemovedRun>,
     locked: u64,
 }
 
@@ -216,6 +231,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
             positions: HashMap::new(),
             recent: HashMap::new(),
             sessions: Vec::new(),
+            removed_runs: Vec::new(),
             locked: 0,
         }
     }
@@ -310,7 +326,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
                 abort,
             };
             let mut kept = KeptEntries {
-                cutoff_ms: self.sweep.request.cutoff_ms(),
+                expiry: self.sweep.expiry(),
                 collector: self,
             };
             let mut reading = Reading::new(source, buffer.bytes());
@@ -357,14 +373,15 @@ fn last_session_file(runs: &[RemovedSession]) -> [Option<NonZeroU32>; 2] {
 
 /// Passes the entries of another store that a sweep of it would keep.
 struct KeptEntries<'k, 'c, 'a, S: System> {
-    cutoff_ms: f64,
+    expiry: Expiry,
     collector: &'k mut Collector<'c, 'a, S>,
 }
 
 impl<S: System> Visitor for KeptEntries<'_, '_, '_, S> {
     fn entry(&mut self, entry: &Entry<'_>, _: u64) {
-        let is_expired = entry.updated_at().is_some_and(|at| at < self.cutoff_ms);
-        if entry.is_object() && !(is_expired && entry.key().is_run()) {
+        let Expiry { cutoff_ms, keys } = self.expiry;
+        let is_old = entry.updated_at().is_some_and(|at| at < cutoff_ms);
+        if entry.is_object() && !(is_old && entry.key().is_run(keys)) {
             let file = entry.session_file();
             self.collector.keeps(&entry.session_id(), file.as_deref());
         }
@@ -379,6 +396,12 @@ impl<S: System> RemovalPolicy for Collector<'_, '_, S> {
             self.locked += 1;
             return false;
         };
+        if self.sweep.removed_runs == RemovedRuns::Collect {
+            self.removed_runs.push(RemovedRun {
+                key: run.key.clone(),
+                session_id: run.session_id.text().map(str::to_owned),
+            });
+        }
         self.add(run, transcripts);
         true
     }
