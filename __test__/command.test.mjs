@@ -1,6 +1,6 @@
 // The command, as a user starts it.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -12,7 +12,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { progressLine } from "../cli/show.mjs";
 import { ago, duration, printable, size, table } from "../cli/text.mjs";
@@ -20,6 +20,7 @@ import { draw, session } from "../scripts/picture.mjs";
 import {
   archiveName,
   command,
+  DAY,
   environment,
   expired,
   GATEWAY_TEMP,
@@ -394,6 +395,75 @@ describe("an unknown retention", () => {
       expect(await applied(home, [])).toContain(message);
       expect((await command(home)).stdout).not.toContain("openclaw.json)");
     }
+  });
+});
+
+describe("a file that is not a store", () => {
+  it("says what it is, modifies nothing and gives no advice for damaged stores", async () => {
+    const home = homeWith({ main: smallStore() });
+    layOut(home, {
+      "a.jsonl": '{"type":"session"}\n{"x":1}\n',
+      "a.jsonl.deleted.2026-03-01T12-00-00.000Z": "{}\n",
+      "openclaw.json": '{"cron":{"enabled":true}}',
+      "agent.sqlite": "SQLite format 3\0 and more",
+    });
+    writeFileSync(join(home, "utf16.json"), Buffer.from("\uFEFF{}", "utf16le"));
+    writeFileSync(join(home, "store.json.gz"), Buffer.from([0x1f, 0x8b, 8, 0]));
+    const before = treeOf(home);
+    for (const [name, what] of [
+      ["a.jsonl", "a transcript"],
+      ["a.jsonl.deleted.2026-03-01T12-00-00.000Z", "a transcript"],
+      ["openclaw.json", "a gateway's configuration"],
+      ["agent.sqlite", "an SQLite database"],
+      ["utf16.json", "a text in UTF-16"],
+      ["store.json.gz", "a gzip file"],
+      ["/dev/null", "a special file"],
+    ]) {
+      const { code, stderr } = await command(home, [resolve(home, name)]);
+      expect(code).toBe(1);
+      expect(stderr).toContain(`${name} is ${what}`);
+      expect(stderr).toContain("not a session store");
+      expect(stderr).not.toContain("repair");
+    }
+    expect(treeOf(home)).toEqual(before);
+  });
+
+  it("reports a relative path in a removed working directory, and accepts an absolute one", async () => {
+    const home = homeWith({ main: smallStore() });
+    const [node, program] = [process.execPath, join(root, "cli/main.mjs")];
+    const inRemoved = (path) =>
+      spawnSync(
+        "sh",
+        ["-c", `mkdir gone; cd gone; rmdir ../gone; exec ${node} ${program} ${path}`],
+        {
+          cwd: home,
+          encoding: "utf8",
+          env: { PATH: process.env.PATH, HOME: home },
+        },
+      );
+    const relative = inRemoved("./sessions.json");
+    expect([relative.status, relative.stderr.split("\n").length]).toEqual([1, 2]);
+    expect(relative.stderr).toContain(
+      "the working directory no longer exists; pass an absolute path",
+    );
+    expect(inRemoved(storeIn(home)).status).toBe(0);
+  });
+
+  it("uses the state folder of OPENCLAW_PROFILE", async () => {
+    const home = homeWith({ main: smallStore() });
+    const sessions = ".openclaw-work/agents/main/sessions/sessions.json";
+    layOut(home, { [sessions]: "{}", ".openclaw-work/openclaw.json": "{}" });
+    const shown = async (profile) =>
+      (await command(home, [], { env: { OPENCLAW_PROFILE: profile } })).stdout.split("\n")[0];
+    expect(await shown("work")).toContain(sessions);
+    expect(await shown("default")).toContain(".openclaw/agents/main");
+  });
+
+  it("shows a run from the future as such", async () => {
+    const home = homeWith({
+      main: { [runKey(1)]: { sessionId: "a", updatedAt: Date.now() + 400 * DAY } },
+    });
+    expect((await command(home)).stdout).toContain("the oldest from 399 days in the future");
   });
 });
 

@@ -29,7 +29,7 @@ remove: the sessions of expired cron runs. Changes nothing without --apply.
 
 A path is a sessions.json, a folder that contains one, an agent's folder or a state
 folder. Default: the gateway's state folder, which is OPENCLAW_STATE_DIR, else
-.openclaw in OPENCLAW_HOME, else .openclaw in the home folder.
+.openclaw-<OPENCLAW_PROFILE>, else .openclaw, in OPENCLAW_HOME or the home folder.
 
   --apply             sweep: remove expired runs, archive their transcripts, and
                       delete old archives and leftover temp files; asks first
