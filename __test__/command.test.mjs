@@ -449,6 +449,16 @@ describe("a file that is not a store", () => {
     expect(inRemoved(storeIn(home)).status).toBe(0);
   });
 
+  it("reports that session.store puts stores elsewhere", async () => {
+    const home = homeWith({ main: smallStore() });
+    const config = { session: { store: "/data/{agentId}/sessions.json" } };
+    layOut(home, { ".openclaw/openclaw.json": JSON.stringify(config) });
+    expect((await command(home)).stderr).toContain(
+      'openclaw.json sets session.store to "/data/{agentId}/sessions.json"; to see these stores',
+    );
+    expect((await command(home, [storeIn(home)])).stderr).not.toContain("session.store");
+  });
+
   it("uses the state folder of OPENCLAW_PROFILE", async () => {
     const home = homeWith({ main: smallStore() });
     const sessions = ".openclaw-work/agents/main/sessions/sessions.json";

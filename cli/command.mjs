@@ -14,7 +14,7 @@ import {
   sweepLines,
   wouldChange,
 } from "./show.mjs";
-import { configuredRetention, findStores, stateFolder } from "./stores.mjs";
+import { configuredRetention, findStores, stateFolder, storesElsewhere } from "./stores.mjs";
 import { counted, duration, paintsFor, printable, size } from "./text.mjs";
 
 const SUCCESS = 0;
@@ -313,6 +313,10 @@ class Command {
     }
     const { stores, missing, failed } = findStores(paths);
     this.#printPathProblems(missing, failed);
+    const elsewhere = paths.length === 0 ? storesElsewhere(stateFolder()) : undefined;
+    if (elsewhere) {
+      process.stderr.write(`${this.errorPaints.yellow("!")} ${printable(elsewhere)}\n`);
+    }
 
     const results = [];
     for (const store of stores) {

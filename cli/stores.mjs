@@ -302,6 +302,16 @@ function retentionIn(file) {
   return isSet ? { value, file } : undefined;
 }
 
+/** Returns a sentence if the configuration of a state folder puts stores elsewhere. */
+export function storesElsewhere(state) {
+  const file = configurationIn(state);
+  const config = file ? parsed(textOf(file).text ?? "") : undefined;
+  const store = config?.session?.store;
+  return store === undefined
+    ? undefined
+    : `${file} sets session.store to ${JSON.stringify(store)}; to see these stores, pass their paths`;
+}
+
 /** Returns the name of a setting that is probably meant as `cron.sessionRetention`. */
 function misplacedRetention(config) {
   const isMeant = (name) => /^(cron\.)?session[._-]?retention$/i.test(name);
