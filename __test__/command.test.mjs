@@ -1,5 +1,6 @@
 // The command, as a user starts it.
 
+import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -325,9 +326,7 @@ describe("an unknown retention", () => {
     const file = join(home, ".openclaw/openclaw.json");
     mkdirSync(file);
     const message = `cannot read the retention from ${file}: `;
-    expect(await applied(home, [])).toContain(
-      `${message}EISDIR: illegal operation on a directory; pass`,
-    );
+    expect(await applied(home, [])).toContain(`${message}not a regular file; pass`);
     rmSync(file, { recursive: true });
     symlinkSync(join(home, "nowhere"), file);
     expect(await applied(home, [])).toContain(`${message}ENOENT: no such file or directory; pass`);
@@ -388,12 +387,42 @@ describe("an unknown retention", () => {
       ['""', 'openclaw.json is "", which is not a duration'],
       ["null", "openclaw.json is null, which is not a duration"],
       ["24", "openclaw.json is 24, which is not a duration"],
+      ['"0h"', 'openclaw.json is "0h", which removes every run as soon as it has ended'],
     ]) {
       const home = homeWith({ main: smallStore() });
       layOut(home, { ".openclaw/openclaw.json": `{"cron": {"sessionRetention": ${value}}}` });
       expect(await applied(home, [])).toContain(message);
       expect((await command(home)).stdout).not.toContain("openclaw.json)");
     }
+  });
+});
+
+describe("a configuration that was probably meant differently", () => {
+  it("refuses to sweep if the retention is set under another name", async () => {
+    for (const [config, name] of [
+      ['{"cron.sessionRetention": "30d"}', "cron.sessionRetention"],
+      ['{"cron": {"sessionretention": "30d"}}', "cron.sessionretention"],
+      ['{"session": {"sessionRetention": "30d"}}', "session.sessionRetention"],
+      ['{"sessionRetention": "30d"}', "sessionRetention"],
+    ]) {
+      const home = homeWith({ main: smallStore() });
+      layOut(home, { ".openclaw/openclaw.json": config });
+      expect(await applied(home, [])).toContain(
+        `openclaw.json sets ${name}, but the gateway reads cron.sessionRetention; pass --retention`,
+      );
+    }
+  });
+
+  it("reads a configuration with a byte order mark", async () => {
+    const home = homeWith({ main: smallStore() });
+    layOut(home, { ".openclaw/openclaw.json": '\uFEFF{"cron": {"sessionRetention": false}}' });
+    expect(await applied(home, [])).toBe("nothing to do");
+  });
+
+  it.skipIf(process.platform === "win32")("does not wait for the writer of a FIFO", async () => {
+    const home = homeWith({ main: smallStore() });
+    execFileSync("mkfifo", [join(home, ".openclaw/openclaw.json")]);
+    expect(await applied(home, [])).toContain("openclaw.json: not a regular file; pass");
   });
 });
 
@@ -774,7 +803,16 @@ describe("the command line", () => {
     const home = homeWith({ main: smallStore() });
     const before = treeOf(home);
     const wrong = [
-      [["--aply"], "Unknown option '--aply'; see --help"],
+      [["--aply"], "Unknown option '--aply'; did you mean --apply? See --help"],
+      [["--appyl"], "did you mean --apply?"],
+      [["--retentions", "7d"], "did you mean --retention?"],
+      [["--unlike"], "Unknown option '--unlike'; see --help"],
+      [["--enforce"], "Unknown option '--enforce'; to sweep, use --apply"],
+      [["--all-agents"], "all agents' stores are the default"],
+      [["--store", "x"], "name a store without an option"],
+      [["--\x1b[31mx\x07"], "Unknown option '--\\u{1b}[31mx\\u{7}'"],
+      [["--apply", "--yes", "--dry-run"], "--apply cannot be used with --dry-run"],
+      [["--apply", "-y", "-n"], "--apply cannot be used with --dry-run"],
       [["--apply=yes"], "'--apply' does not take an argument"],
       [["--yes"], "--yes requires --apply"],
       [["--watch", "5m"], "--watch requires --apply"],
@@ -784,6 +822,14 @@ describe("the command line", () => {
       [["--apply", "--yes", "--watch", "99d"], "--watch 99d: write a time"],
       [["--apply", "--yes", "--retention", "1 day"], "--retention 1 day: not a duration; write"],
       [["--retention", ""], "--retention : not a duration"],
+      [["--retention", "7"], "--retention 7: add a unit; do you mean 7d or 7h?"],
+      [
+        ["--archive-retention", "30"],
+        "--archive-retention 30: add a unit; do you mean 30d or 30h?",
+      ],
+      [["--retention", "0"], "--retention 0: write at least 1m"],
+      [["--retention", "59s"], "--retention 59s: write at least 1m"],
+      [["--archive-retention", "0h"], "--archive-retention 0h: write at least 1m"],
       [
         ["--archive-retention", "forever"],
         '--archive-retention forever: not a duration; write 7d, or "never"',
@@ -803,6 +849,17 @@ describe("the command line", () => {
       expect(stderr.startsWith("cron-session-reaper: ")).toBe(true);
     }
     expect(treeOf(home)).toEqual(before);
+  });
+
+  it("accepts the usual names for a preview and the version", async () => {
+    const home = homeWith({ main: smallStore() });
+    const { stdout } = await command(home);
+    for (const name of ["--dry-run", "-n"]) {
+      const preview = await command(home, [name]);
+      expect(preview.code).toBe(0);
+      expect(preview.stdout.split("\n")).toHaveLength(stdout.split("\n").length);
+    }
+    expect((await command(home, ["-V"])).stdout).toMatch(/^\d+\.\d+\.\d+/);
   });
 
   it("prints one line if the addon cannot be loaded", async () => {

@@ -224,12 +224,34 @@ function retentionIn(file) {
   if (relevant.includes('"$include"') || (isSet && relevant.includes("${"))) {
     return { unclear: `cannot evaluate the retention in ${file} ($include or \${…})` };
   }
+  const misplaced = isSet ? undefined : misplacedRetention(config);
+  if (misplaced) {
+    return { unclear: `${file} sets ${misplaced}, but the gateway reads cron.sessionRetention` };
+  }
   return isSet ? { value, file } : undefined;
 }
 
+/** Returns the name of a setting that is probably meant as `cron.sessionRetention`. */
+function misplacedRetention(config) {
+  const isMeant = (name) => /^(cron\.)?session[._-]?retention$/i.test(name);
+  for (const section of ["", "cron", "session", "sessions", "agents"]) {
+    const settings = section === "" ? config : config[section];
+    const name = Object.keys(Object(settings)).find(isMeant);
+    if (name) {
+      return section === "" ? name : `${section}.${name}`;
+    }
+  }
+  return undefined;
+}
+
+/** Reads a text file. Anything but a regular file is refused: reading a FIFO would wait for its writer. */
 function textOf(file) {
   try {
-    return { text: readFileSync(file, "utf8") };
+    if (!statSync(file).isFile()) {
+      throw Object.assign(new Error(), { code: "ERR_NOT_A_FILE", message: "not a regular file" });
+    }
+    // Without the byte order mark that some editors write.
+    return { text: readFileSync(file, "utf8").replace(/^\uFEFF/, "") };
   } catch (error) {
     return { error };
   }

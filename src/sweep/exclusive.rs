@@ -17,9 +17,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::store::StorePaths;
 use crate::store::reading::{Buffer, READ_AT_ONCE};
 use crate::store::survey_cache::SurveyCache;
+use crate::store::{self, StorePaths};
 use crate::system::{Stat, System};
 
 use super::cleanup::{finish, remove_nothing};
@@ -106,13 +106,14 @@ impl<'s, S: System> ExclusiveSweep<'s, S> {
 
     /// Writes the replacement of the store, if a run is to be removed. Takes no lock.
     pub(crate) fn prepare(&mut self) -> Step {
-        self.try_prepare().unwrap_or_else(|error| self.fail(error))
+        self.with_limited_rights(Self::try_prepare)
+            .unwrap_or_else(|error| self.fail(error))
     }
 
     /// Replaces the store if it is still the one for which the sweep was prepared. The caller excludes
     /// all other writers of its process. Also returns how the store's file changed, if it did.
     pub(crate) fn commit(&mut self) -> (Step, Option<Change>) {
-        self.try_commit()
+        self.with_limited_rights(Self::try_commit)
             .unwrap_or_else(|error| (self.fail(error), None))
     }
 
@@ -136,7 +137,9 @@ impl<'s, S: System> ExclusiveSweep<'s, S> {
             state,
             ..
         } = self;
+        let rights = store::limit_rights(sweep.system, &sweep.store);
         let completed = match state {
+            _ if rights.is_err() => Err(Error::Aborted),
             State::Committed(committed) => finish(&sweep, committed, lock, &mut log),
             State::Nothing(store, figures) => {
                 remove_nothing(&sweep, &store, &figures, lock, &mut log)
@@ -145,9 +148,17 @@ impl<'s, S: System> ExclusiveSweep<'s, S> {
             State::Failed(error) => Err(error),
             State::Idle | State::Prepared(_) => Err(Error::Aborted),
         };
+        let completed =
+            rights.and_then(|rights| completed.map_err(|error| error.explained_by(&rights)));
         let (outcome, old_store) = outcome_of(&sweep, completed, started, log);
         report(outcome);
         drop(old_store);
+    }
+
+    /// Each step runs on another thread, and rights are a thread's.
+    fn with_limited_rights<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let rights = store::limit_rights(self.sweep.system, &self.sweep.store)?;
+        step(self).map_err(|error| error.explained_by(&rights))
     }
 
     fn try_prepare(&mut self) -> Result<Step> {

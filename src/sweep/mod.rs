@@ -30,7 +30,7 @@ use crate::store::rewrite::Rewritten;
 use crate::store::scan::Entry;
 use crate::store::survey::{self, Survey};
 use crate::store::survey_cache::SurveyCache;
-use crate::store::{Expiry, Store, StorePaths};
+use crate::store::{self, Expiry, Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::listing::Listings;
 use crate::transcripts::outside::OutsideLookups;
@@ -112,6 +112,10 @@ pub fn preview<S: System>(
     let started = system.monotonic();
     let sweep = Context::new(system, request, options, cache);
     let mut log = Log::default();
+    let rights = match store::limit_rights(system, request.store) {
+        Ok(rights) => rights,
+        Err(error) => return Outcome::failed(&error, log),
+    };
     match preview_report(&sweep, &mut log) {
         Ok(report) => {
             let total = system.monotonic().saturating_sub(started);
@@ -122,7 +126,7 @@ pub fn preview<S: System>(
             };
             Outcome::completed(Report { ms, ..report }, log)
         }
-        Err(error) => Outcome::failed(&error, log),
+        Err(error) => Outcome::failed(&error.explained_by(&rights), log),
     }
 }
 
@@ -172,7 +176,10 @@ enum Surveyed {
 fn complete<'a, S: System>(sweep: &Context<'a, S>) -> (Outcome, Option<Box<Committed<'a, S>>>) {
     let started = sweep.system.monotonic();
     let mut log = Log::default();
-    let completed = run(sweep, &mut log);
+    let completed = store::limit_rights(sweep.system, &sweep.store).and_then(|rights| {
+        let completed = run(sweep, &mut log);
+        completed.map_err(|error| error.explained_by(&rights))
+    });
     outcome_of(sweep, completed, started, log)
 }
 
@@ -274,7 +281,7 @@ fn preview_report<S: System>(sweep: &Context<'_, S>, log: &mut Log) -> Result<Re
     let Some((store, draft)) = read else {
         return no_store();
     };
-    let mut plan = draft.into_plan(sweep, &paths, store.before)?;
+    let mut plan = draft.into_plan(sweep, &paths, store.before, &mut buffer)?;
 
     let leftovers = match &plan.leftovers {
         Some(leftovers) => leftovers.clear(sweep.system, Mode::DryRun)?,

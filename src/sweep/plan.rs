@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::lock;
 use crate::store::leftovers::{self, Leftovers};
-use crate::store::reading::Buffer;
+use crate::store::reading::{Buffer, Reading, Source};
 use crate::store::rewrite::{self, RemovalPolicy, Rewritten, Run};
-use crate::store::scan::{Entry, SessionId};
-use crate::store::{Store, StorePaths};
+use crate::store::scan::{Entry, SessionId, Visitor};
+use crate::store::{Expiry, Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::Tally;
 use crate::transcripts::listing::Listings;
@@ -101,11 +101,16 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
         sweep: &Context<'a, S>,
         paths: &StorePaths,
         before: Stat,
+        buffer: &mut Buffer,
     ) -> Result<RemovalPlan> {
         let mut listings = sweep.listings();
         let removed = self.rewrite.removed;
         let locked = self.collected.locked;
         let removed_runs = std::mem::take(&mut self.collected.removed_runs);
+        if removed > 0 {
+            self.collected
+                .add_other_stores(paths, &mut listings, buffer)?;
+        }
         Ok(RemovalPlan {
             before,
             locked,
@@ -291,6 +296,46 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
         Some(position)
     }
 
+    /// Adds what the other stores in the folder reference, for example backups, and the stores of other
+    /// agents: the transcripts belong to all of them. An entry that a sweep of such a store would remove
+    /// does not count. A file that is not a store is ignored.
+    fn add_other_stores(
+        &mut self,
+        paths: &StorePaths,
+        listings: &mut Listings,
+        buffer: &mut Buffer,
+    ) -> Result<()> {
+        if self.transcripts.is_empty() {
+            return Ok(());
+        }
+        let (system, abort) = (self.sweep.system, &self.sweep.options.abort);
+        let own = paths.named.file_name();
+        for name in &listings.of(&paths.folder)?.stores {
+            let path = paths.folder.join(name);
+            if Some(name.as_ref()) == own || path == paths.real {
+                continue;
+            }
+            // Not through a link, and without waiting for the writer of a FIFO.
+            let Ok(file) = system.open_no_follow(&path) else {
+                continue;
+            };
+            let source = Source {
+                system,
+                file: &file,
+                path: &path,
+                abort,
+            };
+            let mut kept = KeptEntries {
+                expiry: self.sweep.expiry(),
+                collector: self,
+            };
+            let mut reading = Reading::new(source, buffer.bytes());
+            while matches!(reading.next(&mut kept), Ok(Some(_))) {}
+            abort.check()?;
+        }
+        Ok(())
+    }
+
     /// Returns the transcripts of removed runs that no kept entry references.
     fn unreferenced_transcripts(mut self, listings: &mut Listings) -> Result<Vec<Transcript>> {
         self.positions = HashMap::new();
@@ -324,6 +369,24 @@ fn last_session_file(runs: &[RemovedSession]) -> [Option<NonZeroU32>; 2] {
     let rest = &runs[first..];
     let last = rest.iter().rfind(|run| run.id & HAS_SESSION_FILE != 0);
     last.unwrap_or(&rest[0]).transcripts
+}
+
+/// Passes the entries of another store that a sweep of it would keep.
+struct KeptEntries<'k, 'c, 'a, S: System> {
+    expiry: Expiry,
+    collector: &'k mut Collector<'c, 'a, S>,
+}
+
+impl<S: System> Visitor for KeptEntries<'_, '_, '_, S> {
+    fn entry(&mut self, entry: &Entry<'_>, _: u64) {
+        let is_expired = entry
+            .updated_at()
+            .is_some_and(|at| at < self.expiry.cutoff_ms);
+        if entry.is_object() && !(is_expired && entry.key().is_run(self.expiry.keys)) {
+            let file = entry.session_file();
+            self.collector.keeps(&entry.session_id(), file.as_deref());
+        }
+    }
 }
 
 impl<S: System> RemovalPolicy for Collector<'_, '_, S> {

@@ -73,7 +73,7 @@ impl<'a, S: System> Prepared<'a, S> {
         }
         replacement.sync(rewrite.bytes)?;
         // After the sync, which takes a while: a link may have been made that protects a transcript.
-        let plan = draft.into_plan(sweep, paths, before)?;
+        let plan = draft.into_plan(sweep, paths, before, buffer)?;
         Ok(Preparation::Ready(Box::new(Self {
             paths: paths.clone(),
             plan,
