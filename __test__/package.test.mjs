@@ -117,6 +117,7 @@ describe("the packed package", () => {
       "swap-in/gateways.json",
       "swap-in/loader.mjs",
       "swap-in/replace.js",
+      "swap-in/store-writer.js",
     ]);
   });
 
@@ -300,7 +301,7 @@ console.log(JSON.stringify(await sweepCronRunSessions({ sessionStorePath: "none.
     expect((await node(program)).stdout).toBe('"its own"\n');
     const { stdout, stderr } = await node("--import", "cron-session-reaper/register", program);
     expect(stdout).toBe('{"swept":true,"pruned":0}\n');
-    expect(stderr).toContain("sweeps in place of the reaper in gateway.js of openclaw 2026.3.2");
+    expect(stderr).toContain("replaced the reaper in gateway.js of openclaw 2026.3.2");
   });
 
   it("has a command that runs", async () => {

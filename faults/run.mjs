@@ -12,6 +12,7 @@ import * as errno from "./errno.mjs";
 import * as freeze from "./freeze.mjs";
 import * as fullDisk from "./full-disk.mjs";
 import * as fuzz from "./fuzz.mjs";
+import * as hostile from "./hostile.mjs";
 import * as kill from "./kill.mjs";
 import * as powerCut from "./power-cut.mjs";
 import { scratch } from "./store.mjs";
@@ -29,6 +30,7 @@ const CAMPAIGNS = [
   unlockedWriter,
   tests,
   fuzz,
+  hostile,
 ];
 
 const { values, positionals } = parseArgs({

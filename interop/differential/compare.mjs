@@ -59,8 +59,9 @@ async function compare(made) {
   const rules = new Set();
   for (const [index, step] of made.steps.entries()) {
     layOut(root, made.store, step);
-    const { twin, keys, rules: twinRules } = twinOf(step, { version, root, store: made.store });
     const lastSweep = lastSweeps.get(storePath);
+    const scene = { version, root, store: made.store, lastSweepMs: lastSweep };
+    const { twin, keys, rules: twinRules } = twinOf(step, scene);
     const outcome = await sweepScene(gateway.sweepCronRunSessions, root, made.store, twin);
 
     layOut(root, made.store, step);

@@ -76,9 +76,9 @@ const entryOf = (value) =>
 /**
  * Returns the twin of a step, which the gateway gets instead: `{ twin, keys, rules }`. `keys` maps
  * changed keys to those of the twin; `rules` are the names of the applied rules. The step must be laid
- * out in `root`.
+ * out in `root`. `lastSweepMs` is the time of the gateway's last sweep of this store.
  */
-export function twinOf(step, { version, root, store }) {
+export function twinOf(step, { version, root, store, lastSweepMs = 0 }) {
   const folder = path.join(root, path.dirname(store));
   const rules = new Set();
   const keys = new Map();
@@ -137,7 +137,12 @@ export function twinOf(step, { version, root, store }) {
       members[index][1] = [...fields, ['"updatedAt"', "1e400"]];
     });
   }
-  return { twin: { ...step, members }, keys, rules };
+  const params = { ...step.params };
+  if (!params.force && params.nowMs < lastSweepMs) {
+    rules.add("the throttle ends if the clock was set back");
+    params.force = true;
+  }
+  return { twin: { ...step, params, members }, keys, rules };
 }
 
 /** Returns the expected outcome of the native sweep. The step must be laid out in `root`. */

@@ -55,14 +55,11 @@ impl<F: Send + Sync> AtPath<F> {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::Vacant),
             Err(error) => return Err(error).context("open", path),
         };
+        let Some((file, flock)) = flock(system, file, path).context("lock", path)? else {
+            return Ok(Self::Busy);
+        };
         let stat = system.stat_open(&file).context("examine", path)?;
         require_regular_file(stat.kind, path)?;
-        let flock = match system.try_flock(&file) {
-            Ok(true) => Flock::Acquired,
-            Ok(false) => return Ok(Self::Busy),
-            Err(error) if error.kind() == ErrorKind::Unsupported => Flock::Unsupported,
-            Err(error) => return Err(error).context("lock", path),
-        };
         // Its holder may have removed it before the flock was acquired. Then it says nothing about
         // the file that is at the path now.
         if !is_at(system, &stat, path).context("examine", path)? {
@@ -94,6 +91,26 @@ impl<F> FoundLock<F> {
             watched,
         }
     }
+}
+
+/// Flocks the open file at `path`. Returns `None` if another process holds the flock.
+fn flock<S: System>(
+    system: &S,
+    file: S::File,
+    path: &Path,
+) -> io::Result<Option<(S::File, Flock)>> {
+    match system.try_flock(&file) {
+        Err(error) if error.kind() == ErrorKind::Unsupported => {}
+        flocked => return Ok(flocked?.then_some((file, Flock::Acquired))),
+    }
+    // NFS supports flock only on a descriptor for writing.
+    if let Ok(writable) = system.open_for_update(path) {
+        match system.try_flock(&writable) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
+            flocked => return Ok(flocked?.then_some((writable, Flock::Acquired))),
+        }
+    }
+    Ok(Some((file, Flock::Unsupported)))
 }
 
 /// Returns the pid in the lock file at `path`, if it can be read.

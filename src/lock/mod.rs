@@ -135,12 +135,25 @@ impl<'s, S: System> Lock<'s, S> {
     /// # Errors
     /// Those of [`acquire`](Self::acquire), and [`Error::Aborted`].
     pub fn acquire_unless(system: &'s S, lock_path: &Path, abort: &Abort) -> Result<Self> {
+        Self::acquire_within(TIMEOUT, system, lock_path, abort)
+    }
+
+    /// Like [`acquire_unless`](Self::acquire_unless), but waits for `timeout` at most.
+    ///
+    /// # Errors
+    /// Those of [`acquire_unless`](Self::acquire_unless).
+    pub(crate) fn acquire_within(
+        timeout: Duration,
+        system: &'s S,
+        lock_path: &Path,
+        abort: &Abort,
+    ) -> Result<Self> {
         let mut contender = Contender::new(system, lock_path);
         let started = system.monotonic();
         loop {
             abort.check()?;
             let attempt = contender.attempt();
-            let is_timeout = system.monotonic().saturating_sub(started) >= TIMEOUT;
+            let is_timeout = system.monotonic().saturating_sub(started) >= timeout;
             match attempt {
                 Ok(Some(file)) => {
                     return Ok(Self {
@@ -152,7 +165,7 @@ impl<'s, S: System> Lock<'s, S> {
                         released: false,
                     });
                 }
-                Ok(None) if is_timeout => return Err(contender.locked()),
+                Ok(None) if is_timeout => return Err(contender.locked(timeout)),
                 Ok(None) => {}
                 // On Windows: another contender, or a virus scanner, has the lock file open.
                 Err(Error::Io { source, .. }) if !is_timeout && system.is_in_use(&source) => {}

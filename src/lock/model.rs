@@ -53,7 +53,7 @@ enum Platform {
     Linux,
     /// No unnamed files.
     Mac,
-    /// No unnamed files and no exchange, but flock (NFS).
+    /// No unnamed files and no exchange, but flock of files that are open for writing (NFS).
     Network,
     /// Like `Network`, but an exchange is a rename that reports success. It may replace a JavaScript
     /// lock, and the holder must detect it.
@@ -212,6 +212,7 @@ struct Crash;
 struct OpenFile {
     ino: u64,
     id: u64,
+    is_writable: bool,
     state: Arc<Mutex<State>>,
     crossing: Arc<AtomicU64>,
 }
@@ -261,6 +262,7 @@ impl Machine {
         OpenFile {
             ino,
             id,
+            is_writable: true,
             state: Arc::clone(&self.state),
             crossing: Arc::clone(&self.crossing),
         }
@@ -284,14 +286,18 @@ impl System for Machine {
     fn open_no_follow(&self, path: &Path) -> io::Result<OpenFile> {
         let mut state = self.call()?;
         let ino = state.named(path)?;
-        Ok(self.opened(&mut state, ino))
+        let mut file = self.opened(&mut state, ino);
+        file.is_writable = false;
+        Ok(file)
     }
 
     fn open_for_update(&self, path: &Path) -> io::Result<OpenFile> {
         if self.scenario.platform == Platform::Windows {
             return Err(ErrorKind::Unsupported.into());
         }
-        self.open_no_follow(path)
+        let mut state = self.call()?;
+        let ino = state.named(path)?;
+        Ok(self.opened(&mut state, ino))
     }
 
     fn is_in_use(&self, error: &io::Error) -> bool {
@@ -421,8 +427,10 @@ impl System for Machine {
 
     fn try_flock(&self, file: &OpenFile) -> io::Result<bool> {
         let mut state = self.call()?;
-        if self.scenario.platform == Platform::Windows {
-            return Err(ErrorKind::Unsupported.into());
+        match self.scenario.platform {
+            Platform::Windows => return Err(ErrorKind::Unsupported.into()),
+            Platform::Network if !file.is_writable => return Err(ErrorKind::Unsupported.into()),
+            _ => {}
         }
         let inode = state.inodes.get_mut(&file.ino).unwrap();
         if self.scenario.fault == Fault::FlockAlwaysGranted || inode.flock.is_none() {

@@ -580,6 +580,20 @@ fn never_steals_the_lock_of_a_live_native_holder_with_any_contents() {
 }
 
 #[test]
+fn does_not_steal_from_a_live_native_holder_where_flock_requires_a_writable_file() {
+    let (_folder, path) = folder();
+    let held = Lock::acquire(&Os, &path).unwrap();
+    let dead = javascript(dead_pid(), &date_from_now(-86_400), 1);
+    fs::write(&path, dead).unwrap();
+    touch(&path, SystemTime::now() - Duration::from_secs(86_400));
+    let system = VirtualTime::starting_now().with_flock_of_writable_files();
+    system.set_flock_holder(true);
+    let error = Lock::acquire(&system, &path).err().unwrap();
+    assert_eq!(error.code(), "ERR_SESSION_STORE_LOCKED");
+    held.release().unwrap();
+}
+
+#[test]
 fn does_not_steal_from_a_holder_in_another_pid_namespace() {
     let (_folder, path) = folder();
     let own = command("hold", &path);

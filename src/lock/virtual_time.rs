@@ -21,6 +21,7 @@ pub(super) struct VirtualTime<'a> {
     started: SystemTime,
     elapsed: Mutex<Duration>,
     has_flock_holder: AtomicBool,
+    flock_needs_writable: bool,
     on_sleep: Box<OnSleep<'a>>,
     fault: Box<Fault<'a>>,
     heartbeat: Box<StartHeartbeat<'a>>,
@@ -32,6 +33,7 @@ impl<'a> VirtualTime<'a> {
             started,
             elapsed: Mutex::default(),
             has_flock_holder: AtomicBool::new(false),
+            flock_needs_writable: false,
             on_sleep: Box::new(|_| ()),
             fault: Box::new(|_, _| None),
             heartbeat: Box::new(|_, _| Heartbeat::none()),
@@ -57,6 +59,14 @@ impl<'a> VirtualTime<'a> {
     ) -> Self {
         Self {
             fault: Box::new(fault),
+            ..self
+        }
+    }
+
+    /// Supports flock only on files that are open for writing, as NFS does.
+    pub(super) fn with_flock_of_writable_files(self) -> Self {
+        Self {
+            flock_needs_writable: true,
             ..self
         }
     }
@@ -88,6 +98,11 @@ impl<'a> VirtualTime<'a> {
     pub(super) fn advance(&self, duration: Duration) {
         *self.elapsed.lock().unwrap() += duration;
     }
+}
+
+fn is_writable(file: &File) -> bool {
+    let flags = rustix::fs::fcntl_getfl(file).unwrap();
+    flags.contains(rustix::fs::OFlags::RDWR)
 }
 
 impl System for VirtualTime<'_> {
@@ -177,6 +192,9 @@ impl System for VirtualTime<'_> {
 
     fn try_flock(&self, file: &File) -> io::Result<bool> {
         self.fail("try_flock")?;
+        if self.flock_needs_writable && !is_writable(file) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         // When another test starts a process, the child has this process's descriptors, and so its
         // flocks, until it calls exec. That takes real time, in which virtual time must not pass.
         let started = Instant::now();

@@ -1,0 +1,162 @@
+// Stores whose content is chosen to make a sweep slow or large: time, memory and the lock stay within
+// the bounds that RELIABILITY.md states.
+
+import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { isBuilt } from "../scripts/prepare.mjs";
+import { run } from "./programs.mjs";
+import { bite, figure, none, skipped } from "./table.mjs";
+
+export const name = "hostile";
+
+const MB = 1e6;
+
+/** What a sweep may use beside 16 bytes per run, in bytes. */
+const MEMORY = 32 * MB;
+const MEMORY_PER_RUN = 16;
+
+/** How long it may take: so many times an ordinary store of that size, or `JSON.parse` of the store. */
+const TIMES_ORDINARY = 10;
+const TIMES_PARSE = 2;
+
+/** How long it may hold the lock, without the files that it archives, in milliseconds. */
+const HOLDING_MS = 50;
+
+const OLD = '"updatedAt":1';
+const runKey = (id) => `"agent:a:cron:j:run:${id}"`;
+const LONG_PATH = `${"a/".repeat(1900)}x.jsonl`;
+
+/** How the n-th entry of each store reads, and whether it is a run. `T.jsonl` exists. */
+const STORES = {
+  "entries of a few bytes": { entry: (n) => `"${n}":1` },
+  "runs of a few bytes": { entry: (n) => `${runKey(n)}:{}`, isRun: true },
+  "runs that share one transcript": {
+    entry: (n) => `${runKey(n)}:{"sessionId":"${n}","sessionFile":"T.jsonl"}`,
+    isRun: true,
+  },
+  "kept entries with an id each": { entry: (n) => `"${n}":{"sessionId":"${n}"}` },
+  "kept entries with a file each": { entry: (n) => `"${n}":{"sessionFile":"f${n}.jsonl"}` },
+  "a job for each run": { entry: (n) => `"agent:a:cron:${n}:run:1":{${OLD}}`, isRun: true },
+  "deep folders": { entry: (n) => `"${n}":{"sessionFile":"${n}/${LONG_PATH}"}` },
+  "paths elsewhere": { entry: (n) => `"${n}":{"sessionFile":"/nowhere/${n}/T.jsonl"}` },
+  "long duplicate keys": {
+    entry: (n) => `${runKey(`${n % 2}${"k".repeat(50_000)}`)}:{}`,
+    isRun: true,
+    isRefused: true,
+  },
+  "keys of a megabyte": { entry: (n) => `"${n}${"k".repeat(2 ** 20)}":1` },
+};
+
+export async function campaign({ short, scratch }) {
+  const what = "hostile stores swept within their bounds";
+  if (!isBuilt()) {
+    skipped(what, "the addon is not built: npm run build");
+    return;
+  }
+  const results = await measureAll(scratch, short ? 8 * MB : 100 * MB, short);
+  figure(what, results.length, 3 * Object.keys(STORES).length, []);
+  none("of them beyond a bound", results.flat().length, results.flat());
+}
+
+export async function bites({ scratch }) {
+  // What a gateway does: the whole store as objects.
+  const folder = join(scratch, "parsed");
+  const store = layOut(folder, STORES["runs of a few bytes"].entry, 8 * MB);
+  const parsed = await measure({ store: store.path, action: "parse" });
+  bite(
+    "hostile stores swept within their bounds",
+    "parses the store",
+    beyond("parse", "sweep", { runs: 1 }, parsed, Number.POSITIVE_INFINITY),
+  );
+}
+
+/** Sweeps, previews and inspects each store. Returns what was beyond its bounds, a list for each. */
+async function measureAll(scratch, bytes, short) {
+  const ordinary = await measureOrdinary(scratch, bytes);
+  const results = [];
+  for (const [title, { entry, isRun, isRefused }] of Object.entries(STORES)) {
+    const folder = join(scratch, "hostile");
+    const store = layOut(folder, entry, bytes);
+    store.runs = isRun ? store.entries : 1;
+    const parse = await measure({ store: store.path, action: "parse" });
+    // The sweep last: it changes the store.
+    for (const action of ["inspect", "preview", "sweep"]) {
+      const found = await measure({ store: store.path, action });
+      const limit = Math.max(TIMES_ORDINARY * ordinary[action], TIMES_PARSE * parse.ms);
+      const problems = beyond(
+        title,
+        action,
+        store,
+        found,
+        short ? Number.POSITIVE_INFINITY : limit,
+      );
+      if (action !== "inspect" && !found.ok && !isRefused) {
+        problems.push(`${title}, ${action}: ${found.error}`);
+      }
+      results.push(problems);
+    }
+    rmSync(folder, { recursive: true });
+  }
+  return results;
+}
+
+function beyond(title, action, { runs }, { addedBytes, ms, holdingMs = 0, archived = 0 }, limitMs) {
+  const problems = [];
+  const allowed = MEMORY + MEMORY_PER_RUN * runs;
+  const inMb = (bytes) => `${(bytes / MB).toFixed(0)} MB`;
+  if (addedBytes > allowed) {
+    problems.push(`${title}, ${action}: ${inMb(addedBytes)} of memory, allowed ${inMb(allowed)}`);
+  }
+  if (ms > limitMs) {
+    problems.push(`${title}, ${action}: ${ms.toFixed(0)} ms, allowed ${limitMs.toFixed(0)}`);
+  }
+  if (Number.isFinite(limitMs) && holdingMs > HOLDING_MS + archived) {
+    problems.push(`${title}, ${action}: the lock was held for ${holdingMs.toFixed(0)} ms`);
+  }
+  return problems;
+}
+
+/** How long each action takes for a store as the gateway writes it. */
+async function measureOrdinary(scratch, bytes) {
+  const folder = join(scratch, "ordinary");
+  const text = '\\"a line of a transcript\\"\\n'.repeat(1000);
+  const entry = (n) => `${runKey(n)}:{${n % 5 ? '"updatedAt":1e15' : OLD},"text":"${text}"}`;
+  const { path } = layOut(folder, entry, bytes);
+  const ms = {};
+  for (const action of ["inspect", "preview", "sweep"]) {
+    ms[action] = (await measure({ store: path, action })).ms;
+  }
+  rmSync(folder, { recursive: true });
+  return ms;
+}
+
+/** Writes a store of about so many bytes, with one expired run and its transcript. */
+function layOut(folder, entry, bytes) {
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, "sessions.json");
+  writeFileSync(join(folder, "T.jsonl"), "");
+  const file = openSync(path, "w");
+  writeSync(file, `{${runKey("x")}:{"sessionId":"T",${OLD}}`);
+  let [written, entries] = [0, 0];
+  while (written < bytes) {
+    let chunk = "";
+    while (chunk.length < MB && written + chunk.length < bytes) {
+      chunk += `,${entry(entries)}`;
+      entries += 1;
+    }
+    writeSync(file, chunk);
+    written += chunk.length;
+  }
+  writeSync(file, "}");
+  closeSync(file);
+  return { path, entries };
+}
+
+async function measure(job) {
+  const child = fileURLToPath(new URL("hostile-child.mjs", import.meta.url));
+  const args = ["--max-old-space-size=12288", child, JSON.stringify(job)];
+  const { stdout, stderr } = await run(process.execPath, args, { timeoutMs: 300_000 });
+  const line = stdout.trim().split("\n").at(-1);
+  return line ? JSON.parse(line) : { ok: false, error: stderr, addedBytes: 0, ms: 0 };
+}
