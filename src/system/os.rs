@@ -7,7 +7,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::heartbeat::{Beat, Heartbeat};
-use super::{Links, Process, Refusal, Rights, Stat, System, platform, rights};
+use super::{Links, Process, Stat, System, platform};
+#[cfg(unix)]
+use super::{Refusal, Rights, rights};
 
 /// The real system.
 #[derive(Debug, Clone, Copy, Default)]
