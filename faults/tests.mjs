@@ -40,21 +40,25 @@ export async function bites({ scratch }) {
 /** Only a test that compiled, ran and failed has detected the fault. */
 async function mutantBites({ corpus, fault, tests, ...change }, folder) {
   plant(change, folder);
-  const { output } = await cargoTest(tests, { cwd: folder });
+  const { output } = await cargoTest(tests, { cwd: folder, target: join(target, "mutants") });
   const failed = [...output.matchAll(/^test ([\w:]+) \.\.\. FAILED$/gm)].map(([, test]) => test);
   bite(corpus, fault, failed);
 }
 
-async function cargoTest(args, { release = false, cwd = root } = {}) {
+const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
+
+async function cargoTest(args, options = {}) {
+  const { release = false, cwd = root, target: folder = target } = options;
   const profile = release ? ["--release"] : [];
   const command = ["test", "--locked", ...profile, ...args];
   // The arguments may already contain `--`, before those of the test program.
-  const options = args.includes("--") ? ["--nocapture"] : ["--", "--nocapture"];
-  const { code, stdout, stderr } = await run("cargo", [...command, ...options], {
+  const testOptions = args.includes("--") ? ["--nocapture"] : ["--", "--nocapture"];
+  const { code, stdout, stderr } = await run("cargo", [...command, ...testOptions], {
     timeoutMs: 10 * MINUTES,
     cwd,
-    // Copies of the tree share the tree's target folder.
-    env: { CARGO_TARGET_DIR: process.env.CARGO_TARGET_DIR ?? join(root, "target") },
+    // The copies of the tree share one target folder, but not with the tree: Cargo names their test
+    // programs alike, and would run a copy's in place of the tree's, because it is newer.
+    env: { CARGO_TARGET_DIR: folder },
   });
   // With --nocapture, the lines that a test prints are between its name and its result.
   const output = stdout.replaceAll(/^(test [\w:]+ \.\.\. )((?:.*\n)*?)(ok|FAILED)$/gm, "$2$1$3");

@@ -18,44 +18,48 @@ pub(super) enum AtPath<F> {
     Vacant,
     /// The lock of a live native holder, or one that changed while it was examined.
     Busy,
-    /// A lock that no native sweep holds.
+    /// A lock that no native sweep holds, or one that cannot be read.
     Lock(FoundLock<F>),
 }
 
-/// A lock whose staleness can be decided. While it is open, no other file gets its inode. While its
-/// flock is held, no other native sweep examines it.
+/// A lock whose staleness can be decided. While its flock is held, no other native sweep examines it.
 pub(super) struct FoundLock<F> {
     pub(super) stat: Stat,
     flock: Flock,
-    payload: Payload,
+    /// `None` if this process is not permitted to read it.
+    payload: Option<Payload>,
     /// Keeps the flock.
-    _file: F,
+    _file: Option<F>,
 }
 
 impl<F: Send + Sync> AtPath<F> {
     pub(super) fn examine<S: System<File = F>>(system: &S, path: &Path) -> Result<Self> {
-        let kind = match system.stat(path) {
-            Ok(stat) => stat.kind,
+        let stat = match system.stat(path) {
+            Ok(stat) => stat,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::Vacant),
             Err(error) => return Err(error).context("examine", path),
         };
         // Before the file is opened: opening a device may have side effects.
-        require_regular_file(kind, path)?;
+        require_regular_file(stat.kind, path)?;
         let file = match system.open_no_follow(path) {
             Ok(file) => file,
-            // Another user's lock of mode 0600. Its holder is unknown and may be alive.
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(Self::Busy),
+            // Another user's lock of mode 0600.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                return Ok(Self::Lock(FoundLock {
+                    stat,
+                    flock: Flock::Unsupported,
+                    payload: None,
+                    _file: None,
+                }));
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::Vacant),
             Err(error) => return Err(error).context("open", path),
         };
+        let Some((file, flock)) = flock(system, file, path).context("lock", path)? else {
+            return Ok(Self::Busy);
+        };
         let stat = system.stat_open(&file).context("examine", path)?;
         require_regular_file(stat.kind, path)?;
-        let flock = match system.try_flock(&file) {
-            Ok(true) => Flock::Acquired,
-            Ok(false) => return Ok(Self::Busy),
-            Err(error) if error.kind() == ErrorKind::Unsupported => Flock::Unsupported,
-            Err(error) => return Err(error).context("lock", path),
-        };
         // Its holder may have removed it before the flock was acquired. Then it says nothing about
         // the file that is at the path now.
         if !is_at(system, &stat, path).context("examine", path)? {
@@ -64,18 +68,22 @@ impl<F: Send + Sync> AtPath<F> {
         Ok(Self::Lock(FoundLock {
             stat,
             flock,
-            payload: read_payload(system, &file).context("read", path)?,
-            _file: file,
+            payload: Some(read_payload(system, &file).context("read", path)?),
+            _file: Some(file),
         }))
     }
 }
 
 impl<F> FoundLock<F> {
+    fn pid(&self) -> Option<u64> {
+        self.payload.as_ref()?.pid
+    }
+
     /// Returns what is known about the lock. `watched` is how long this process has seen it.
     pub(super) fn evidence<S: System>(&self, system: &S, watched: Duration) -> Evidence<'_> {
         Evidence {
-            payload: &self.payload,
-            process: self.payload.pid.map(|pid| system.process(pid)),
+            payload: self.payload.as_ref(),
+            process: self.pid().map(|pid| system.process(pid)),
             flock: self.flock,
             boot_id: system.boot_id(),
             now_ms: js::epoch_ms(system.now()),
@@ -83,6 +91,26 @@ impl<F> FoundLock<F> {
             watched,
         }
     }
+}
+
+/// Flocks the open file at `path`. Returns `None` if another process holds the flock.
+fn flock<S: System>(
+    system: &S,
+    file: S::File,
+    path: &Path,
+) -> io::Result<Option<(S::File, Flock)>> {
+    match system.try_flock(&file) {
+        Err(error) if error.kind() == ErrorKind::Unsupported => {}
+        flocked => return Ok(flocked?.then_some((file, Flock::Acquired))),
+    }
+    // NFS supports flock only on a descriptor for writing.
+    if let Ok(writable) = system.open_for_update(path) {
+        match system.try_flock(&writable) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
+            flocked => return Ok(flocked?.then_some((writable, Flock::Acquired))),
+        }
+    }
+    Ok(Some((file, Flock::Unsupported)))
 }
 
 /// Returns the pid in the lock file at `path`, if it can be read.

@@ -14,8 +14,9 @@
 //! - **Staleness** is decided by the kernel's knowledge of the holder first and by dates last: see
 //!   `staleness.rs`.
 //! - **Taken over by exchange.** The path is never vacant. If the exchange displaces another lock
-//!   than the stale one, that lock is put back. Then the new holder waits for a moment: a JavaScript
-//!   contender may have read the stale lock and be about to remove the file at the path.
+//!   than the stale one, that lock is put back, unless it was released in between: its holder would
+//!   have removed the new lock. Then the new holder waits for a moment: a JavaScript contender may
+//!   have read the stale lock and be about to remove the file at the path.
 //! - **Verified.** [`Lock::verify`] checks before every step that cannot be undone that the lock is
 //!   still held. The commit's compare-and-swap covers a lock that is lost after that.
 //! - **Kept fresh.** A holder that starts the [heartbeat](Lock::start_heartbeat) rewrites the date
@@ -28,7 +29,8 @@
 //! | missing | instead | consequence |
 //! |---|---|---|
 //! | unnamed files (macOS, Windows, NFS, FUSE) | the file is created at its path and filled with one write | a crash in between leaves an empty lock for 30 s |
-//! | exchange (Windows, NFS, FUSE) | the stale lock is moved aside and a new one is created | the path is vacant for an instant, and a JavaScript contender may take it |
+//! | exchange (NFS, FUSE) | the stale lock is rewritten in place, with its flock held | none: no other lock can be displaced |
+//! | exchange and flock, or write permission (Windows) | the new lock is renamed over the stale one | a lock that JavaScript creates between examination and rename is replaced; [`Lock::verify`] detects it when JavaScript releases that lock |
 //! | flock (Windows, NFS without locks) | no `flock` field; treated like a JavaScript lock | a crashed sweep is detected by its pid, after 1 s instead of immediately |
 //! | start times (macOS, Windows) | `"starttime":0` | a reused pid blocks until the lock is 5 minutes old |
 //! | boot id (macOS, Windows) | no `flock` field | as without flock, but a live native holder is still detected by its flock |
@@ -39,13 +41,14 @@
 //!   It does the same to other JavaScript. [`Lock::verify`] detects it.
 //! - JavaScript that is suspended between reading a stale lock and removing it, for longer than the
 //!   new holder waits, removes the new holder's lock. [`Lock::verify`] detects it.
-//! - A crash while a take-over is undone, at the moment when JavaScript releases the displaced lock,
-//!   may leave a released lock of a live process behind, for 5 minutes. A crash during a take-over
-//!   may leave a file `<store>.lock.<pid>-<n>.tmp`.
+//! - If an exchange displaces a live JavaScript lock and the process crashes before it has put that
+//!   lock back, the next contender takes over while JavaScript believes to hold the lock. If
+//!   JavaScript releases it just then, a released lock of a live process may remain for 5 minutes.
+//! - A crash during a take-over may leave a file `<store>.lock.<pid>-<n>.tmp`.
 //! - Where `flock` does not reach other machines (NFS mounted with `local_lock`), this lock does not
 //!   either: the pids of other machines mean nothing here.
-//! - An unreadable lock whose time stamps are all in the future (the clock was set back) blocks until
-//!   that time.
+//! - A lock without a valid pid or date, or one that this process is not permitted to read, is dated
+//!   by its time stamps. If they are in the future (the clock was set back), it blocks until then.
 
 mod found;
 mod heartbeat;
@@ -71,11 +74,14 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// so a native contender gets its turn.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
+/// How often the release tries again to remove a lock file that another process has open.
+const UNLINK_RETRIES: u32 = 100;
+
 /// Returns whether a live process holds the lock at `lock_path`, which is a transcript's lock and not
 /// a store's.
 ///
-/// Modifies nothing. In doubt the answer is `true`: for anything but a regular file, for a file that
-/// cannot be read, and for a young file without valid contents.
+/// Modifies nothing. In doubt the answer is `true`: for anything but a regular file, after an error, and
+/// while a lock without valid contents, or one that this process is not permitted to read, is young.
 pub fn is_held_by_live_process<S: System>(system: &S, lock_path: &Path) -> bool {
     match AtPath::examine(system, lock_path) {
         Ok(AtPath::Vacant) => false,
@@ -146,18 +152,24 @@ impl<'s, S: System> Lock<'s, S> {
         let started = system.monotonic();
         loop {
             abort.check()?;
-            if let Some(file) = contender.attempt()? {
-                return Ok(Self {
-                    system,
-                    path: lock_path.to_owned(),
-                    file,
-                    since: system.monotonic(),
-                    heartbeat: None,
-                    released: false,
-                });
-            }
-            if system.monotonic().saturating_sub(started) >= timeout {
-                return Err(contender.locked(timeout));
+            let attempt = contender.attempt();
+            let is_timeout = system.monotonic().saturating_sub(started) >= timeout;
+            match attempt {
+                Ok(Some(file)) => {
+                    return Ok(Self {
+                        system,
+                        path: lock_path.to_owned(),
+                        file,
+                        since: system.monotonic(),
+                        heartbeat: None,
+                        released: false,
+                    });
+                }
+                Ok(None) if is_timeout => return Err(contender.locked(timeout)),
+                Ok(None) => {}
+                // On Windows: another contender, or a virus scanner, has the lock file open.
+                Err(Error::Io { source, .. }) if !is_timeout && system.is_in_use(&source) => {}
+                Err(error) => return Err(error),
             }
             system.sleep(POLL_INTERVAL);
         }
@@ -205,12 +217,10 @@ impl<'s, S: System> Lock<'s, S> {
     fn remove(&mut self) -> Result<()> {
         self.released = true;
         // If the lock was replaced, the file at the path is another holder's.
-        let removed = self
-            .verify()
-            .and_then(|()| match self.system.unlink(&self.path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => Err(self.lost()),
-                result => result.context("remove", &self.path),
-            });
+        let removed = self.verify().and_then(|()| match self.unlink() {
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(self.lost()),
+            result => result.context("remove", &self.path),
+        });
         if removed.is_err() {
             // First, so that no beat overwrites the date that is written next.
             self.heartbeat = None;
@@ -218,6 +228,17 @@ impl<'s, S: System> Lock<'s, S> {
         }
         // After a success the heartbeat ends when this is dropped. No contender waits for it.
         removed
+    }
+
+    /// Removes the lock file. On Windows, a virus scanner may have it open for some milliseconds.
+    fn unlink(&self) -> io::Result<()> {
+        for _ in 0..UNLINK_RETRIES {
+            match self.system.unlink(&self.path) {
+                Err(error) if self.system.is_in_use(&error) => self.system.sleep(POLL_INTERVAL),
+                result => return result,
+            }
+        }
+        self.system.unlink(&self.path)
     }
 
     fn lost(&self) -> Error {

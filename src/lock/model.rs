@@ -53,8 +53,11 @@ enum Platform {
     Linux,
     /// No unnamed files.
     Mac,
-    /// No unnamed files and no exchange, but flock (NFS).
+    /// No unnamed files and no exchange, but flock of files that are open for writing (NFS).
     Network,
+    /// Like `Network`, but an exchange is a rename that reports success. It may replace a JavaScript
+    /// lock, and the holder must detect it.
+    Fuse,
     /// None of them. Then natives, too, may remove each other's locks, and must detect it.
     Windows,
 }
@@ -76,7 +79,7 @@ enum Fault {
 #[derive(Debug, Default)]
 struct Inode {
     bytes: Vec<u8>,
-    created_ms: u64,
+    modified_ms: u64,
     /// The open file that holds the flock.
     flock: Option<u64>,
 }
@@ -86,7 +89,11 @@ struct State {
     clock_ms: u64,
     names: HashMap<PathBuf, u64>,
     inodes: HashMap<u64, Inode>,
-    open: HashMap<u64, u64>,
+    /// The inodes of the open files and the parties that opened them.
+    open: HashMap<u64, (u64, u64)>,
+    /// The inodes that were removed on Windows while they were open: their names remain unusable
+    /// until they are closed.
+    pending: HashSet<u64>,
     /// The last file to which a party gave a name, while it is open.
     published: HashMap<u64, u64>,
     next: u64,
@@ -95,6 +102,10 @@ struct State {
     /// The number of calls after which a party crashes.
     crash_in: HashMap<u64, u32>,
     crashed: HashSet<u64>,
+    /// The natives that have displaced a live JavaScript lock and not put it back yet.
+    undoing: HashSet<u64>,
+    /// Whether one of them crashed.
+    crashed_undoing: bool,
     /// JavaScript between its reading of a lock and its `rm`.
     looking: HashSet<u64>,
     /// The natives that believe to hold the lock, each with those that believed so at the same time.
@@ -114,11 +125,11 @@ impl State {
 
     fn create(&mut self) -> u64 {
         let ino = self.fresh();
-        let created_ms = self.clock_ms;
+        let modified_ms = self.clock_ms;
         self.inodes.insert(
             ino,
             Inode {
-                created_ms,
+                modified_ms,
                 ..Inode::default()
             },
         );
@@ -126,21 +137,42 @@ impl State {
     }
 
     fn named(&self, path: &Path) -> io::Result<u64> {
+        match self.names.get(path) {
+            Some(ino) if self.pending.contains(ino) => Err(ErrorKind::ResourceBusy.into()),
+            Some(ino) => Ok(*ino),
+            None => Err(ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn require_vacant(&self, path: &Path) -> io::Result<()> {
+        match self.named(path) {
+            Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Closes files. This ends their flocks and completes pending removals.
+    fn close(&mut self, is_closed: impl Fn(u64, u64) -> bool) {
+        self.open.retain(|id, (_, pid)| !is_closed(*id, *pid));
+        let open = &self.open;
+        for inode in self.inodes.values_mut() {
+            inode.flock = inode.flock.filter(|file| open.contains_key(file));
+        }
+        let is_open = |ino: &u64| open.values().any(|(open, _)| open == ino);
         self.names
-            .get(path)
-            .copied()
-            .ok_or(ErrorKind::NotFound.into())
+            .retain(|_, ino| !self.pending.contains(ino) || is_open(ino));
     }
 
     fn stat(&self, ino: u64) -> Stat {
         let inode = &self.inodes[&ino];
-        let made = i128::from(EPOCH_MS + inode.created_ms) * 1_000_000;
+        let modified = i128::from(EPOCH_MS + inode.modified_ms) * 1_000_000;
         Stat {
             dev: 1,
             ino,
             size: inode.bytes.len() as u64,
-            mtime: made,
-            ctime: made,
+            mtime: modified,
+            ctime: modified,
             kind: Kind::File,
             uid: 0,
             gid: 0,
@@ -150,17 +182,14 @@ impl State {
     /// What the kernel does when a process ends: closes its descriptors, which ends its flocks.
     fn end_process(&mut self, pid: u64) {
         self.crashed.insert(pid);
+        self.crashed_undoing |= self.undoing.contains(&pid);
         self.processes.remove(&pid);
         self.natives_in.remove(&pid);
         self.javascript_in.remove(&pid);
         self.looking.remove(&pid);
-        self.open.retain(|_, owner| *owner != pid);
-        let open = &self.open;
-        for inode in self.inodes.values_mut() {
-            inode.flock = inode.flock.filter(|file| open.contains_key(file));
-        }
+        self.close(|_, owner| owner == pid);
         // Its pid may be reused immediately.
-        if shuttle::rand::thread_rng().gen_bool(0.5) {
+        if flip() {
             self.processes.insert(pid, 900_000 + self.clock_ms);
         }
     }
@@ -183,6 +212,7 @@ struct Crash;
 struct OpenFile {
     ino: u64,
     id: u64,
+    is_writable: bool,
     state: Arc<Mutex<State>>,
     crossing: Arc<AtomicU64>,
 }
@@ -193,15 +223,14 @@ impl Drop for OpenFile {
             self.crossing.fetch_add(1, Ordering::SeqCst);
         }
         let mut state = enter(&self.state);
-        state.open.remove(&self.id);
         let (id, ino) = (self.id, self.ino);
+        state.close(|closed, _| closed == id);
         state.published.retain(|_, published| *published != ino);
-        if let Some(inode) = state.inodes.get_mut(&ino)
-            && inode.flock == Some(id)
-        {
-            inode.flock = None;
-        }
     }
+}
+
+fn flip() -> bool {
+    shuttle::rand::thread_rng().gen_bool(0.5)
 }
 
 fn enter(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -229,10 +258,11 @@ impl Machine {
 
     fn opened(&self, state: &mut State, ino: u64) -> OpenFile {
         let id = state.fresh();
-        state.open.insert(id, self.pid);
+        state.open.insert(id, (ino, self.pid));
         OpenFile {
             ino,
             id,
+            is_writable: true,
             state: Arc::clone(&self.state),
             crossing: Arc::clone(&self.crossing),
         }
@@ -256,7 +286,22 @@ impl System for Machine {
     fn open_no_follow(&self, path: &Path) -> io::Result<OpenFile> {
         let mut state = self.call()?;
         let ino = state.named(path)?;
+        let mut file = self.opened(&mut state, ino);
+        file.is_writable = false;
+        Ok(file)
+    }
+
+    fn open_for_update(&self, path: &Path) -> io::Result<OpenFile> {
+        if self.scenario.platform == Platform::Windows {
+            return Err(ErrorKind::Unsupported.into());
+        }
+        let mut state = self.call()?;
+        let ino = state.named(path)?;
         Ok(self.opened(&mut state, ino))
+    }
+
+    fn is_in_use(&self, error: &io::Error) -> bool {
+        error.kind() == ErrorKind::ResourceBusy
     }
 
     fn create_unnamed(&self, _: &Path) -> io::Result<OpenFile> {
@@ -270,9 +315,7 @@ impl System for Machine {
 
     fn create_new(&self, path: &Path) -> io::Result<OpenFile> {
         let mut state = self.call()?;
-        if state.names.contains_key(path) {
-            return Err(ErrorKind::AlreadyExists.into());
-        }
+        state.require_vacant(path)?;
         let ino = state.create();
         state.names.insert(path.to_owned(), ino);
         state.published.insert(self.pid, ino);
@@ -281,9 +324,7 @@ impl System for Machine {
 
     fn link(&self, file: &OpenFile, path: &Path) -> io::Result<()> {
         let mut state = self.call()?;
-        if state.names.contains_key(path) {
-            return Err(ErrorKind::AlreadyExists.into());
-        }
+        state.require_vacant(path)?;
         state.names.insert(path.to_owned(), file.ino);
         state.published.insert(self.pid, file.ino);
         Ok(())
@@ -296,14 +337,20 @@ impl System for Machine {
             self.rename(a, b)?;
             return self.rename(&aside, a);
         }
-        let mut state = self.call()?;
-        if matches!(
-            self.scenario.platform,
-            Platform::Network | Platform::Windows
-        ) {
-            return Err(ErrorKind::Unsupported.into());
+        match self.scenario.platform {
+            Platform::Linux | Platform::Mac => {}
+            Platform::Network | Platform::Windows => return Err(ErrorKind::Unsupported.into()),
+            Platform::Fuse => return self.rename(a, b),
         }
+        let mut state = self.call()?;
         let (at_a, at_b) = (state.named(a)?, state.named(b)?);
+        let natives = self.scenario.natives;
+        let mut published = state.published.iter();
+        if published.any(|(pid, ino)| *pid > natives && *ino == at_b) {
+            state.undoing.insert(self.pid);
+        } else {
+            state.undoing.remove(&self.pid);
+        }
         state.names.insert(a.to_owned(), at_b);
         state.names.insert(b.to_owned(), at_a);
         Ok(())
@@ -312,6 +359,11 @@ impl System for Machine {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.call()?;
         let ino = state.named(from)?;
+        if let Err(error) = state.named(to)
+            && error.kind() == ErrorKind::ResourceBusy
+        {
+            return Err(error);
+        }
         state.names.remove(from);
         state.names.insert(to.to_owned(), ino);
         Ok(())
@@ -319,12 +371,10 @@ impl System for Machine {
 
     fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.call()?;
-        if self.scenario.platform == Platform::Network {
+        if matches!(self.scenario.platform, Platform::Network | Platform::Fuse) {
             return Err(ErrorKind::Unsupported.into());
         }
-        if state.names.contains_key(to) {
-            return Err(ErrorKind::AlreadyExists.into());
-        }
+        state.require_vacant(to)?;
         let ino = state.named(from)?;
         state.names.remove(from);
         state.names.insert(to.to_owned(), ino);
@@ -333,11 +383,14 @@ impl System for Machine {
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
         let mut state = self.call()?;
-        state
-            .names
-            .remove(path)
-            .map(drop)
-            .ok_or(ErrorKind::NotFound.into())
+        let ino = state.named(path)?;
+        let is_open = state.open.values().any(|(open, _)| *open == ino);
+        if self.scenario.platform == Platform::Windows && is_open && flip() {
+            state.pending.insert(ino);
+        } else {
+            state.names.remove(path);
+        }
+        Ok(())
     }
 
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
@@ -346,7 +399,10 @@ impl System for Machine {
 
     fn truncate(&self, file: &OpenFile) -> io::Result<()> {
         let mut state = self.call()?;
-        state.inodes.get_mut(&file.ino).unwrap().bytes.clear();
+        let modified_ms = state.clock_ms;
+        let inode = state.inodes.get_mut(&file.ino).unwrap();
+        inode.bytes.clear();
+        inode.modified_ms = modified_ms;
         Ok(())
     }
 
@@ -371,8 +427,10 @@ impl System for Machine {
 
     fn try_flock(&self, file: &OpenFile) -> io::Result<bool> {
         let mut state = self.call()?;
-        if self.scenario.platform == Platform::Windows {
-            return Err(ErrorKind::Unsupported.into());
+        match self.scenario.platform {
+            Platform::Windows => return Err(ErrorKind::Unsupported.into()),
+            Platform::Network if !file.is_writable => return Err(ErrorKind::Unsupported.into()),
+            _ => {}
         }
         let inode = state.inodes.get_mut(&file.ino).unwrap();
         if self.scenario.fault == Fault::FlockAlwaysGranted || inode.flock.is_none() {
@@ -394,7 +452,10 @@ impl System for Machine {
 
     fn write_all_at(&self, file: &OpenFile, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.call()?;
-        let content = &mut state.inodes.get_mut(&file.ino).unwrap().bytes;
+        let modified_ms = state.clock_ms;
+        let inode = state.inodes.get_mut(&file.ino).unwrap();
+        inode.modified_ms = modified_ms;
+        let content = &mut inode.bytes;
         let from = usize::try_from(offset).unwrap();
         content.resize(content.len().max(from + bytes.len()), 0);
         content[from..from + bytes.len()].copy_from_slice(bytes);
@@ -491,7 +552,7 @@ fn begin_native_hold(machine: &Machine) {
     let strict = machine.scenario.patience == Patience::Bounded;
     assert!(!strict || others.is_empty(), "two natives hold the lock");
     assert!(
-        !strict || state.javascript_in.is_empty(),
+        !strict || state.crashed_undoing || state.javascript_in.is_empty(),
         "a native took a lock that JavaScript holds"
     );
     for met in state.natives_in.values_mut() {
@@ -556,12 +617,16 @@ fn javascript_hold(machine: &Machine) {
     {
         let mut state = enter(&machine.state);
         assert!(
-            machine.scenario.patience == Patience::Unbounded || state.natives_in.is_empty(),
+            machine.scenario.patience == Patience::Unbounded
+                || state.crashed_undoing
+                || state.natives_in.is_empty(),
             "JavaScript took a lock that a native holds"
         );
         state.javascript_in.insert(machine.pid);
     }
-    drop(machine.call());
+    for _ in 0..shuttle::rand::thread_rng().gen_range(1..8) {
+        drop(machine.call());
+    }
     enter(&machine.state).javascript_in.remove(&machine.pid);
 }
 
@@ -569,14 +634,14 @@ fn is_stale_to_javascript(machine: &Machine, file: &OpenFile, bytes: &[u8]) -> b
     let state = machine.call().unwrap();
     let inode = &state.inodes[&file.ino];
     let Ok(payload) = serde_json::from_slice::<serde_json::Value>(bytes) else {
-        return state.clock_ms - inode.created_ms > 30_000;
+        return state.clock_ms - inode.modified_ms > 30_000;
     };
     match state.processes.get(&payload["pid"].as_u64().unwrap()) {
         None => true,
         Some(starttime) if payload["starttime"].as_u64() != Some(*starttime) => true,
         // A live native holder's heartbeat keeps the date fresh.
         Some(_) if inode.flock.is_some() => false,
-        Some(_) => state.clock_ms - inode.created_ms > 30_000,
+        Some(_) => state.clock_ms - inode.modified_ms > 30_000,
     }
 }
 
@@ -634,6 +699,7 @@ fn play(scenario: Scenario) {
     for thread in threads {
         thread.join().unwrap();
     }
+    assert_nothing_reappeared(&machine);
     assert_progress(&machine.as_process(500));
     let state = enter(&machine.state);
     assert_eq!(state.store, state.commits, "an update was lost");
@@ -647,6 +713,7 @@ fn live(machine: &Machine) {
         }
         match native(machine) {
             Ok(()) | Err(Error::Locked { .. }) => {}
+            Err(Error::Io { source, .. }) if machine.is_in_use(&source) => {}
             Err(Error::LockLost { .. }) => assert!(
                 machine.scenario.javascripts > 0 || machine.scenario.platform == Platform::Windows,
                 "a lock was lost although no party steals"
@@ -659,6 +726,19 @@ fn live(machine: &Machine) {
     {
         resume_unwind(panic);
     }
+}
+
+/// Asserts that no lock of a party that has ended is at the path, unless a party crashed.
+fn assert_nothing_reappeared(machine: &Machine) {
+    let state = enter(&machine.state);
+    if !state.crashed.is_empty() {
+        return;
+    }
+    let Some(ino) = state.names.get(Path::new(LOCK)) else {
+        return;
+    };
+    let text = String::from_utf8_lossy(&state.inodes[ino].bytes);
+    assert!(*ino == 1, "a released lock is at the path: {text}");
 }
 
 /// Asserts that the next sweep gets the lock within a bounded time.
@@ -697,7 +777,7 @@ fn check(scenario: Scenario, schedules: usize) {
     println!("{played} schedules: {scenario:?}");
 }
 
-const LINUX: Scenario = Scenario {
+const NATIVES: Scenario = Scenario {
     natives: 3,
     javascripts: 0,
     patience: Patience::Bounded,
@@ -705,57 +785,64 @@ const LINUX: Scenario = Scenario {
     fault: Fault::None,
 };
 
-/// The scenarios in which the lock must hold.
-const SCENARIOS: [Scenario; 6] = [
-    LINUX,
-    Scenario {
-        natives: 2,
-        javascripts: 1,
-        ..LINUX
-    },
-    Scenario {
-        natives: 2,
-        javascripts: 2,
-        patience: Patience::Unbounded,
-        ..LINUX
-    },
-    Scenario {
-        platform: Platform::Mac,
-        ..LINUX
-    },
-    Scenario {
-        platform: Platform::Network,
-        ..LINUX
-    },
-    Scenario {
-        platform: Platform::Windows,
-        patience: Patience::Unbounded,
-        ..LINUX
-    },
-];
+const WITH_JAVASCRIPT: Scenario = Scenario {
+    natives: 2,
+    javascripts: 1,
+    ..NATIVES
+};
+
+const WITH_SLOW_JAVASCRIPT: Scenario = Scenario {
+    natives: 2,
+    javascripts: 2,
+    patience: Patience::Unbounded,
+    ..NATIVES
+};
+
+/// Returns the scenarios in which the lock must hold: where a native may replace another party's
+/// lock, that must be detected.
+fn scenarios() -> Vec<Scenario> {
+    use Platform::{Fuse, Linux, Mac, Network, Windows};
+
+    let mut scenarios = Vec::new();
+    for platform in [Linux, Mac, Network, Fuse, Windows] {
+        for scenario in [NATIVES, WITH_JAVASCRIPT, WITH_SLOW_JAVASCRIPT] {
+            let only_detects = platform == Windows || platform == Fuse && scenario.javascripts > 0;
+            scenarios.push(Scenario {
+                platform,
+                patience: if only_detects {
+                    Patience::Unbounded
+                } else {
+                    scenario.patience
+                },
+                ..scenario
+            });
+        }
+    }
+    scenarios
+}
 
 fn check_all(schedules_each: usize) {
-    for scenario in SCENARIOS {
+    for scenario in scenarios() {
         check(scenario, schedules_each);
     }
 }
 
 #[test]
-fn holds_in_a_few_thousand_schedules() {
+fn holds_in_a_few_hundred_schedules_of_each_scenario() {
     check_all(400);
 }
 
 #[test]
 #[ignore = "takes minutes: the long form, with the figures of RELIABILITY.md"]
-fn holds_in_a_hundred_thousand_schedules() {
-    check_all(20_000);
+fn holds_in_a_hundred_thousand_schedules_of_each_scenario() {
+    check_all(100_000);
 }
 
 #[test]
 fn reports_a_holder_that_does_not_release_the_lock_in_the_gateways_words() {
     shuttle::check_random(
         || {
-            let machine = boot(LINUX).as_process(1);
+            let machine = boot(NATIVES).as_process(1);
             let began = machine.monotonic();
             for pid in [1, 7] {
                 enter(&machine.state).processes.insert(pid, pid);
@@ -797,7 +884,7 @@ fn violation(scenario: Scenario) -> String {
 fn detects_a_kernel_that_grants_every_flock() {
     let text = violation(Scenario {
         fault: Fault::FlockAlwaysGranted,
-        ..LINUX
+        ..NATIVES
     });
     println!("{text}");
 }
@@ -806,7 +893,7 @@ fn detects_a_kernel_that_grants_every_flock() {
 fn detects_an_exchange_in_three_steps() {
     let text = violation(Scenario {
         fault: Fault::ExchangeInSteps,
-        ..LINUX
+        ..NATIVES
     });
     println!("{text}");
 }
@@ -816,9 +903,7 @@ fn detects_a_lock_that_does_not_settle() {
     let fault = Fault::NoSettling;
     let text = violation(Scenario {
         fault,
-        natives: 2,
-        javascripts: 1,
-        ..LINUX
+        ..WITH_JAVASCRIPT
     });
     println!("{text}");
 }
@@ -828,9 +913,7 @@ fn detects_a_lock_that_does_not_verify() {
     let fault = Fault::NoVerifying;
     let text = violation(Scenario {
         fault,
-        natives: 2,
-        javascripts: 1,
-        ..LINUX
+        ..WITH_JAVASCRIPT
     });
     println!("{text}");
 }

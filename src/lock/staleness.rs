@@ -10,9 +10,10 @@ use crate::system::{Process, Stat};
 pub(super) const MIN_DEAD_AGE: Duration = Duration::from_secs(1);
 
 /// The age after which the gateway removes a lock without a valid pid or date.
-pub(super) const UNREADABLE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const INVALID_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The age after which the gateway's own watchdog has released the lock of a live JavaScript holder.
+/// The age after which the gateway's own watchdog has released the lock of a live JavaScript holder. A
+/// native holder's heartbeat keeps its lock younger than that.
 pub(super) const WATCHDOG_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// How much later than the lock a process must have started to be another process than its holder.
@@ -23,7 +24,8 @@ const START_TIME_TOLERANCE_MS: i64 = 1000;
 /// What is known about a lock.
 #[derive(Debug)]
 pub(super) struct Evidence<'a> {
-    pub(super) payload: &'a Payload,
+    /// `None` if this process is not permitted to read the lock.
+    pub(super) payload: Option<&'a Payload>,
     /// What is known about the process with the payload's pid.
     pub(super) process: Option<Process>,
     /// Whether this process holds the flock, so that no other process does.
@@ -64,6 +66,8 @@ pub(super) enum WaitReason {
     /// Its holder seems to be dead, but the lock is too young to be sure.
     TooYoung,
     /// It has no valid pid or date. It may be incomplete.
+    Invalid,
+    /// This process is not permitted to read it. Its holder may be alive.
     Unreadable,
 }
 
@@ -78,18 +82,24 @@ pub(super) enum StaleReason {
     PidReused,
     /// It never got a valid pid or date.
     NeverCompleted,
-    /// Its holder is alive, but the gateway's watchdog has released it.
+    /// It is so old that the gateway's watchdog has released it, even if its holder is alive.
     WatchdogExpired,
 }
 
 /// Decides whether a lock is stale. The rules are the gateway's, made stricter where the gateway
 /// steals the lock of a live holder.
 pub(super) fn staleness(evidence: &Evidence) -> Staleness {
-    let payload = evidence.payload;
-    if is_of_crashed_native_sweep(evidence) {
+    let Some(payload) = evidence.payload else {
+        return if age(evidence, evidence.created_ms) > WATCHDOG_TIMEOUT {
+            Staleness::Stale(StaleReason::WatchdogExpired)
+        } else {
+            Staleness::Wait(WaitReason::Unreadable)
+        };
+    };
+    if is_of_crashed_native_sweep(evidence, payload) {
         return Staleness::Stale(StaleReason::NativeCrashed);
     }
-    if let Some(reason) = dead_holder(evidence) {
+    if let Some(reason) = dead_holder(evidence, payload) {
         return if age(evidence, evidence.created_ms) >= MIN_DEAD_AGE {
             Staleness::Stale(reason)
         } else {
@@ -97,10 +107,10 @@ pub(super) fn staleness(evidence: &Evidence) -> Staleness {
         };
     }
     let (Some(_), Some(created_ms)) = (payload.pid, payload.created_ms) else {
-        return if age(evidence, evidence.created_ms) > UNREADABLE_TIMEOUT {
+        return if age(evidence, evidence.created_ms) > INVALID_TIMEOUT {
             Staleness::Stale(StaleReason::NeverCompleted)
         } else {
-            Staleness::Wait(WaitReason::Unreadable)
+            Staleness::Wait(WaitReason::Invalid)
         };
     };
     if age(evidence, created_ms) > WATCHDOG_TIMEOUT {
@@ -111,27 +121,27 @@ pub(super) fn staleness(evidence: &Evidence) -> Staleness {
 
 /// A lock with this boot's id was flocked before it was visible. If the flock is available, the
 /// holder no longer exists, in any PID namespace and at any time of day.
-fn is_of_crashed_native_sweep(evidence: &Evidence) -> bool {
+fn is_of_crashed_native_sweep(evidence: &Evidence, payload: &Payload) -> bool {
     evidence.flock == Flock::Acquired
         && evidence.boot_id.is_some()
-        && evidence.payload.flock == evidence.boot_id
+        && payload.flock == evidence.boot_id
 }
 
 /// Returns why the holder is dead, as far as its pid shows that. A lock with this process's own pid
 /// gets the same treatment: it is held by JavaScript in this process, unless this process started
 /// after it (a restarted container has the same pids again).
-fn dead_holder(evidence: &Evidence) -> Option<StaleReason> {
-    evidence.payload.pid?;
+fn dead_holder(evidence: &Evidence, payload: &Payload) -> Option<StaleReason> {
+    payload.pid?;
     match evidence.process? {
         Process::Gone => Some(StaleReason::ProcessGone),
         Process::Alive {
             starttime,
             started_ms,
-        } => match (evidence.payload.starttime, starttime) {
+        } => match (payload.starttime, starttime) {
             // The start time counts from boot. If both are known, they alone decide: dates are
             // wrong when the clock was adjusted.
             (Some(written), Some(actual)) => (written != actual).then_some(StaleReason::PidReused),
-            _ => started_after_lock(evidence.payload, started_ms).then_some(StaleReason::PidReused),
+            _ => started_after_lock(payload, started_ms).then_some(StaleReason::PidReused),
         },
     }
 }
@@ -156,13 +166,15 @@ pub(super) fn created_ms(stat: &Stat) -> i64 {
     i64::try_from(stat.mtime.min(stat.ctime) / 1_000_000).unwrap_or(i64::MAX)
 }
 
-/// Returns whether a transcript's lock protects the transcript. A lock that is unreadable protects it
-/// while the lock is young. A live holder protects it at any age: the transcript is still being
-/// written.
+/// Returns whether a transcript's lock protects the transcript. A lock that is invalid or cannot be
+/// read protects it while the lock is young. A live holder protects it at any age: the transcript is
+/// still being written.
 pub(super) fn protects_transcript(evidence: &Evidence) -> bool {
-    let payload = evidence.payload;
+    let Some(payload) = evidence.payload else {
+        return age(evidence, evidence.created_ms) <= WATCHDOG_TIMEOUT;
+    };
     if payload.pid.is_none() {
-        return age(evidence, evidence.created_ms) <= UNREADABLE_TIMEOUT;
+        return age(evidence, evidence.created_ms) <= INVALID_TIMEOUT;
     }
     match evidence.process {
         Some(Process::Gone) => false,
@@ -208,7 +220,7 @@ mod tests {
     impl Case {
         fn evidence(&self) -> Evidence<'_> {
             Evidence {
-                payload: &self.payload,
+                payload: Some(&self.payload),
                 process: self.process,
                 flock: self.flock,
                 boot_id: Some("this boot".to_owned()),
@@ -401,7 +413,7 @@ mod tests {
         };
         for (payload, process) in [(Payload::default(), None), (undated, Some(ALIVE))] {
             for (age_ms, expected) in [
-                (30_000, Staleness::Wait(WaitReason::Unreadable)),
+                (30_000, Staleness::Wait(WaitReason::Invalid)),
                 (30_001, Staleness::Stale(StaleReason::NeverCompleted)),
             ] {
                 let case = Case {
@@ -412,6 +424,29 @@ mod tests {
                 };
                 assert_eq!(case.staleness(), expected);
             }
+        }
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_read_is_stale_after_five_minutes() {
+        for (age_ms, is_stale) in [(31_000, false), (300_000, false), (300_001, true)] {
+            let case = Case {
+                created_ms: NOW - age_ms,
+                process: None,
+                flock: Flock::Unsupported,
+                ..Case::default()
+            };
+            let evidence = Evidence {
+                payload: None,
+                ..case.evidence()
+            };
+            let expected = if is_stale {
+                Staleness::Stale(StaleReason::WatchdogExpired)
+            } else {
+                Staleness::Wait(WaitReason::Unreadable)
+            };
+            assert_eq!(staleness(&evidence), expected, "{age_ms}");
+            assert_eq!(protects_transcript(&evidence), !is_stale, "{age_ms}");
         }
     }
 
@@ -427,7 +462,7 @@ mod tests {
             let expected = if end == i64::MIN {
                 Staleness::Stale(StaleReason::NeverCompleted)
             } else {
-                Staleness::Wait(WaitReason::Unreadable)
+                Staleness::Wait(WaitReason::Invalid)
             };
             assert_eq!(case.staleness(), expected);
         }

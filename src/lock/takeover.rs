@@ -55,7 +55,7 @@ impl<'a, S: System> Contender<'a, S> {
             Staleness::Wait(_) => {}
             Staleness::Stale(_) => {
                 self.saw_stale = true;
-                return self.take_over(&found);
+                return self.take_over(found);
             }
         }
         Ok(None)
@@ -83,28 +83,48 @@ impl<'a, S: System> Contender<'a, S> {
     }
 
     /// Puts a lock of this process in the place of a stale one.
-    fn take_over(&self, stale: &FoundLock<S::File>) -> Result<Option<LockFile<S::File>>> {
+    fn take_over(&self, stale: FoundLock<S::File>) -> Result<Option<LockFile<S::File>>> {
         let beside = self.path_beside();
         let Some(own) = publish(self.system, &beside).context("create", &beside)? else {
             return Ok(None);
         };
-        if let Err(error) = self.system.exchange(&beside, self.path) {
-            let _ = self.system.unlink(&beside);
-            return match error.kind() {
-                ErrorKind::Unsupported => self.replace(stale, &beside),
-                // JavaScript removed the stale lock.
-                ErrorKind::NotFound => Ok(None),
-                _ => Err(error).context("take over", self.path),
-            };
-        }
-        // Since the stale lock was examined, JavaScript may have put a live one in its place.
-        if !matches!(is_at(self.system, &stale.stat, &beside), Ok(true)) {
-            self.put_back(&beside, own.stat);
-            own.disown(self.system);
-            return Ok(None);
-        }
+        let taken = match self.system.exchange(&beside, self.path) {
+            Ok(()) => Ok(self.check_displaced(&stale.stat, own, &beside)),
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                self.take_over_without_exchange(stale, own, &beside)
+            }
+            Err(error) => Err(error),
+        };
         let _ = self.system.unlink(&beside);
-        self.settle(own)
+        match taken {
+            Ok(Some(own)) => self.settle(own),
+            Ok(None) => Ok(None),
+            // JavaScript removed the stale lock.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).context("take over", self.path),
+        }
+    }
+
+    /// Returns `own` if the exchange displaced the stale lock, which is at `beside` then. Otherwise
+    /// undoes the exchange.
+    fn check_displaced(
+        &self,
+        stale: &Stat,
+        own: LockFile<S::File>,
+        beside: &Path,
+    ) -> Option<LockFile<S::File>> {
+        match self.system.stat(beside) {
+            Ok(displaced) if displaced.same_contents(stale) => Some(own),
+            // Some FUSE file systems ignore the flag: this was a rename.
+            Err(error) if error.kind() == ErrorKind::NotFound => Some(own),
+            // Since the stale lock was examined, JavaScript completed it, or put a live one in its
+            // place.
+            _ => {
+                self.put_back(beside, own.stat);
+                own.disown(self.system);
+                None
+            }
+        }
     }
 
     /// Puts a lock that was displaced by mistake, now at `beside`, back to the lock's path, where
@@ -114,7 +134,6 @@ impl<'a, S: System> Contender<'a, S> {
     /// lock's holder, or a contender that considers it stale. Then the displaced lock has ended, and
     /// putting it back would block every contender for minutes.
     fn put_back(&self, beside: &Path, own: Stat) {
-        let discard = || drop(self.system.unlink(beside));
         let mut expected = own;
         for _ in 0..PUT_BACK_ATTEMPTS {
             let Ok(displaced) = self.system.stat(beside) else {
@@ -122,13 +141,11 @@ impl<'a, S: System> Contender<'a, S> {
             };
             // Checked before the exchange: otherwise a crash right after any exchange could leave
             // an ended lock at the path.
-            if matches!(is_at(self.system, &expected, self.path), Ok(false)) {
-                return discard();
-            }
-            match self.system.exchange(beside, self.path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return,
-                Ok(()) if !matches!(is_at(self.system, &expected, beside), Ok(true)) => {}
-                _ => return discard(),
+            if matches!(is_at(self.system, &expected, self.path), Ok(false))
+                || self.system.exchange(beside, self.path).is_err()
+                || matches!(is_at(self.system, &expected, beside), Ok(true))
+            {
+                return;
             }
             // The exchange displaced the lock of a process that claimed the path after `own` was
             // removed. That lock is put back in turn.
@@ -136,32 +153,44 @@ impl<'a, S: System> Contender<'a, S> {
         }
     }
 
-    /// Takes over where two names cannot be exchanged: moves the stale lock to `beside`, then creates
-    /// a lock at the vacant path.
-    fn replace(
+    /// Takes over where two names cannot be exchanged.
+    fn take_over_without_exchange(
         &self,
-        stale: &FoundLock<S::File>,
+        stale: FoundLock<S::File>,
+        own: LockFile<S::File>,
         beside: &Path,
-    ) -> Result<Option<LockFile<S::File>>> {
-        match self.system.rename(self.path, beside) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            // Windows does not rename a file that another process has open.
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(None),
-            Err(error) => return Err(error).context("take over", self.path),
+    ) -> io::Result<Option<LockFile<S::File>>> {
+        let stat = stale.stat;
+        // Ends the flock, which `adopt` needs on a descriptor for writing.
+        drop(stale);
+        // In another user's file, that user's JavaScript could read this process's pid, which it is not
+        // permitted to signal and therefore considers dead.
+        if stat.uid == own.stat.uid {
+            match self.adopt(&stat) {
+                Err(error) if is_not_writable(&error) => {}
+                adopted => return adopted,
+            }
         }
-        if !matches!(is_at(self.system, &stale.stat, beside), Ok(true)) {
-            let put_back = self.system.rename_no_replace(beside, self.path);
-            let _ = match put_back.map_err(|error| error.kind()) {
-                Ok(()) => Ok(()),
-                Err(ErrorKind::Unsupported) => self.system.rename(beside, self.path),
-                // Another lock is at the path already. The displaced lock's holder detects the loss.
-                Err(_) => self.system.unlink(beside),
-            };
+        // A rename leaves no moment in which the path is vacant. It also replaces a lock that
+        // JavaScript has created since the stale one was examined. Moving the lock aside and putting
+        // back a wrong one would be worse: if its holder has released it in between, which leaves no
+        // trace, a released lock would block every contender.
+        if self.system.stat(self.path)? != stat {
             return Ok(None);
         }
-        let _ = self.system.unlink(beside);
-        self.claim()
+        self.system.rename(beside, self.path)?;
+        Ok(Some(own))
+    }
+
+    /// Rewrites the stale lock in place. This cannot displace another lock. It requires flock, because
+    /// otherwise two natives could rewrite one lock at the same time.
+    fn adopt(&self, stale: &Stat) -> io::Result<Option<LockFile<S::File>>> {
+        let file = self.system.open_for_update(self.path)?;
+        if !self.system.try_flock(&file)? || self.system.stat_open(&file)? != *stale {
+            return Ok(None);
+        }
+        self.system.truncate(&file)?;
+        LockFile::complete(self.system, file).map(Some)
     }
 
     /// Waits until no JavaScript contender can still be about to remove what it read as a stale
@@ -203,7 +232,7 @@ pub(super) struct LockFile<F> {
 }
 
 impl<F: Send + Sync> LockFile<F> {
-    /// Writes the payload to a new file, which is empty and not yet visible or only just.
+    /// Flocks an empty file and writes the payload to it.
     fn complete<S: System<File = F>>(system: &S, file: F) -> io::Result<Self> {
         let boot_id = match flock_own(system, &file) {
             Ok(()) => system.boot_id(),
@@ -288,4 +317,11 @@ fn flock_own<S: System>(system: &S, file: &S::File) -> io::Result<()> {
         system.sleep(Duration::from_millis(1));
     }
     Err(ErrorKind::WouldBlock.into())
+}
+
+fn is_not_writable(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Unsupported | ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+    )
 }

@@ -5,7 +5,7 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -202,15 +202,17 @@ fn assert_not_stolen(lock: &Path, release: impl FnOnce() + Send) -> Duration {
     let inode = || fs::symlink_metadata(lock).map(|file| file.ino()).ok();
     let before = inode();
     let release = Mutex::new(Some(release));
-    let system = VirtualTime::starting_now().on_sleep(|elapsed| {
+    let system = VirtualTime::starting_now().on_sleep(|system| {
         let mut release = release.lock().unwrap();
-        if elapsed >= WATCHED
+        if system.monotonic() >= WATCHED
             && let Some(release) = release.take()
         {
             assert_eq!(inode(), before, "the lock of a live holder was replaced");
             release();
+            system.set_flock_holder(false);
         }
     });
+    system.set_flock_holder(true);
     let held = Lock::acquire(&system, lock).unwrap();
     assert!(
         release.lock().unwrap().is_none(),
@@ -417,6 +419,119 @@ fn takes_over_an_old_lock_that_will_not_be_released_without_waiting() {
     }
 }
 
+#[test]
+fn rewrites_a_stale_lock_in_place_without_exchange() {
+    let old = SystemTime::now() - Duration::from_secs(31);
+    for payload in ["", "x", &"x".repeat(500), &"x".repeat(3 << 20)] {
+        let (folder, path) = folder();
+        fs::write(&path, payload).unwrap();
+        touch(&path, old);
+        let inode = fs::metadata(&path).unwrap().ino();
+        let system = VirtualTime::starting_now()
+            .with_fault(|call, _| (call == "exchange").then_some(ErrorKind::Unsupported));
+        let held = Lock::acquire(&system, &path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().ino(), inode);
+        assert_eq!(parse(&fs::read(&path).unwrap())["pid"], own_pid());
+        assert_eq!(names_in(folder.path()), ["sessions.json.lock"]);
+        held.verify().unwrap();
+        assert_not_stolen(&path, || held.release().unwrap());
+        assert!(names_in(folder.path()).is_empty());
+    }
+}
+
+#[test]
+fn replaces_a_stale_lock_without_exchange_that_cannot_be_rewritten() {
+    for (missing, kind) in [
+        ("try_flock", ErrorKind::Unsupported),
+        ("open_for_update", ErrorKind::Unsupported),
+        ("open_for_update", ErrorKind::PermissionDenied),
+        ("open_for_update", ErrorKind::ReadOnlyFilesystem),
+    ] {
+        let (folder, path) = folder();
+        fs::write(&path, "x").unwrap();
+        touch(&path, SystemTime::now() - Duration::from_secs(31));
+        let inode = fs::metadata(&path).unwrap().ino();
+        // Keeps the inode from being reused.
+        let _stale = File::open(&path).unwrap();
+        let system = VirtualTime::starting_now().with_fault(|call, _| {
+            let unsupported = (call == "exchange").then_some(ErrorKind::Unsupported);
+            (call == missing).then_some(kind).or(unsupported)
+        });
+        let held = Lock::acquire(&system, &path).unwrap();
+        assert_ne!(fs::metadata(&path).unwrap().ino(), inode);
+        assert_eq!(parse(&fs::read(&path).unwrap())["pid"], own_pid());
+        assert_eq!(names_in(folder.path()), ["sessions.json.lock"]);
+        held.release().unwrap();
+        assert!(names_in(folder.path()).is_empty());
+    }
+}
+
+#[test]
+fn a_lock_that_cannot_be_read_is_stale_after_five_minutes() {
+    for (age, is_stale) in [(31, false), (280, false), (301, true)] {
+        let (folder, path) = folder();
+        fs::write(&path, javascript(own_pid(), &date_from_now(0), 1)).unwrap();
+        touch(&path, SystemTime::now() - Duration::from_secs(age));
+        let before = fs::read(&path).unwrap();
+        let system = VirtualTime::starting_now().with_fault(|call, _| {
+            (call == "open_no_follow").then_some(ErrorKind::PermissionDenied)
+        });
+        assert_eq!(is_held_by_live_process(&system, &path), !is_stale);
+        match Lock::acquire(&system, &path) {
+            Ok(held) => {
+                assert!(is_stale, "{age} s");
+                held.release().unwrap();
+                assert!(names_in(folder.path()).is_empty());
+            }
+            Err(error) => {
+                assert!(!is_stale, "{age} s: {error}");
+                assert_eq!(error.code(), "ERR_SESSION_STORE_LOCKED");
+                assert_eq!(fs::read(&path).unwrap(), before);
+            }
+        }
+    }
+}
+
+// ---- Files in use (Windows) ----------------------------------------------------------------------
+
+#[test]
+fn waits_for_a_lock_file_that_is_in_use() {
+    for call in ["stat", "open_no_follow", "exchange"] {
+        let (folder, path) = folder();
+        let dead = javascript(dead_pid(), &date_from_now(-2), 1);
+        fs::write(&path, dead).unwrap();
+        touch(&path, SystemTime::now() - Duration::from_secs(2));
+        let system = VirtualTime::starting_now().with_fault(|name, elapsed| {
+            let fails = name == call && elapsed < Duration::from_secs(3);
+            fails.then_some(ErrorKind::ResourceBusy)
+        });
+        Lock::acquire(&system, &path).unwrap().release().unwrap();
+        assert!(system.monotonic() >= Duration::from_secs(3), "{call}");
+        assert!(names_in(folder.path()).is_empty(), "{call}");
+    }
+}
+
+#[test]
+fn reports_a_lock_file_that_remains_in_use_for_10_s() {
+    let (_folder, path) = folder();
+    let system = VirtualTime::starting_now()
+        .with_fault(|call, _| (call == "stat").then_some(ErrorKind::ResourceBusy));
+    let error = Lock::acquire(&system, &path).err().unwrap();
+    assert_eq!(error.code(), "EBUSY");
+    assert!(system.monotonic() >= Duration::from_secs(10));
+}
+
+#[test]
+fn releases_a_lock_file_that_is_in_use_for_a_moment() {
+    let (folder, path) = folder();
+    let system = VirtualTime::starting_now().with_fault(|call, elapsed| {
+        let fails = call == "unlink" && elapsed < Duration::from_millis(300);
+        fails.then_some(ErrorKind::ResourceBusy)
+    });
+    Lock::acquire(&system, &path).unwrap().release().unwrap();
+    assert!(names_in(folder.path()).is_empty());
+}
+
 // ---- Live holders ------------------------------------------------------------------------------
 
 #[test]
@@ -462,6 +577,20 @@ fn never_steals_the_lock_of_a_live_native_holder_with_any_contents() {
         assert_not_stolen(&path, || held.release().unwrap());
     }
     println!("{} live locks not stolen", cases.len());
+}
+
+#[test]
+fn does_not_steal_from_a_live_native_holder_where_flock_requires_a_writable_file() {
+    let (_folder, path) = folder();
+    let held = Lock::acquire(&Os, &path).unwrap();
+    let dead = javascript(dead_pid(), &date_from_now(-86_400), 1);
+    fs::write(&path, dead).unwrap();
+    touch(&path, SystemTime::now() - Duration::from_secs(86_400));
+    let system = VirtualTime::starting_now().with_flock_of_writable_files();
+    system.set_flock_holder(true);
+    let error = Lock::acquire(&system, &path).err().unwrap();
+    assert_eq!(error.code(), "ERR_SESSION_STORE_LOCKED");
+    held.release().unwrap();
 }
 
 #[test]

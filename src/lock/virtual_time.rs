@@ -1,20 +1,29 @@
-//! The real system with a virtual clock, so that no test depends on the machine's speed.
+//! The real system with a virtual clock, so that no test depends on the machine's speed, and with calls
+//! that fail.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::system::{Beat, Heartbeat, Os, Process, Stat, System};
 
+/// Returns the error with which a call fails at a time since the start, if it fails.
+type Fault<'a> = dyn Fn(&str, Duration) -> Option<io::ErrorKind> + Send + Sync + 'a;
+type OnSleep<'a> = dyn Fn(&VirtualTime<'_>) + Send + Sync + 'a;
 type StartHeartbeat<'a> = dyn Fn(&File, Beat) -> Heartbeat + Send + Sync + 'a;
 
 /// The real system, except that sleeping takes no time: it advances a virtual clock.
 pub(super) struct VirtualTime<'a> {
     started: SystemTime,
     elapsed: Mutex<Duration>,
-    on_sleep: Box<dyn Fn(Duration) + Send + Sync + 'a>,
+    has_flock_holder: AtomicBool,
+    flock_needs_writable: bool,
+    on_sleep: Box<OnSleep<'a>>,
+    fault: Box<Fault<'a>>,
     heartbeat: Box<StartHeartbeat<'a>>,
 }
 
@@ -23,7 +32,10 @@ impl<'a> VirtualTime<'a> {
         Self {
             started,
             elapsed: Mutex::default(),
+            has_flock_holder: AtomicBool::new(false),
+            flock_needs_writable: false,
             on_sleep: Box::new(|_| ()),
+            fault: Box::new(|_, _| None),
             heartbeat: Box::new(|_, _| Heartbeat::none()),
         }
     }
@@ -32,10 +44,29 @@ impl<'a> VirtualTime<'a> {
         Self::starting_at(SystemTime::now())
     }
 
-    /// Calls `hook` after every sleep, with the time since the start.
-    pub(super) fn on_sleep(self, hook: impl Fn(Duration) + Send + Sync + 'a) -> Self {
+    /// Calls `hook` after every sleep.
+    pub(super) fn on_sleep(self, hook: impl Fn(&VirtualTime<'_>) + Send + Sync + 'a) -> Self {
         Self {
             on_sleep: Box::new(hook),
+            ..self
+        }
+    }
+
+    /// Lets calls fail.
+    pub(super) fn with_fault(
+        self,
+        fault: impl Fn(&str, Duration) -> Option<io::ErrorKind> + Send + Sync + 'a,
+    ) -> Self {
+        Self {
+            fault: Box::new(fault),
+            ..self
+        }
+    }
+
+    /// Supports flock only on files that are open for writing, as NFS does.
+    pub(super) fn with_flock_of_writable_files(self) -> Self {
+        Self {
+            flock_needs_writable: true,
             ..self
         }
     }
@@ -51,9 +82,27 @@ impl<'a> VirtualTime<'a> {
         }
     }
 
+    fn fail(&self, call: &str) -> io::Result<()> {
+        match (self.fault)(call, self.monotonic()) {
+            Some(kind) => Err(kind.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Sets whether a live holder has the lock's flock, as far as the test knows.
+    pub(super) fn set_flock_holder(&self, has_flock_holder: bool) {
+        self.has_flock_holder
+            .store(has_flock_holder, Ordering::SeqCst);
+    }
+
     pub(super) fn advance(&self, duration: Duration) {
         *self.elapsed.lock().unwrap() += duration;
     }
+}
+
+fn is_writable(file: &File) -> bool {
+    let flags = rustix::fs::fcntl_getfl(file).unwrap();
+    flags.contains(rustix::fs::OFlags::RDWR)
 }
 
 impl System for VirtualTime<'_> {
@@ -69,7 +118,7 @@ impl System for VirtualTime<'_> {
 
     fn sleep(&self, duration: Duration) {
         self.advance(duration);
-        (self.on_sleep)(self.monotonic());
+        (self.on_sleep)(self);
     }
 
     fn start_heartbeat(&self, file: &File, beat: Beat) -> Heartbeat {
@@ -81,7 +130,17 @@ impl System for VirtualTime<'_> {
     }
 
     fn open_no_follow(&self, path: &Path) -> io::Result<File> {
+        self.fail("open_no_follow")?;
         Os.open_no_follow(path)
+    }
+
+    fn open_for_update(&self, path: &Path) -> io::Result<File> {
+        self.fail("open_for_update")?;
+        Os.open_for_update(path)
+    }
+
+    fn is_in_use(&self, error: &io::Error) -> bool {
+        error.kind() == io::ErrorKind::ResourceBusy
     }
 
     fn create_unnamed(&self, folder: &Path) -> io::Result<File> {
@@ -97,6 +156,7 @@ impl System for VirtualTime<'_> {
     }
 
     fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
+        self.fail("exchange")?;
         Os.exchange(a, b)
     }
 
@@ -109,6 +169,7 @@ impl System for VirtualTime<'_> {
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.fail("unlink")?;
         Os.unlink(path)
     }
 
@@ -117,6 +178,7 @@ impl System for VirtualTime<'_> {
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
+        self.fail("stat")?;
         Os.stat(path)
     }
 
@@ -129,7 +191,21 @@ impl System for VirtualTime<'_> {
     }
 
     fn try_flock(&self, file: &File) -> io::Result<bool> {
-        Os.try_flock(file)
+        self.fail("try_flock")?;
+        if self.flock_needs_writable && !is_writable(file) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        // When another test starts a process, the child has this process's descriptors, and so its
+        // flocks, until it calls exec. That takes real time, in which virtual time must not pass.
+        let started = Instant::now();
+        while !Os.try_flock(file)? {
+            let is_child = !self.has_flock_holder.load(Ordering::SeqCst);
+            if !is_child || started.elapsed() > Duration::from_secs(60) {
+                return Ok(false);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(true)
     }
 
     fn read_at(&self, file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -133,6 +133,14 @@ pub trait System: Sync {
     /// The operating system's; `FilesystemLoop` for a link.
     fn open_no_follow(&self, path: &Path) -> io::Result<Self::File>;
 
+    /// Opens a file for reading and writing. Does not follow links in a path with all links resolved.
+    ///
+    /// # Errors
+    /// The operating system's; `Unsupported` on platforms that do not need this.
+    fn open_for_update(&self, _path: &Path) -> io::Result<Self::File> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Creates a file of mode 0600 without a name, for reading and writing. It is
     /// [`link`](Self::link)ed once it is complete.
     ///
@@ -247,6 +255,12 @@ pub trait System: Sync {
     /// `PermissionDenied` if the owner cannot be preserved.
     fn copy_owner(&self, from: &Stat, to: &Self::File) -> io::Result<()>;
 
+    /// Returns whether a call failed only because another process has the file open, or has deleted
+    /// it while a third one has it open, so that the call may succeed later. Always `false` on Unix.
+    fn is_in_use(&self, error: &io::Error) -> bool {
+        is_in_use(error)
+    }
+
     /// Gives a file the extended attributes of another, as far as the file system has any.
     ///
     /// # Errors
@@ -299,7 +313,7 @@ pub trait System: Sync {
     }
 }
 
-/// Returns whether a call failed because another process has the file open. Always `false` on Unix.
+/// See [`System::is_in_use`].
 pub(crate) fn is_in_use(error: &io::Error) -> bool {
     platform::is_in_use(error)
 }

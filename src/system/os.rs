@@ -7,7 +7,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::heartbeat::{Beat, Heartbeat};
-use super::{Links, Process, Refusal, Rights, Stat, System, platform, rights};
+use super::{Links, Process, Stat, System, platform};
+#[cfg(unix)]
+use super::{Refusal, Rights, rights};
 
 /// The real system.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,6 +24,10 @@ impl System for Os {
 
     fn open_no_follow(&self, path: &Path) -> io::Result<File> {
         platform::open(path, Links::Refuse)
+    }
+
+    fn open_for_update(&self, path: &Path) -> io::Result<File> {
+        platform::open_for_update(path)
     }
 
     fn create_unnamed(&self, folder: &Path) -> io::Result<File> {

@@ -211,6 +211,7 @@ mod tests {
             ("exchange", Os.exchange(&old, &link.join("other"))),
             ("unlink", Os.unlink(&old)),
             ("create_new", Os.create_new(&new).map(drop)),
+            ("open_for_update", Os.open_for_update(&old).map(drop)),
             #[cfg(target_os = "linux")]
             ("create_unnamed", Os.create_unnamed(link).map(drop)),
             #[cfg(target_os = "linux")]

@@ -43,6 +43,13 @@ pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
     Ok(retry_on_intr(open)?.into())
 }
 
+pub(super) fn open_for_update(path: &Path) -> io::Result<File> {
+    let at = Pinned::new(path)?;
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let open = || rustix::fs::openat(&at.folder, at.name, flags | OFlags::NOCTTY, Mode::empty());
+    Ok(retry_on_intr(open)?.into())
+}
+
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
     let at = Pinned::new(path)?;
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;

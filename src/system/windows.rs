@@ -35,6 +35,11 @@ pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
     options.open(path)
 }
 
+/// Not needed without flock.
+pub(super) fn open_for_update(_: &Path) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Windows has files that are deleted on close, but they cannot be named.
 pub(super) fn create_unnamed(_: &Path) -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
@@ -67,8 +72,9 @@ pub(super) fn unlink(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-/// If another process has a file open and does not permit renaming it, renaming it fails with
-/// `ERROR_SHARING_VIOLATION`, and replacing it with `ERROR_ACCESS_DENIED`.
+/// If another process has a file open and does not permit other uses of it, they fail with
+/// `ERROR_SHARING_VIOLATION`, and replacing it with `ERROR_ACCESS_DENIED`. The latter is also the
+/// error of any use of a file that was deleted but is still open.
 pub(super) fn is_in_use(error: &io::Error) -> bool {
     let number = error.raw_os_error().map(i32::cast_unsigned);
     matches!(number, Some(ERROR_SHARING_VIOLATION | ERROR_ACCESS_DENIED))

@@ -22,7 +22,9 @@
 
 use std::io;
 use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::path::Path;
+use std::path::PathBuf;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod identity;
