@@ -16,6 +16,23 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 export declare function abort(watch: object): void
 
 /**
+ * Replaces the store. The promise resolves to JSON: `{"step", "change"}`. The step is `"committed"`,
+ * `"changed"` or `"ended"`; the change is a `StoreChange` if the store's file changed, else `null`.
+ *
+ * # Errors
+ * The promise rejects if the step panics, which is a bug in this package.
+ */
+export declare function commitSweep(sweep: object): Promise<string>
+
+/**
+ * Completes or discards the sweep. The promise resolves to the same JSON as that of [`sweep`].
+ *
+ * # Errors
+ * The promise rejects if the step panics, which is a bug in this package.
+ */
+export declare function finishSweep(sweep: object): Promise<string>
+
+/**
  * Inspects one store and its folder on a separate thread. The promise resolves to JSON:
  * `{"ok": StoreInspection}` or `{"error": InspectError}`.
  *
@@ -36,6 +53,15 @@ export interface InspectRequest {
   top: number
 }
 
+/**
+ * Creates a sweep that [`prepare_sweep`], [`commit_sweep`] and [`finish_sweep`] drive. If none is due
+ * now, it ends at the first step.
+ *
+ * # Errors
+ * If the addon was not initialised in this environment.
+ */
+export declare function newSweep(request: SweepRequest, descendants: boolean): object
+
 /** Creates a watch for one sweep or inspection. */
 export declare function newWatch(): object
 
@@ -44,6 +70,15 @@ export declare function newWatch(): object
  * the text is not a duration.
  */
 export declare function parseDuration(text: string): number | null
+
+/**
+ * Surveys the store and prepares the sweep. The promise resolves to JSON: `{"step"}`, which is
+ * `"ready"`, `"changed"` or `"ended"`.
+ *
+ * # Errors
+ * The promise rejects if the step panics, which is a bug in this package.
+ */
+export declare function prepareSweep(sweep: object): Promise<string>
 
 /** Returns the progress of an inspection, as JSON: `{"ok": InspectProgress}`. */
 export declare function progressOf(watch: object): string

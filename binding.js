@@ -836,9 +836,13 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.abort = nativeBinding.abort
+module.exports.commitSweep = nativeBinding.commitSweep
+module.exports.finishSweep = nativeBinding.finishSweep
 module.exports.inspect = nativeBinding.inspect
+module.exports.newSweep = nativeBinding.newSweep
 module.exports.newWatch = nativeBinding.newWatch
 module.exports.parseDuration = nativeBinding.parseDuration
+module.exports.prepareSweep = nativeBinding.prepareSweep
 module.exports.progressOf = nativeBinding.progressOf
 module.exports.resetReaperThrottle = nativeBinding.resetReaperThrottle
 module.exports.resolveRetentionMs = nativeBinding.resolveRetentionMs

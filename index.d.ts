@@ -126,6 +126,107 @@ export declare function resolveRetentionMs(cronConfig?: CronConfig): number | nu
  */
 export declare function sweepCronRunSessions(params: SweepParams): Promise<ReaperResult>;
 
+/**
+ * What {@link createCronSessionReaper} needs to know of the process that writes the stores: how other
+ * writers are excluded, and what must be done after a sweep has changed a store. Both methods are
+ * called as methods, on the JavaScript thread, and may return a promise.
+ */
+export interface StoreWriter {
+  /**
+   * Runs `work` while no other writer of this process writes the store, and resolves after `work` has
+   * settled. If it rejects, so does the sweep. The lock file remains in use, so writers of other
+   * processes that use it are excluded in any case.
+   */
+  exclusively(storePath: string, work: () => Promise<void>): Promise<unknown>;
+  /**
+   * Is called inside the exclusive section, exactly when the sweep has changed the store's file.
+   * Correct or drop what the process has cached of the store. If it throws, the sweep is completed and
+   * then rejects with the exception.
+   */
+  changed(storePath: string, change: StoreChange): unknown;
+}
+
+/** How a sweep changed the file of a store. */
+export interface StoreChange {
+  /** The keys of the removed entries, as `JSON.parse` returns them. */
+  removed: string[];
+  /** The `sessionId` of each removed entry, in the same order; `null` if it is not a string. */
+  sessionIds: (string | null)[];
+  /** The file that was replaced. An object that was read from it has all removed entries. */
+  before: FileStamp;
+  /**
+   * The file that is the store now. `null` if it is not known, for example because another process
+   * replaced the store during the commit: drop everything that is cached of the store.
+   */
+  after: FileStamp | null;
+}
+
+/** The attributes of a file, with the values that `fs.statSync` returns. */
+export interface FileStamp {
+  /** `mtimeMs` of `fs.Stats`. */
+  mtimeMs: number;
+  /** `size` of `fs.Stats`. */
+  sizeBytes: number;
+  /** `ino` of `fs.Stats`. */
+  inode: number;
+}
+
+/** The options of {@link createCronSessionReaper}. */
+export interface CronSessionReaperOptions {
+  /**
+   * Which entries are cron runs.
+   *
+   * - `"runs"`: `agent:<agent>:cron:<job>:run:<id>`, as gateways until 2026.5.7.
+   * - `"runs-and-descendants"`: also every key below a run, such as
+   *   `agent:<agent>:cron:<job>:run:<id>:subagent:<id>`, as gateways from 2026.5.12.
+   *
+   * @defaultValue `"runs"`
+   */
+  runKeys?: "runs" | "runs-and-descendants";
+}
+
+/** The functions of the gateway's `src/cron/session-reaper.ts`. */
+export interface CronSessionReaper {
+  /** See {@link resolveRetentionMs}. */
+  resolveRetentionMs: typeof resolveRetentionMs;
+  /**
+   * Like {@link sweepCronRunSessions}, but the commit runs inside the exclusive section of the
+   * {@link StoreWriter}. It waits for the lock file for at most one second.
+   */
+  sweepCronRunSessions: typeof sweepCronRunSessions;
+  /** See {@link resetReaperThrottle}. All reapers of an environment share the throttle. */
+  resetReaperThrottle: typeof resetReaperThrottle;
+}
+
+/**
+ * Returns the reaper for a process that does not lock its stores with the lock file but queues its own
+ * writes, as gateways from 2026.5.2 to 2026.7.35 do. Beside such a process,
+ * {@link sweepCronRunSessions} loses no data, but entries that it removes may reappear: a writer that
+ * has read the store before the sweep writes them again, and so does a cache that is not corrected.
+ *
+ * A sweep reads the store and writes its replacement before it enters the exclusive section. A sweep
+ * that removes nothing does not enter it. Inside, it only checks that the store is still the same,
+ * archives transcripts and replaces the file: a few milliseconds. If the store changed, it leaves the
+ * section and prepares again; from the third attempt on it prepares inside the section.
+ *
+ * @throws A `TypeError` if an argument has the wrong type.
+ *
+ * @example
+ * ```ts
+ * // src/cron/session-reaper.ts of a gateway that is built from source (2026.5.28 to 2026.7.35)
+ * import { createCronSessionReaper } from "cron-session-reaper";
+ * import { invalidateSessionStoreCache } from "../config/sessions/store-cache.js";
+ * import { runExclusiveSessionStoreWrite } from "../config/sessions/store-writer.js";
+ * const writer = { exclusively: runExclusiveSessionStoreWrite, changed: invalidateSessionStoreCache };
+ * export const { resolveRetentionMs, sweepCronRunSessions, resetReaperThrottle } =
+ *   createCronSessionReaper(writer, { runKeys: "runs-and-descendants" });
+ * ```
+ */
+export declare function createCronSessionReaper(
+  storeWriter: StoreWriter,
+  options?: CronSessionReaperOptions,
+): CronSessionReaper;
+
 /** The options of {@link sweepSessionStore}. `null` counts as absent for optional fields. */
 export interface SweepOptions {
   /** The gateway's cron configuration. Only `sessionRetention` is read. */

@@ -5,9 +5,13 @@
 
 const {
   abort,
+  commitSweep,
+  finishSweep,
   inspect,
+  newSweep,
   newWatch,
   parseDuration,
+  prepareSweep,
   progressOf,
   resetReaperThrottle,
   resolveRetentionMs: retentionOf,
@@ -28,6 +32,91 @@ async function sweepCronRunSessions(params) {
 
   const { ok } = await sweepAndLog(request, log, newWatch());
   return { swept: ok?.swept ?? false, pruned: ok?.pruned ?? 0 };
+}
+
+function createCronSessionReaper(storeWriter, options) {
+  const name = "createCronSessionReaper";
+  checkStoreWriter(storeWriter, `${name}: storeWriter`);
+  const descendants = runKeysOf(options, `${name}: options`) === "runs-and-descendants";
+  return {
+    resolveRetentionMs,
+    resetReaperThrottle,
+    async sweepCronRunSessions(params) {
+      const name = "sweepCronRunSessions: params";
+      const request = sweepRequest(params, name);
+      const log = loggerOf(params.log, name);
+
+      const { ok } = await sweepExclusively(request, descendants, storeWriter, log);
+      return { swept: ok?.swept ?? false, pruned: ok?.pruned ?? 0 };
+    },
+  };
+}
+
+/** How often a sweep is prepared outside the exclusive section. As for the lock file, see Rust. */
+const ATTEMPTS_OUTSIDE = 2;
+
+/** Sweeps, commits in the exclusive section of the store's writer, and replays the log lines. */
+async function sweepExclusively(request, descendants, writer, log) {
+  const sweep = newSweep(request, descendants);
+  let answer;
+  try {
+    for (let attempt = 1; ; attempt++) {
+      const isOutside = attempt <= ATTEMPTS_OUTSIDE;
+      let step = isOutside ? await stepOf(prepareSweep(sweep)) : "changed";
+      if (step === "ready" || !isOutside) {
+        step = await exclusively(writer, request.storePath, () =>
+          isOutside ? commit(sweep, writer, request) : prepareAndCommit(sweep, writer, request),
+        );
+      }
+      if (step !== "changed") {
+        break;
+      }
+    }
+  } finally {
+    // Also after an exception: makes a commit durable, or discards what was prepared.
+    answer = JSON.parse(await finishSweep(sweep));
+  }
+  replay(answer.log, log);
+  return answer;
+}
+
+const stepOf = async (answer) => JSON.parse(await answer).step;
+
+/** Prepares and commits inside the exclusive section, until one of the two ends the sweep. */
+async function prepareAndCommit(sweep, writer, request) {
+  for (;;) {
+    let step = await stepOf(prepareSweep(sweep));
+    if (step === "ready") {
+      step = await commit(sweep, writer, request);
+    }
+    if (step !== "changed") {
+      return step;
+    }
+  }
+}
+
+/** Commits, and calls `changed` before any other writer can run. */
+async function commit(sweep, writer, { storePath }) {
+  const { step, change } = JSON.parse(await commitSweep(sweep));
+  if (change) {
+    await writer.changed(storePath, change);
+  }
+  return step;
+}
+
+/** Runs `work` once in the exclusive section, and waits for both to end. */
+async function exclusively(writer, storePath, work) {
+  let running;
+  try {
+    await writer.exclusively(storePath, () => (running ??= work()));
+  } catch (error) {
+    await running?.catch(() => {});
+    throw error;
+  }
+  if (running === undefined) {
+    throw new Error("createCronSessionReaper: storeWriter.exclusively did not call its callback");
+  }
+  return running;
 }
 
 async function sweepSessionStore(options) {
@@ -70,11 +159,15 @@ async function abortable(work, signal, watch) {
 /** Sweeps and replays the log lines. */
 async function sweepAndLog(request, log, watch) {
   const answer = JSON.parse(await sweep(request, watch));
-  for (const { level, fields, message } of answer.log) {
+  replay(answer.log, log);
+  return answer;
+}
+
+function replay(lines, log) {
+  for (const { level, fields, message } of lines) {
     // A method call, so that `this` is the logger. An exception rejects the promise.
     log?.[level](fields, message);
   }
-  return answer;
 }
 
 /** The interval between two calls of `onProgress`, in milliseconds. */
@@ -181,6 +274,24 @@ function sweepRequest(params, name) {
   };
 }
 
+function checkStoreWriter(writer, name) {
+  if (typeof writer?.exclusively !== "function" || typeof writer.changed !== "function") {
+    throw wrongType(name, "an object with the methods exclusively and changed", writer);
+  }
+}
+
+function runKeysOf(options, name) {
+  if (options !== undefined && (typeof options !== "object" || options === null)) {
+    throw wrongType(name, "an object", options);
+  }
+  const keys = options?.runKeys ?? "runs";
+  if (keys !== "runs" && keys !== "runs-and-descendants") {
+    const got = typeof keys === "string" ? JSON.stringify(keys) : typeof keys;
+    throw new TypeError(`${name}.runKeys must be "runs" or "runs-and-descendants", got ${got}`);
+  }
+  return keys;
+}
+
 function loggerOf(log, name) {
   if (typeof log?.info !== "function" || typeof log.warn !== "function") {
     throw wrongType(`${name}.log`, "a logger with the methods info and warn", log);
@@ -265,6 +376,7 @@ function wrongValue(name, expected, got) {
 }
 
 module.exports = {
+  createCronSessionReaper,
   inspectSessionStore,
   resetReaperThrottle,
   resolveRetentionMs,

@@ -1,5 +1,6 @@
 // The command, as a user starts it.
 
+import { execFileSync, spawnSync } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -11,7 +12,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { progressLine } from "../cli/show.mjs";
 import { ago, duration, printable, size, table } from "../cli/text.mjs";
@@ -19,6 +20,7 @@ import { draw, session } from "../scripts/picture.mjs";
 import {
   archiveName,
   command,
+  DAY,
   environment,
   expired,
   GATEWAY_TEMP,
@@ -325,9 +327,7 @@ describe("an unknown retention", () => {
     const file = join(home, ".openclaw/openclaw.json");
     mkdirSync(file);
     const message = `cannot read the retention from ${file}: `;
-    expect(await applied(home, [])).toContain(
-      `${message}EISDIR: illegal operation on a directory; pass`,
-    );
+    expect(await applied(home, [])).toContain(`${message}not a regular file; pass`);
     rmSync(file, { recursive: true });
     symlinkSync(join(home, "nowhere"), file);
     expect(await applied(home, [])).toContain(`${message}ENOENT: no such file or directory; pass`);
@@ -388,12 +388,121 @@ describe("an unknown retention", () => {
       ['""', 'openclaw.json is "", which is not a duration'],
       ["null", "openclaw.json is null, which is not a duration"],
       ["24", "openclaw.json is 24, which is not a duration"],
+      ['"0h"', 'openclaw.json is "0h", which removes every run as soon as it has ended'],
     ]) {
       const home = homeWith({ main: smallStore() });
       layOut(home, { ".openclaw/openclaw.json": `{"cron": {"sessionRetention": ${value}}}` });
       expect(await applied(home, [])).toContain(message);
       expect((await command(home)).stdout).not.toContain("openclaw.json)");
     }
+  });
+});
+
+describe("a file that is not a store", () => {
+  it("says what it is, modifies nothing and gives no advice for damaged stores", async () => {
+    const home = homeWith({ main: smallStore() });
+    layOut(home, {
+      "a.jsonl": '{"type":"session"}\n{"x":1}\n',
+      "a.jsonl.deleted.2026-03-01T12-00-00.000Z": "{}\n",
+      "openclaw.json": '{"cron":{"enabled":true}}',
+      "agent.sqlite": "SQLite format 3\0 and more",
+    });
+    writeFileSync(join(home, "utf16.json"), Buffer.from("\uFEFF{}", "utf16le"));
+    writeFileSync(join(home, "store.json.gz"), Buffer.from([0x1f, 0x8b, 8, 0]));
+    const before = treeOf(home);
+    for (const [name, what] of [
+      ["a.jsonl", "a transcript"],
+      ["a.jsonl.deleted.2026-03-01T12-00-00.000Z", "a transcript"],
+      ["openclaw.json", "a gateway's configuration"],
+      ["agent.sqlite", "an SQLite database"],
+      ["utf16.json", "a text in UTF-16"],
+      ["store.json.gz", "a gzip file"],
+      ["/dev/null", "a special file"],
+    ]) {
+      const { code, stderr } = await command(home, [resolve(home, name)]);
+      expect(code).toBe(1);
+      expect(stderr).toContain(`${name} is ${what}`);
+      expect(stderr).toContain("not a session store");
+      expect(stderr).not.toContain("repair");
+    }
+    expect(treeOf(home)).toEqual(before);
+  });
+
+  it("reports a relative path in a removed working directory, and accepts an absolute one", async () => {
+    const home = homeWith({ main: smallStore() });
+    const [node, program] = [process.execPath, join(root, "cli/main.mjs")];
+    const inRemoved = (path) =>
+      spawnSync(
+        "sh",
+        ["-c", `mkdir gone; cd gone; rmdir ../gone; exec ${node} ${program} ${path}`],
+        {
+          cwd: home,
+          encoding: "utf8",
+          env: { PATH: process.env.PATH, HOME: home },
+        },
+      );
+    const relative = inRemoved("./sessions.json");
+    expect([relative.status, relative.stderr.split("\n").length]).toEqual([1, 2]);
+    expect(relative.stderr).toContain(
+      "the working directory no longer exists; pass an absolute path",
+    );
+    expect(inRemoved(storeIn(home)).status).toBe(0);
+  });
+
+  it("reports that session.store puts stores elsewhere", async () => {
+    const home = homeWith({ main: smallStore() });
+    const config = { session: { store: "/data/{agentId}/sessions.json" } };
+    layOut(home, { ".openclaw/openclaw.json": JSON.stringify(config) });
+    expect((await command(home)).stderr).toContain(
+      'openclaw.json sets session.store to "/data/{agentId}/sessions.json"; to see these stores',
+    );
+    expect((await command(home, [storeIn(home)])).stderr).not.toContain("session.store");
+  });
+
+  it("uses the state folder of OPENCLAW_PROFILE", async () => {
+    const home = homeWith({ main: smallStore() });
+    const sessions = ".openclaw-work/agents/main/sessions/sessions.json";
+    layOut(home, { [sessions]: "{}", ".openclaw-work/openclaw.json": "{}" });
+    const shown = async (profile) =>
+      (await command(home, [], { env: { OPENCLAW_PROFILE: profile } })).stdout.split("\n")[0];
+    expect(await shown("work")).toContain(sessions);
+    expect(await shown("default")).toContain(".openclaw/agents/main");
+  });
+
+  it("shows a run from the future as such", async () => {
+    const home = homeWith({
+      main: { [runKey(1)]: { sessionId: "a", updatedAt: Date.now() + 400 * DAY } },
+    });
+    expect((await command(home)).stdout).toContain("the oldest from 399 days in the future");
+  });
+});
+
+describe("a configuration that was probably meant differently", () => {
+  it("refuses to sweep if the retention is set under another name", async () => {
+    for (const [config, name] of [
+      ['{"cron.sessionRetention": "30d"}', "cron.sessionRetention"],
+      ['{"cron": {"sessionretention": "30d"}}', "cron.sessionretention"],
+      ['{"session": {"sessionRetention": "30d"}}', "session.sessionRetention"],
+      ['{"sessionRetention": "30d"}', "sessionRetention"],
+    ]) {
+      const home = homeWith({ main: smallStore() });
+      layOut(home, { ".openclaw/openclaw.json": config });
+      expect(await applied(home, [])).toContain(
+        `openclaw.json sets ${name}, but the gateway reads cron.sessionRetention; pass --retention`,
+      );
+    }
+  });
+
+  it("reads a configuration with a byte order mark", async () => {
+    const home = homeWith({ main: smallStore() });
+    layOut(home, { ".openclaw/openclaw.json": '\uFEFF{"cron": {"sessionRetention": false}}' });
+    expect(await applied(home, [])).toBe("nothing to do");
+  });
+
+  it.skipIf(process.platform === "win32")("does not wait for the writer of a FIFO", async () => {
+    const home = homeWith({ main: smallStore() });
+    execFileSync("mkfifo", [join(home, ".openclaw/openclaw.json")]);
+    expect(await applied(home, [])).toContain("openclaw.json: not a regular file; pass");
   });
 });
 
@@ -774,7 +883,16 @@ describe("the command line", () => {
     const home = homeWith({ main: smallStore() });
     const before = treeOf(home);
     const wrong = [
-      [["--aply"], "Unknown option '--aply'; see --help"],
+      [["--aply"], "Unknown option '--aply'; did you mean --apply? See --help"],
+      [["--appyl"], "did you mean --apply?"],
+      [["--retentions", "7d"], "did you mean --retention?"],
+      [["--unlike"], "Unknown option '--unlike'; see --help"],
+      [["--enforce"], "Unknown option '--enforce'; to sweep, use --apply"],
+      [["--all-agents"], "all agents' stores are the default"],
+      [["--store", "x"], "name a store without an option"],
+      [["--\x1b[31mx\x07"], "Unknown option '--\\u{1b}[31mx\\u{7}'"],
+      [["--apply", "--yes", "--dry-run"], "--apply cannot be used with --dry-run"],
+      [["--apply", "-y", "-n"], "--apply cannot be used with --dry-run"],
       [["--apply=yes"], "'--apply' does not take an argument"],
       [["--yes"], "--yes requires --apply"],
       [["--watch", "5m"], "--watch requires --apply"],
@@ -784,6 +902,14 @@ describe("the command line", () => {
       [["--apply", "--yes", "--watch", "99d"], "--watch 99d: write a time"],
       [["--apply", "--yes", "--retention", "1 day"], "--retention 1 day: not a duration; write"],
       [["--retention", ""], "--retention : not a duration"],
+      [["--retention", "7"], "--retention 7: add a unit; do you mean 7d or 7h?"],
+      [
+        ["--archive-retention", "30"],
+        "--archive-retention 30: add a unit; do you mean 30d or 30h?",
+      ],
+      [["--retention", "0"], "--retention 0: write at least 1m"],
+      [["--retention", "59s"], "--retention 59s: write at least 1m"],
+      [["--archive-retention", "0h"], "--archive-retention 0h: write at least 1m"],
       [
         ["--archive-retention", "forever"],
         '--archive-retention forever: not a duration; write 7d, or "never"',
@@ -803,6 +929,17 @@ describe("the command line", () => {
       expect(stderr.startsWith("cron-session-reaper: ")).toBe(true);
     }
     expect(treeOf(home)).toEqual(before);
+  });
+
+  it("accepts the usual names for a preview and the version", async () => {
+    const home = homeWith({ main: smallStore() });
+    const { stdout } = await command(home);
+    for (const name of ["--dry-run", "-n"]) {
+      const preview = await command(home, [name]);
+      expect(preview.code).toBe(0);
+      expect(preview.stdout.split("\n")).toHaveLength(stdout.split("\n").length);
+    }
+    expect((await command(home, ["-V"])).stdout).toMatch(/^\d+\.\d+\.\d+/);
   });
 
   it("prints one line if the addon cannot be loaded", async () => {

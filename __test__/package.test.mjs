@@ -117,6 +117,7 @@ describe("the packed package", () => {
       "swap-in/gateways.json",
       "swap-in/loader.mjs",
       "swap-in/replace.js",
+      "swap-in/store-writer.js",
     ]);
   });
 

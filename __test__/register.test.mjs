@@ -5,7 +5,14 @@ import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync } from "node
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
-import { addFingerprint, layOut, root, runNode, temporaryFolder } from "./fixtures/index.mjs";
+import {
+  addFingerprint,
+  layOut,
+  root,
+  runNode,
+  STORE_BUNDLE,
+  temporaryFolder,
+} from "./fixtures/index.mjs";
 
 // Without it the hooks run in a separate thread, which does not see CommonJS.
 const hasSyncHooks = typeof (await import("node:module")).registerHooks === "function";
@@ -166,14 +173,87 @@ describe("a gateway of a supported version", () => {
   });
 });
 
+describe("a gateway with a write queue", () => {
+  const PROGRAM_WITH_CACHE = `
+import fs from "node:fs";
+import { calls, writeSessionStoreCache } from "./dist/store-1.js";
+const { run } = await import("./dist/chunk.js");
+const store = { "agent:main:cron:j:run:1": {}, "agent:main:cron:j:run:1:subagent:2": {}, "a": 1 };
+fs.writeFileSync("sessions.json", JSON.stringify(store));
+const { mtimeMs, size: sizeBytes } = fs.statSync("sessions.json");
+writeSessionStoreCache({ store, mtimeMs, sizeBytes });
+const log = { info() {}, warn() {}, debug() {}, error() {} };
+const result = await run({ sessionStorePath: "sessions.json", log, force: true });
+console.log(JSON.stringify([result, calls, Object.keys(store)]));
+`;
+  const files = { "dist/store-1.js": STORE_BUNDLE, "openclaw.mjs": PROGRAM_WITH_CACHE };
+  const CORRECTED = ["write", "enter", "write", "drop snapshot", "leave"];
+
+  it.each([
+    ["2026.5.2", 1, ["agent:main:cron:j:run:1:subagent:2", "a"]],
+    ["2026.5.12", 2, ["a"]],
+    ["2026.7.35", 2, ["a"]],
+  ])(
+    "is swept inside its queue, and its cache is corrected (%s)",
+    async (version, pruned, left) => {
+      const { printed, stderr } = await runGateway(gateway(files, { version }));
+      expect(printed).toEqual([{ swept: true, pruned }, CORRECTED, left]);
+      expect(stderr).toMatch(
+        /^cron-session-reaper: replaced the reaper in dist.chunk\.js of .*\n$/,
+      );
+    },
+  );
+
+  it.each([
+    ["another writer", STORE_BUNDLE.replace("await fn()", "await fn(1)"), /writer has an unknown/],
+    ["another cache", STORE_BUNDLE.replace("return true", "return !0"), /cache has an unknown/],
+    [
+      "no writer",
+      STORE_BUNDLE.replace("runExclusiveSessionStoreWrite", "writeExclusively"),
+      /found 0 modules of the session store's writer, expected one,/,
+    ],
+  ])("keeps its own reaper with %s and prints one line", async (_, bundle, line) => {
+    const made = gateway({ ...files, "dist/store-1.js": bundle }, { version: "2026.6.11" });
+    const { printed, stderr } = await runGateway(made);
+    expect(printed.slice(0, 2)).toEqual(["its own", ["write"]]);
+    expect(stderr).toMatch(line);
+    expect(stderr.split("\n")).toHaveLength(2);
+  });
+});
+
 describe("an unsupported gateway", () => {
-  it.each(["2026.2.22", "2026.2.23-beta.1", "2026.4.30", "2026.5.2", "2027.3.2", "3.2", "x"])(
+  it.each([
+    ["openclaw-cn", "2026.3.2"],
+    ["@team/openclaw", "2026.6.11"],
+  ])("keeps the reaper of the renamed package %s and prints one line", async (name, version) => {
+    const { printed, stderr } = await runGateway(gateway({}, { name, version }));
+    expect(printed).toEqual(ITS_OWN);
+    expect(stderr).toBe(
+      `cron-session-reaper: ${name} ${version} is not supported (only the package openclaw under this name is); using the gateway's own reaper; remove register from NODE_OPTIONS, or set CRON_SESSION_REAPER=off\n`,
+    );
+  });
+
+  // Hooks in a separate thread cannot set a variable for the children of the process.
+  it.skipIf(!hasSyncHooks)("prints one line for a process and its children", async () => {
+    const program = `
+      import { execFileSync } from "node:child_process";
+      await import("./dist/chunk.js");
+      const stdio = ["ignore", "pipe", "inherit"];
+      console.log(process.argv[2] ?? String(execFileSync(process.execPath, [process.argv[1], "5"], { stdio })));
+    `;
+    const made = gateway({ "openclaw.mjs": program }, { version: "2026.9.6" });
+    const { printed, stderr } = await runGateway(made);
+    expect(printed).toBe(5);
+    expect(stderr.split("\n")).toHaveLength(2);
+  });
+
+  it.each(["2026.2.22", "2026.2.23-beta.1", "2026.4.30", "2026.8.1", "2027.3.2", "3.2", "x"])(
     "leaves a gateway of version %s unmodified and prints one line",
     async (version) => {
       const { printed, stderr } = await runGateway(gateway({}, { version }));
       expect(printed).toEqual(ITS_OWN);
       expect(stderr).toBe(
-        `cron-session-reaper: openclaw ${version} is not supported (only 2026.2.23 to 2026.4.29); using the gateway's own reaper\n`,
+        `cron-session-reaper: openclaw ${version} is not supported (only 2026.2.23 to 2026.4.29 and 2026.5.2 to 2026.7.35); using the gateway's own reaper; remove register from NODE_OPTIONS, or update cron-session-reaper\n`,
       );
     },
   );
@@ -231,10 +311,17 @@ describe("a process that is not affected", () => {
     expect(stderr).toBe("");
   });
 
-  it("does and prints nothing in a package with another name", async () => {
-    const { printed, stderr } = await runGateway(gateway({}, { name: "openclaw-plugin" }));
+  it("does and prints nothing in a package with a function of the same name", async () => {
+    const bundle = BUNDLE.replace("cron/session-reaper.ts", "cron/sweep.ts");
+    const made = gateway({ "dist/chunk.js": bundle }, { name: "openclaw-plugin" });
+    const { printed, stderr } = await runGateway(made);
     expect(printed).toEqual(ITS_OWN);
     expect(stderr).toBe("");
+  });
+
+  it("prints nothing in an unsupported gateway that does not load its reaper", async () => {
+    const made = gateway({ "openclaw.mjs": "console.log(1)" }, { version: "2026.9.6" });
+    expect(await runGateway(made)).toEqual({ code: 0, printed: 1, stderr: "" });
   });
 
   it("does and prints nothing in a package with an invalid package.json", async () => {

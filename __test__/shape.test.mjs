@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import {
+  createCronSessionReaper,
   HOUR,
   inspectSessionStore,
   layOut,
@@ -186,6 +187,25 @@ describe("index.d.ts", () => {
       await sweepCronRunSessions({ ...params, sessionStorePath: fullStore() }),
       await sweepCronRunSessions({ ...params, sessionStorePath: storeOf("not JSON") }),
     ]);
+  });
+
+  it("declares StoreChange exactly as a store writer receives it", async () => {
+    const changes = [];
+    const storeWriter = {
+      exclusively: (_, work) => work(),
+      changed: (_, change) => changes.push(change),
+    };
+    const reaper = createCronSessionReaper(storeWriter);
+    const stores = [
+      { [run(1)]: { sessionId: "s" }, [run(2)]: { sessionId: null } },
+      { [run(1)]: {} },
+    ].map((store) => storeOf(JSON.stringify(store)));
+    for (const sessionStorePath of stores) {
+      await reaper.sweepCronRunSessions({ sessionStorePath, nowMs: NOW, log: recordingLogger() });
+    }
+    // A commit that another process crosses cannot be produced here.
+    changes.push({ ...changes[1], after: null });
+    expectExactly("StoreChange", changes);
   });
 
   it("declares SweepReport exactly as sweepSessionStore returns it", async () => {

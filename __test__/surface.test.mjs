@@ -39,6 +39,7 @@ function smallStore() {
 
 describe("the package", () => {
   const names = [
+    "createCronSessionReaper",
     "inspectSessionStore",
     "resetReaperThrottle",
     "resolveRetentionMs",
@@ -46,7 +47,7 @@ describe("the package", () => {
     "sweepSessionStore",
   ];
 
-  it("exports its five functions and nothing else to require()", () => {
+  it("exports its six functions and nothing else to require()", () => {
     const required = createRequire(import.meta.url)("cron-session-reaper");
     expect(Object.keys(required).sort()).toEqual(names);
   });

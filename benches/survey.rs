@@ -66,7 +66,7 @@ fn measure(mut group: BenchmarkGroup<'_, criterion::measurement::WallTime>, entr
     group.bench_function("read", |bencher| bencher.iter(|| read(&file, &mut buffer)));
     // With this cutoff no run is expired, so that the whole store is read.
     group.bench_function("survey", |bencher| {
-        bencher.iter(|| survey(store, 0.0, &mut buffer).unwrap());
+        bencher.iter(|| survey(store, 0.0, &mut buffer, |_| false).unwrap());
     });
     group.bench_function("read, write, sync", |bencher| {
         bencher.iter(|| read_write_sync(&file, &out, &mut buffer));

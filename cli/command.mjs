@@ -14,7 +14,7 @@ import {
   sweepLines,
   wouldChange,
 } from "./show.mjs";
-import { configuredRetention, findStores, stateFolder } from "./stores.mjs";
+import { configuredRetention, findStores, stateFolder, storesElsewhere } from "./stores.mjs";
 import { counted, duration, paintsFor, printable, size } from "./text.mjs";
 
 const SUCCESS = 0;
@@ -29,7 +29,7 @@ remove: the sessions of expired cron runs. Changes nothing without --apply.
 
 A path is a sessions.json, a folder that contains one, an agent's folder or a state
 folder. Default: the gateway's state folder, which is OPENCLAW_STATE_DIR, else
-.openclaw in OPENCLAW_HOME, else .openclaw in the home folder.
+.openclaw-<OPENCLAW_PROFILE>, else .openclaw, in OPENCLAW_HOME or the home folder.
 
   --apply             sweep: remove expired runs, archive their transcripts, and
                       delete old archives and leftover temp files; asks first
@@ -46,8 +46,9 @@ folder. Default: the gateway's state folder, which is OPENCLAW_STATE_DIR, else
   --top <number>      how many of the biggest entries and jobs to show, up to 1000
                       (default: 5)
   --json              print one JSON document on stdout
+  --dry-run, -n       change nothing: the default, without --apply
   --help, -h          print this text
-  --version           print the version
+  --version, -V       print the version
 
 Exit codes:
   0  success, including nothing to do and prompt declined
@@ -63,6 +64,9 @@ const SIGNALS = ["SIGINT", "SIGTERM"];
 
 /** The longest delay of a JavaScript timer. */
 const LONGEST_WAIT_MS = 2 ** 31 - 1;
+
+/** Runs that ended within this time are never meant to be removed. */
+const SHORTEST_RETENTION_MS = 60_000;
 
 /** The most entries and jobs that an inspection lists. */
 const MOST_SHOWN = 1000;
@@ -142,13 +146,15 @@ function readArguments(args) {
         watch: { type: "string" },
         top: { type: "string", default: "5" },
         json: { type: "boolean", default: false },
+        "dry-run": { type: "boolean", short: "n", default: false },
         help: { type: "boolean", short: "h", default: false },
-        version: { type: "boolean", default: false },
+        version: { type: "boolean", short: "V", default: false },
       },
     });
   } catch (error) {
     // The rest of the message explains arguments that begin with a dash.
-    throw new UsageError(`${error.message.split(/\.? To specify|\.?\n/)[0]}; see --help`);
+    const problem = printable(error.message.split(/\.? To specify|\.?\n/)[0]);
+    throw new UsageError(`${problem}; ${hintFor(/'(--?[^' ]+)/.exec(problem)?.[1])}`);
   }
   const { values, positionals: paths } = parsed;
   const { apply, yes, json, help, version } = values;
@@ -157,6 +163,9 @@ function readArguments(args) {
   }
   if (paths.includes("")) {
     throw new UsageError("a path is empty; write . for the current folder");
+  }
+  if (apply && values["dry-run"]) {
+    throw new UsageError("--apply cannot be used with --dry-run");
   }
   for (const [needs, name] of [
     [yes, "--yes"],
@@ -172,10 +181,10 @@ function readArguments(args) {
   if (!/^\d{1,4}$/.test(values.top) || Number(values.top) > MOST_SHOWN) {
     throw new UsageError(`--top ${printable(values.top)}: not a number from 0 to ${MOST_SHOWN}`);
   }
-  durationOf("--retention", values.retention);
+  checkRetention("--retention", values.retention);
   const archiveRetention = values["archive-retention"];
   if (archiveRetention !== "never") {
-    durationOf("--archive-retention", archiveRetention, 'write 7d, or "never"');
+    checkRetention("--archive-retention", archiveRetention, 'write 7d, or "never"');
   }
   const watch = durationOf("--watch", values.watch, "write 5m or 1h");
   // The gateway reads a number without a unit as hours, which `--watch 5` hardly means.
@@ -192,6 +201,72 @@ function readArguments(args) {
     retention: values.retention,
     archiveRetention: archiveRetention === "never" ? false : archiveRetention,
   };
+}
+
+/** What users of similar commands type, and what it is called here. */
+const OTHER_NAMES = {
+  "--enforce": "to sweep, use --apply",
+  "--all-agents": "all agents' stores are the default; without a path they are all used",
+  "--store": "name a store without an option: cron-session-reaper <sessions.json>",
+  "--agent": "name the agent's folder without an option: cron-session-reaper <folder>",
+  "--force": "to sweep without a question, use --apply --yes",
+};
+
+const OPTION_NAMES = [...HELP.matchAll(/^ {2}(--[a-z-]+)/gm)].map(([, name]) => name);
+
+/** Returns what an unknown or incomplete option probably means. */
+function hintFor(option = "") {
+  const similar = OPTION_NAMES.find((name) => name !== option && isSimilar(name, option));
+  return OTHER_NAMES[option] ?? (similar ? `did you mean ${similar}? See --help` : "see --help");
+}
+
+/** Returns whether two names differ by one letter that is missing, added, replaced or swapped. */
+function isSimilar(a, b) {
+  const [short, long] = a.length < b.length ? [a, b] : [b, a];
+  let start = 0;
+  while (start < short.length && short[start] === long[start]) start++;
+  const rest = (text, from) => text.slice(start + from);
+  const isSwapped =
+    short[start] === long[start + 1] &&
+    short[start + 1] === long[start] &&
+    rest(short, 2) === rest(long, 2);
+  return (
+    rest(short, 0) === rest(long, 1) ||
+    (short.length === long.length && (rest(short, 1) === rest(long, 1) || isSwapped))
+  );
+}
+
+/**
+ * Refuses a retention that is probably a mistake: a number without a unit, which the gateway reads as
+ * hours, and less than a minute, which would remove runs that have just ended.
+ */
+function checkRetention(name, text, hint) {
+  const ms = durationOf(name, text, hint);
+  if (ms === undefined) {
+    return;
+  }
+  if (ms < SHORTEST_RETENTION_MS) {
+    throw new UsageError(`${name} ${printable(text)}: write at least 1m, such as 24h or 7d`);
+  }
+  const [, number] = /^\s*([\d.]+)\s*$/.exec(text) ?? [];
+  if (number) {
+    throw new UsageError(`${name} ${number}: add a unit; do you mean ${number}d or ${number}h?`);
+  }
+}
+
+/** Returns why a configured retention is not used, if that is so. */
+function problemOf(value, file) {
+  if (value === false) {
+    return undefined;
+  }
+  const setting = `cron.sessionRetention in ${file} is ${JSON.stringify(value)}`;
+  const ms = typeof value === "string" ? addon("load.js").parseDuration(value) : null;
+  if (ms === null) {
+    return `${setting}, which is not a duration (the gateway rejects this configuration)`;
+  }
+  return ms < SHORTEST_RETENTION_MS
+    ? `${setting}, which removes every run as soon as it has ended (to keep runs forever, write false)`
+    : undefined;
 }
 
 /** Parses a duration to milliseconds. Refuses an invalid one, which the gateway would read as 24 hours. */
@@ -238,6 +313,10 @@ class Command {
     }
     const { stores, missing, failed } = findStores(paths);
     this.#printPathProblems(missing, failed);
+    const elsewhere = paths.length === 0 ? storesElsewhere(stateFolder()) : undefined;
+    if (elsewhere) {
+      process.stderr.write(`${this.errorPaints.yellow("!")} ${printable(elsewhere)}\n`);
+    }
 
     const results = [];
     for (const store of stores) {
@@ -329,15 +408,9 @@ class Command {
       return this.#withRetention({ path }, retention, "--retention");
     }
     const { value, file, unclear } = configuredRetention(states) ?? {};
-    const isDuration = (text) =>
-      typeof text === "string" && addon("load.js").parseDuration(text) !== null;
-    const invalid =
-      file &&
-      value !== false &&
-      !isDuration(value) &&
-      `cron.sessionRetention in ${file} is ${JSON.stringify(value)}, which is not a duration (the gateway rejects this configuration)`;
-    if (unclear || invalid) {
-      const message = `${unclear || invalid}; pass --retention`;
+    const problem = unclear ?? (file ? problemOf(value, file) : undefined);
+    if (problem) {
+      const message = `${problem}; pass --retention`;
       const doubt = Object.assign(new Error(message), { code: "ERR_RETENTION_UNKNOWN" });
       return this.#withRetention({ path, doubt }, undefined, "the default");
     }

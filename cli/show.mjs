@@ -160,7 +160,7 @@ export function adviceFor({ code, message, path, line, column }) {
   switch (code) {
     case "ERR_SESSION_STORE_INVALID": {
       const from = Math.max(1, column - 40);
-      const command = `sed -n '${line}p' ${quoted} | cut -b ${from}-${column + 40}`;
+      const command = `sed -n '${line}p' ${quoted} | cut -b ${from}-${column + 40} | cat -v`;
       return [
         ...(/the file (is empty|contains only white space)/.test(message)
           ? []

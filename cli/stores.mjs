@@ -1,8 +1,18 @@
 // Finds the stores of a gateway and reads their retention from its configuration.
 
-import { existsSync, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  realpathSync,
+  statSync,
+} from "node:fs";
 import { homedir } from "node:os";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, isAbsolute, join, normalize, resolve } from "node:path";
 
 /** State folders in the home folder, and configurations in a state folder; earlier names come last. */
 const STATE_FOLDERS = [".openclaw", ".clawdbot", ".moldbot", ".moltbot"];
@@ -21,9 +31,23 @@ export function findStores(paths, env = process.env) {
   const found = { stores: [], missing: [], failed: [] };
   const seen = new Map();
   const isNamed = paths.length > 0;
-  for (const path of isNamed ? paths.map((path) => resolve(path)) : [stateFolder(env)]) {
+  for (const given of isNamed ? paths : [stateFolder(env)]) {
+    const path = absolute(given);
+    if (path === undefined) {
+      const message = `cannot resolve ${given}: the working directory no longer exists; pass an absolute path`;
+      const error = Object.assign(new Error(message), { code: "ENOENT", path: given });
+      found.failed.push({ path: given, error });
+      continue;
+    }
     const failedBefore = found.failed.length;
     try {
+      const other = otherKindOf(path);
+      if (other) {
+        const message = `${path} is ${other}, not a session store; name a sessions.json or its folder`;
+        const error = Object.assign(new Error(message), { code: "ERR_NOT_A_STORE", path });
+        found.failed.push({ path, error });
+        continue;
+      }
       const stores = storesAt(path, found.failed);
       if (stores.length === 0 && found.failed.length === failedBefore) {
         found.missing.push(`no sessions.json in ${path}`);
@@ -50,6 +74,49 @@ export function findStores(paths, env = process.env) {
     }
   }
   return found;
+}
+
+/** How files begin that are sometimes named instead of a store. */
+const BEGINNINGS = [
+  ["an SQLite database (gateways from 2026.8.1 on)", Buffer.from("SQLite format 3\0")],
+  ["a gzip file", Buffer.from([0x1f, 0x8b])],
+  ["a text in UTF-16", Buffer.from([0xff, 0xfe])],
+  ["a text in UTF-16", Buffer.from([0xfe, 0xff])],
+];
+
+/** Returns what a file is that is certainly not a store; `undefined` for stores and folders. */
+function otherKindOf(path) {
+  const stat = statSync(path);
+  if (stat.isDirectory()) {
+    return undefined;
+  }
+  if (!stat.isFile()) {
+    return "a special file";
+  }
+  if (CONFIGURATIONS.includes(basename(path))) {
+    return "a gateway's configuration";
+  }
+  if (/\.jsonl(\.(deleted|reset)\..*)?$/.test(path)) {
+    return "a transcript";
+  }
+  const beginning = Buffer.alloc(16);
+  const file = openSync(path);
+  try {
+    readSync(file, beginning);
+  } finally {
+    closeSync(file);
+  }
+  const isAtBeginning = (magic) => beginning.subarray(0, magic.length).equals(magic);
+  return BEGINNINGS.find(([, magic]) => isAtBeginning(magic))?.[0];
+}
+
+/** Returns an absolute path; `undefined` for a relative one if the working directory was removed. */
+function absolute(path) {
+  try {
+    return isAbsolute(path) ? normalize(path) : resolve(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Returns the state folders that the store at a path may belong to. */
@@ -112,14 +179,18 @@ function isMissing(error) {
 
 /**
  * Returns the gateway's state folder, by the gateway's own rule: `OPENCLAW_STATE_DIR`, else
- * `.openclaw` in the home folder, which `OPENCLAW_HOME` overrides. If `.openclaw` does not exist, a
- * folder of an earlier name is used.
+ * `.openclaw-<profile>` with `OPENCLAW_PROFILE`, else `.openclaw` in the home folder, which
+ * `OPENCLAW_HOME` overrides. If `.openclaw` does not exist, a folder of an earlier name is used.
  */
 export function stateFolder(env = process.env) {
   const home = homeFolder(env);
   const named = env.OPENCLAW_STATE_DIR?.trim();
   if (named) {
     return resolve(underHome(named, home));
+  }
+  const profile = env.OPENCLAW_PROFILE?.trim();
+  if (profile && profile.toLowerCase() !== "default") {
+    return join(home, `${STATE_FOLDERS[0]}-${profile}`);
   }
   const folders = STATE_FOLDERS.map((name) => join(home, name));
   return folders.find((folder) => existsSync(folder)) ?? folders[0];
@@ -224,12 +295,44 @@ function retentionIn(file) {
   if (relevant.includes('"$include"') || (isSet && relevant.includes("${"))) {
     return { unclear: `cannot evaluate the retention in ${file} ($include or \${…})` };
   }
+  const misplaced = isSet ? undefined : misplacedRetention(config);
+  if (misplaced) {
+    return { unclear: `${file} sets ${misplaced}, but the gateway reads cron.sessionRetention` };
+  }
   return isSet ? { value, file } : undefined;
 }
 
+/** Returns a sentence if the configuration of a state folder puts stores elsewhere. */
+export function storesElsewhere(state) {
+  const file = configurationIn(state);
+  const config = file ? parsed(textOf(file).text ?? "") : undefined;
+  const store = config?.session?.store;
+  return store === undefined
+    ? undefined
+    : `${file} sets session.store to ${JSON.stringify(store)}; to see these stores, pass their paths`;
+}
+
+/** Returns the name of a setting that is probably meant as `cron.sessionRetention`. */
+function misplacedRetention(config) {
+  const isMeant = (name) => /^(cron\.)?session[._-]?retention$/i.test(name);
+  for (const section of ["", "cron", "session", "sessions", "agents"]) {
+    const settings = section === "" ? config : config[section];
+    const name = Object.keys(Object(settings)).find(isMeant);
+    if (name) {
+      return section === "" ? name : `${section}.${name}`;
+    }
+  }
+  return undefined;
+}
+
+/** Reads a text file. Anything but a regular file is refused: reading a FIFO would wait for its writer. */
 function textOf(file) {
   try {
-    return { text: readFileSync(file, "utf8") };
+    if (!statSync(file).isFile()) {
+      throw Object.assign(new Error(), { code: "ERR_NOT_A_FILE", message: "not a regular file" });
+    }
+    // Without the byte order mark that some editors write.
+    return { text: readFileSync(file, "utf8").replace(/^\uFEFF/, "") };
   } catch (error) {
     return { error };
   }

@@ -35,10 +35,12 @@ export function duration(ms) {
   return rest > 0 ? `${first} ${rest} ${names[smaller]}` : first;
 }
 
-/** `3 days ago`: an age in its largest unit. */
+/** `3 days ago`, `3 days in the future`: an age in its largest unit. */
 export function ago(ms) {
-  const unit = [DAY, HOUR, MINUTE].find((unit) => ms >= unit);
-  return unit ? `${duration(Math.floor(ms / unit) * unit)} ago` : "just now";
+  const distance = Math.abs(ms);
+  const unit = [DAY, HOUR, MINUTE].find((unit) => distance >= unit);
+  const rounded = duration(Math.floor(distance / unit) * unit);
+  return unit ? `${rounded} ${ms < 0 ? "in the future" : "ago"}` : "just now";
 }
 
 /** `1 run`, `1,234 runs`. */

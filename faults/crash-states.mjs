@@ -12,7 +12,7 @@
 //   is removed.
 
 import { readFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { buildSweeper, run } from "./programs.mjs";
 import { layOut, NOW, remove, SCENARIOS } from "./store.mjs";
 import { bite, figure, none, skipped } from "./table.mjs";
@@ -21,7 +21,7 @@ import { canTrace } from "./trace.mjs";
 export const name = "crash-states";
 
 const CALLS =
-  "trace=openat,fcntl,close,pwrite64,write,ftruncate,fdatasync,fsync,linkat,renameat2,rename,unlink";
+  "trace=openat,fcntl,close,pwrite64,write,ftruncate,fdatasync,fsync,linkat,renameat2,renameat,unlinkat";
 
 export async function campaign({ short, scratch }) {
   const what = "crash states of a sweep's trace";
@@ -92,6 +92,12 @@ function* wholeLines(text) {
   }
 }
 
+/** Returns the paths in the arguments of a call. A name in an open folder is preceded by the folder. */
+function pathsIn(given) {
+  const paths = given.matchAll(/(?:(?:\d+|AT_FDCWD)<([^>]*)>, )?"([^"]*)"/g);
+  return [...paths].map(([, folder = "/", path]) => resolve(folder, path));
+}
+
 /** Parses a trace into the operations that change files and names on the disk. */
 function parseOperations(text, tree) {
   const open = new Map();
@@ -113,7 +119,7 @@ function parseOperations(text, tree) {
       continue;
     }
     const fd = /^(\d+)</.exec(given)?.[1];
-    const paths = [...given.matchAll(/"([^"]*)"/g)].map(([, path]) => path);
+    const paths = pathsIn(given);
     if (call === "openat" && given.includes("O_TMPFILE")) {
       open.set(returned, `new ${++created}`);
     } else if (call === "openat" && inside(paths[0])) {
@@ -147,7 +153,7 @@ function parseOperations(text, tree) {
       names.delete(paths[0]);
       names.set(paths[1], file);
       change(paths[1], { set: { [paths[0]]: undefined, [paths[1]]: file } });
-    } else if (call === "unlink") {
+    } else if (call === "unlinkat") {
       names.delete(paths[0]);
       change(paths[0], { set: { [paths[0]]: undefined } });
     }

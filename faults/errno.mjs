@@ -28,6 +28,7 @@ const VERIFIED_BY_STRACE = [
   "linkat",
   "renameat2",
   "unlink",
+  "unlinkat",
   "fsync",
   "fdatasync",
   "pwrite64",

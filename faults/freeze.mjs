@@ -75,7 +75,7 @@ async function freezeSweepers(scratch, most, env = {}) {
 }
 
 function isOfLock(name, line) {
-  const call = ["linkat", "renameat2", "unlink", "flock"].includes(name);
+  const call = ["linkat", "renameat2", "unlinkat", "flock"].includes(name);
   return (call || /sessions\.json\.lock/.test(line)) && !/\.deleted\.2020/.test(line);
 }
 

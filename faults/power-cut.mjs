@@ -22,7 +22,7 @@ const DISKS = {
 const FLAGS = { "journal written": 1, "journal lost": 2 };
 
 /** The calls that change what is on the disk. */
-const CHANGES = ["pwrite64", "fdatasync", "fsync", "linkat", "renameat2", "unlink"];
+const CHANGES = ["pwrite64", "fdatasync", "fsync", "linkat", "renameat2", "unlinkat"];
 
 export async function campaign({ short, scratch }) {
   const shim = await compileShim(scratch);

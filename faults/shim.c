@@ -160,6 +160,23 @@ __attribute__((noipa)) static const char *named(const char *path)
 	return path && *path ? path : NULL;
 }
 
+// The path of a name in an open folder. The sweep changes names only there.
+__attribute__((noipa)) static const char *named_in(int folder, const char *name)
+{
+	static __thread char path[4096 + 256];
+	char link[64];
+	ssize_t length;
+
+	if (!name || *name == '/' || folder < 0)
+		return name;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+	length = syscall(SYS_readlinkat, AT_FDCWD, link, path, 4096);
+	if (length < 0)
+		return name;
+	snprintf(path + length, sizeof path - length, "/%s", name);
+	return path;
+}
+
 #define REAL(name) \
 	static __typeof__(&name) real; \
 	if (!real) \
@@ -186,11 +203,16 @@ FAULTY(stat64, (const char *path, struct stat64 *stat), (path, stat), path, -1)
 FAULTY(statx, (int fd, const char *path, int flags, unsigned mask, struct statx *stat),
        (fd, path, flags, mask, stat), named(path), fd)
 FAULTY(linkat, (int from, const char *a, int to, const char *b, int flags),
-       (from, a, to, b, flags), b, -1)
+       (from, a, to, b, flags), named_in(to, b), -1)
 FAULTY(rename, (const char *a, const char *b), (a, b), b, -1)
 FAULTY(renameat2, (int from, const char *a, int to, const char *b, unsigned flags),
-       (from, a, to, b, flags), b, -1)
+       (from, a, to, b, flags), named_in(to, b), -1)
+FAULTY(renameat, (int from, const char *a, int to, const char *b), (from, a, to, b),
+       named_in(to, b), -1)
 FAULTY(unlink, (const char *path), (path), path, -1)
+FAULTY(unlinkat, (int folder, const char *path, int flags), (folder, path, flags),
+       named_in(folder, path), -1)
+FAULTY(fchmod, (int fd, mode_t mode), (fd, mode), NULL, fd)
 FAULTY(mkdir, (const char *path, mode_t mode), (path, mode), path, -1)
 FAULTY(kill, (pid_t pid, int signal), (pid, signal), NULL, -1)
 FAULTY(sync_file_range, (int fd, off64_t offset, off64_t length, unsigned flags),

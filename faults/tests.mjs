@@ -13,7 +13,8 @@ const MINUTES = 60_000;
 
 export async function campaign({ short, scratch }) {
   if (short) {
-    return; // The short forms of these are ordinary tests, which npm test runs anyway.
+    skipped("figures of the cargo tests", "their short forms are ordinary tests: cargo test");
+    return;
   }
   await contention();
   await schedules();

@@ -19,10 +19,24 @@ export const VERSIONS = [
   "2026.4.29",
 ];
 
+/** Gateways that queue their writes instead of locking the store. */
+export const QUEUED_VERSIONS = [
+  "2026.5.2",
+  "2026.5.7",
+  "2026.5.12",
+  "2026.5.22",
+  "2026.5.28",
+  "2026.6.8",
+  "2026.6.11",
+  "2026.7.1-2",
+  "2026.7.35",
+];
+
 const OLDEST_NODE = 22;
 const NAMES = [
   "sweepCronRunSessions",
   "resolveRetentionMs",
+  // From 2026.6.9 on the reaper uses other functions than the next two.
   "updateSessionStore",
   "loadSessionStore",
   "isCronRunSessionKey",
@@ -126,8 +140,24 @@ export async function loadGateway(version, name) {
   }
   const module = await import(pathToFileURL(copy));
   const functions = Object.fromEntries(present.map((name) => [name, module[`interop_${name}`]]));
-  for (const name of NAMES.slice(0, 4)) {
+  for (const name of NAMES.slice(0, QUEUED_VERSIONS.includes(version) ? 2 : 4)) {
     if (typeof functions[name] !== "function") throw new Error(`gateway ${version} has no ${name}`);
   }
   return { version, ...functions };
+}
+
+/**
+ * Returns a function that a published file exports under whatever name, from the module that the
+ * gateway itself uses. `prefix` is the beginning of the file's name.
+ */
+export async function loadExported(version, prefix, name) {
+  const dist = path.join(gatewayPackage(version), "dist");
+  for (const file of fs.readdirSync(dist)) {
+    if (!file.startsWith(prefix) || !file.endsWith(".js")) continue;
+    const text = fs.readFileSync(path.join(dist, file), "utf8");
+    if (!new RegExp(`function ${name}\\(`).test(text)) continue;
+    const alias = new RegExp(`\\b${name} as (\\w+)`).exec(text.slice(text.lastIndexOf("export {")));
+    if (alias !== null) return (await import(pathToFileURL(path.join(dist, file))))[alias[1]];
+  }
+  throw new Error(`gateway ${version} does not export ${name} in ${prefix}*.js`);
 }

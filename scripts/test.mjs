@@ -32,6 +32,7 @@ const steps = [
   ["tsc", () => tool("typescript/bin/tsc")],
   ["typedoc", () => tool("typedoc/bin/typedoc", "--options", "typedoc.json", "--emit", "none")],
   ["fault campaigns, short", faultCampaigns],
+  ["planted faults, short", plantedFaults],
   [`vitest, Node.js ${process.versions.node}`, () => vitest(process.execPath)],
   ...otherNodes().map((version) => [`vitest, Node.js ${version}`, () => vitestUnder(version)]),
 ];
@@ -118,6 +119,20 @@ async function faultCampaigns() {
     passed: figures(/ ok$/),
     failed: ok ? failed : Math.max(failed, 1),
     skipped: figures(/ SKIPPED: /),
+    output,
+  };
+}
+
+/** Shows that two campaigns detect planted faults. Each fault that is detected counts as one test. */
+async function plantedFaults() {
+  const bite = ["faults/run.mjs", "--bite", "errno", "crash-states"];
+  const { ok, output } = await run(process.execPath, bite);
+  const lines = output.split("\n");
+  const failed = lines.filter((line) => line.includes(" NOT CAUGHT")).length;
+  return {
+    passed: lines.filter((line) => / caught: /.test(line)).length,
+    failed: ok ? failed : Math.max(failed, 1),
+    skipped: lines.filter((line) => line.includes(" SKIPPED: ")).length,
     output,
   };
 }

@@ -24,16 +24,19 @@ use napi::JsDeferred;
 use napi::bindgen_prelude::{Either, Env, Error, External, Object, Result};
 use napi_derive::napi;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::abort::Abort;
 use crate::error::{self, Context, Failure};
 use crate::gateway::js;
 use crate::gateway::retention::{self, Setting};
+use crate::gateway::session_key::RunKeys;
 use crate::inspect::{self, InspectOptions, Inspection};
 use crate::store::survey_cache::SurveyCache;
+use crate::sweep::exclusive::{Change, ExclusiveSweep, RemovedRun, Step};
 use crate::sweep::outcome::{LogLine, Mode, Outcome, Reason};
 use crate::sweep::{self, Ageing, Options, Request};
-use crate::system::Os;
+use crate::system::{Os, Stat};
 
 /// The least time between two sweeps of one store, unless forced: the gateway's own figure.
 const MIN_INTERVAL_MS: f64 = 5.0 * 60.0 * 1000.0;
@@ -47,6 +50,8 @@ struct Environment {
     /// The time of the last sweep of each store, in milliseconds since 1970, by the path as given.
     last_sweep_ms: Mutex<HashMap<String, f64>>,
     survey_cache: SurveyCache,
+    /// The same for sweeps that remove the descendants of runs as well.
+    descendants_survey_cache: SurveyCache,
 }
 
 impl Environment {
@@ -100,25 +105,29 @@ impl Environment {
             now_ms,
             retention_ms,
         };
-        let options = Options {
-            ageing: match request.archive_retention_ms {
-                None => Ageing::WithRuns,
-                Some(f64::INFINITY) => Ageing::Never,
-                Some(ms) => Ageing::After(ms),
-            },
-            remove_temps: request.remove_temps,
-            abort,
-        };
+        let options = request.options(abort);
         if request.dry_run {
             return report(sweep::preview(&Os, sweep, &options, &self.survey_cache));
         }
         sweep::sweep_with(&Os, sweep, &options, &self.survey_cache, |outcome| {
-            if outcome.result.is_ok() {
-                self.last_sweep_ms()
-                    .insert(request.store_path.clone(), now_ms);
-            }
+            self.remember_sweep(request, &outcome);
             report(outcome);
         });
+    }
+
+    /// Starts the throttle of a store after a successful sweep.
+    fn remember_sweep(&self, request: &SweepRequest, outcome: &Outcome) {
+        if outcome.result.is_ok() {
+            self.last_sweep_ms()
+                .insert(request.store_path.clone(), request.now_ms);
+        }
+    }
+
+    fn survey_cache(&self, run_keys: RunKeys) -> &SurveyCache {
+        match run_keys {
+            RunKeys::Runs => &self.survey_cache,
+            RunKeys::RunsAndDescendants => &self.descendants_survey_cache,
+        }
     }
 }
 
@@ -147,6 +156,19 @@ pub struct SweepRequest {
 }
 
 impl SweepRequest {
+    fn options(&self, abort: Abort) -> Options {
+        Options {
+            ageing: match self.archive_retention_ms {
+                None => Ageing::WithRuns,
+                Some(f64::INFINITY) => Ageing::Never,
+                Some(ms) => Ageing::After(ms),
+            },
+            remove_temps: self.remove_temps,
+            abort,
+            ..Options::default()
+        }
+    }
+
     fn mode(&self) -> Mode {
         if self.dry_run {
             Mode::DryRun
@@ -233,6 +255,238 @@ pub fn sweep<'env>(
         environment.sweep(&request, retention_ms, store, abort, report);
     });
     spawn_settling(env, "cron-session-reaper", path, job)
+}
+
+/// A sweep whose commit runs inside an exclusive section of JavaScript: its steps, each on a separate
+/// thread.
+pub struct Steps {
+    environment: Arc<Environment>,
+    request: SweepRequest,
+    state: StepsState,
+}
+
+enum StepsState {
+    /// Not begun. With the retention.
+    New(f64, RunKeys),
+    Begun(Box<ExclusiveSweep<'static, Os>>),
+    /// Ended before it began, or finished.
+    Ended(Option<Box<Outcome>>),
+}
+
+/// Creates a sweep that [`prepare_sweep`], [`commit_sweep`] and [`finish_sweep`] drive. If none is due
+/// now, it ends at the first step.
+///
+/// # Errors
+/// If the addon was not initialised in this environment.
+#[napi(ts_return_type = "object")]
+pub fn new_sweep(
+    env: Env,
+    request: SweepRequest,
+    descendants: bool,
+) -> Result<External<Arc<Mutex<Steps>>>> {
+    let environment = Environment::of(env)?;
+    let run_keys = if descendants {
+        RunKeys::RunsAndDescendants
+    } else {
+        RunKeys::Runs
+    };
+    let state = match environment.due(&request) {
+        Ok(retention_ms) => StepsState::New(retention_ms, run_keys),
+        Err(reason) => {
+            let outcome = Outcome::not_swept(request.mode(), reason, request.retention_ms);
+            StepsState::Ended(Some(Box::new(outcome)))
+        }
+    };
+    Ok(External::new(Arc::new(Mutex::new(Steps {
+        environment,
+        request,
+        state,
+    }))))
+}
+
+/// Surveys the store and prepares the sweep. The promise resolves to JSON: `{"step"}`, which is
+/// `"ready"`, `"changed"` or `"ended"`.
+///
+/// # Errors
+/// The promise rejects if the step panics, which is a bug in this package.
+#[napi(ts_args_type = "sweep: object", ts_return_type = "Promise<string>")]
+pub fn prepare_sweep<'env>(
+    env: &'env Env,
+    sweep: &External<Arc<Mutex<Steps>>>,
+) -> Result<Object<'env>> {
+    spawn_step(env, sweep, |steps, store| {
+        (
+            steps
+                .begun(store)
+                .map_or(Step::Ended, ExclusiveSweep::prepare),
+            None,
+        )
+    })
+}
+
+/// Replaces the store. The promise resolves to JSON: `{"step", "change"}`. The step is `"committed"`,
+/// `"changed"` or `"ended"`; the change is a `StoreChange` if the store's file changed, else `null`.
+///
+/// # Errors
+/// The promise rejects if the step panics, which is a bug in this package.
+#[napi(ts_args_type = "sweep: object", ts_return_type = "Promise<string>")]
+pub fn commit_sweep<'env>(
+    env: &'env Env,
+    sweep: &External<Arc<Mutex<Steps>>>,
+) -> Result<Object<'env>> {
+    spawn_step(env, sweep, |steps, store| {
+        let begun = steps.begun(store);
+        begun.map_or((Step::Ended, None), ExclusiveSweep::commit)
+    })
+}
+
+/// Completes or discards the sweep. The promise resolves to the same JSON as that of [`sweep`].
+///
+/// # Errors
+/// The promise rejects if the step panics, which is a bug in this package.
+#[napi(ts_args_type = "sweep: object", ts_return_type = "Promise<string>")]
+pub fn finish_sweep<'env>(
+    env: &'env Env,
+    sweep: &External<Arc<Mutex<Steps>>>,
+) -> Result<Object<'env>> {
+    let sweep = Arc::clone(sweep);
+    let path = lock_steps(&sweep).request.store_path.clone();
+    let job: Job = Box::new(move |_, report| {
+        let mut steps = lock_steps(&sweep);
+        let ended = StepsState::Ended(None);
+        match std::mem::replace(&mut steps.state, ended) {
+            StepsState::Begun(begun) => begun.finish(|outcome| {
+                steps.environment.remember_sweep(&steps.request, &outcome);
+                report(sweep_answer(&outcome));
+            }),
+            StepsState::Ended(Some(outcome)) => report(sweep_answer(&outcome)),
+            StepsState::Ended(None) | StepsState::New(..) => {
+                report(sweep_answer(&Outcome::failed_to_begin(
+                    &error::Error::Aborted,
+                )));
+            }
+        }
+    });
+    spawn_settling(env, "cron-session-reaper", path, job)
+}
+
+impl Steps {
+    /// Returns the sweep, and begins it if it is new; `None` if it ended.
+    fn begun(&mut self, store: error::Result<PathBuf>) -> Option<&mut ExclusiveSweep<'static, Os>> {
+        match (&mut self.state, store) {
+            (&mut StepsState::New(retention_ms, run_keys), Ok(store)) => {
+                let request = Request {
+                    store: &store,
+                    now_ms: self.request.now_ms,
+                    retention_ms,
+                };
+                let options = Options {
+                    run_keys,
+                    ..self.request.options(Abort::default())
+                };
+                let cache = self.environment.survey_cache(run_keys);
+                let begun = ExclusiveSweep::new(&Os, request, &options, cache);
+                self.state = StepsState::Begun(Box::new(begun));
+            }
+            (StepsState::New(..), Err(error)) => {
+                self.state = StepsState::Ended(Some(Box::new(Outcome::failed_to_begin(&error))));
+            }
+            // The thread did not start.
+            (StepsState::Begun(begun), Err(error)) => {
+                begun.fail(error);
+                return None;
+            }
+            _ => {}
+        }
+        match &mut self.state {
+            StepsState::Begun(begun) => Some(begun),
+            _ => None,
+        }
+    }
+}
+
+fn lock_steps(steps: &Mutex<Steps>) -> std::sync::MutexGuard<'_, Steps> {
+    // After a panic the sweep is only dropped.
+    steps.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+type StepResult = (Step, Option<Change>);
+
+fn spawn_step<'env>(
+    env: &'env Env,
+    steps: &Arc<Mutex<Steps>>,
+    step: impl FnOnce(&mut Steps, error::Result<PathBuf>) -> StepResult + Send + 'static,
+) -> Result<Object<'env>> {
+    let steps = Arc::clone(steps);
+    let path = lock_steps(&steps).request.store_path.clone();
+    let job: Job = Box::new(move |store, report| {
+        let (step, change) = step(&mut lock_steps(&steps), store);
+        report(step_answer(step, change.as_ref()));
+    });
+    spawn_settling(env, "cron-session-reaper", path, job)
+}
+
+fn step_answer(step: Step, change: Option<&Change>) -> String {
+    #[derive(Serialize)]
+    struct StepAnswer<'a> {
+        step: &'a str,
+        change: Option<StoreChange<'a>>,
+    }
+    json(&StepAnswer {
+        step: match step {
+            Step::Ready => "ready",
+            Step::Changed => "changed",
+            Step::Committed => "committed",
+            Step::Ended => "ended",
+        },
+        change: change.map(StoreChange::from),
+    })
+}
+
+/// The `StoreChange` of `index.d.ts`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StoreChange<'a> {
+    removed: Vec<Box<RawValue>>,
+    session_ids: Vec<Option<&'a str>>,
+    before: FileStamp,
+    after: Option<FileStamp>,
+}
+
+impl<'a> From<&'a Change> for StoreChange<'a> {
+    fn from(change: &'a Change) -> Self {
+        let key = |run: &RemovedRun| {
+            // The text of the file, so that JavaScript decodes the key as it decodes the store.
+            let json = String::from_utf8_lossy(&run.key).into_owned();
+            RawValue::from_string(json).expect("a scanned key is a JSON string")
+        };
+        let runs = &change.removed;
+        Self {
+            removed: runs.iter().map(key).collect(),
+            session_ids: runs.iter().map(|run| run.session_id.as_deref()).collect(),
+            before: FileStamp::from(&change.before),
+            after: change.after.as_ref().map(FileStamp::from),
+        }
+    }
+}
+
+/// The `FileStamp` of `index.d.ts`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FileStamp {
+    mtime_ms: f64,
+    size_bytes: u64,
+    inode: u64,
+}
+
+impl From<&Stat> for FileStamp {
+    fn from(stat: &Stat) -> Self {
+        Self {
+            mtime_ms: js::mtime_ms(stat.mtime),
+            size_bytes: stat.size,
+            inode: stat.ino,
+        }
+    }
 }
 
 /// A result as JavaScript receives it: `{"ok": …}` or `{"error": …}`.

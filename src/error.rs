@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::system;
+use crate::system::{self, Refusal, Rights};
 
 /// The result of every function of this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -112,6 +112,17 @@ pub enum Error {
         attempts: u32,
     },
 
+    /// This user must not access the store. Nothing was modified.
+    #[error("cannot {operation} {}: EPERM: {refusal}", path.display())]
+    Refused {
+        /// What was attempted, as a verb: `access`, `replace`.
+        operation: &'static str,
+        /// The store or its folder.
+        path: PathBuf,
+        /// Why.
+        refusal: Refusal,
+    },
+
     /// The store's path is empty or names no file.
     #[error("no session store path was given")]
     NoStorePath,
@@ -144,6 +155,7 @@ impl Error {
     pub fn code(&self) -> String {
         match self {
             Self::Io { source, .. } => return system::errno_name(source),
+            Self::Refused { .. } => "EPERM",
             Self::Json { .. } | Self::TooManyDuplicateKeys { .. } => "ERR_SESSION_STORE_INVALID",
             Self::NotAFile { .. } => "ERR_SESSION_STORE_NOT_A_FILE",
             Self::Locked { .. } => "ERR_SESSION_STORE_LOCKED",
@@ -153,6 +165,27 @@ impl Error {
             Self::Aborted => "ABORT_ERR",
         }
         .to_owned()
+    }
+
+    /// Returns the error with the reason of a missing permission, if the thread's rights are limited.
+    pub(crate) fn explained_by(self, rights: &Rights) -> Self {
+        let refusal = match &self {
+            Self::Io { source, .. } => rights.refusal(source),
+            _ => None,
+        };
+        match (self, refusal) {
+            (
+                Self::Io {
+                    operation, path, ..
+                },
+                Some(refusal),
+            ) => Self::Refused {
+                operation,
+                path,
+                refusal,
+            },
+            (error, _) => error,
+        }
     }
 
     /// Returns the store, lock file or folder that the error is about.
@@ -172,6 +205,7 @@ impl Error {
             | Self::TooManyDuplicateKeys { path }
             | Self::NotAFile { path, .. }
             | Self::ModifiedWhileRead { path, .. }
+            | Self::Refused { path, .. }
             | Self::Contended { path, .. } => Some(path),
             Self::Locked { lock, .. } | Self::LockLost { lock } => Some(lock),
             Self::NoStorePath | Self::Aborted => None,

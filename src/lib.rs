@@ -22,8 +22,8 @@
 //! tests drive the code that runs in production.
 //!
 //! # Limitations
-//! - Gateways from 2026.5.2 on do not lock their store: entries that a sweep removes beside such a
-//!   gateway may reappear. From 2026.8.1 on the store is not a JSON file.
+//! - Gateways from 2026.5.2 on do not lock their store: entries that a sweep removes outside their
+//!   write queue (see `sweep::exclusive`) may reappear. From 2026.8.1 on the store is not a JSON file.
 //! - Without `O_TMPFILE`, exchange or `flock` (see [`lock`] and [`store::replace`]) the nearest
 //!   equivalent of the platform is used, with the guarantees of the gateway's own protocol.
 //! - A process that writes the store in place, instead of replacing it, is detected by the file's

@@ -8,15 +8,52 @@ const { fileURLToPath } = require("node:url");
 /** The property of globalThis that contains the native sweep, or undefined. */
 const SWEEP = Symbol.for("cron-session-reaper.sweep");
 
+/** The property of globalThis that contains the functions of the gateway's store writer. */
+const WRITER = Symbol.for("cron-session-reaper.store-writer");
+
 const NAME = "openclaw";
-const DECLARATION = "async function sweepCronRunSessions(";
-const HEAD = `${DECLARATION}params) {`;
-const REGION = "//#region src/cron/session-reaper.ts";
+/** Set for child processes, so that a tree of processes prints one line about a gateway. */
+const REPORTED = "CRON_SESSION_REAPER_REPORTED";
+
+/** A module of the gateway: how the bundler marks it, and a function that only this module declares. */
+const REAPER = {
+  region: "//#region src/cron/session-reaper.ts",
+  declaration: "async function sweepCronRunSessions(",
+};
+const STORE_WRITER = {
+  region: "//#region src/config/sessions/store-writer.ts",
+  declaration: "async function runExclusiveSessionStoreWrite(",
+};
+const STORE_CACHE = {
+  region: "//#region src/config/sessions/store-cache.ts",
+  declaration: "function takeMutableSessionStoreCache(",
+};
 const REGION_END = "//#endregion";
-// Added to the function's first line, so that line numbers do not change.
-const CALL = `{ const sweep = globalThis[Symbol.for("${SWEEP.description}")]; if (sweep !== undefined) return sweep(params); }`;
+
+const HEAD = `${REAPER.declaration}params) {`;
+// Added to the function's first line, so that line numbers do not change. From 2026.5.2 on the native
+// sweep needs the store's writer.
+const callOf = (condition) =>
+  `{ const sweep = ${condition}globalThis[Symbol.for("${SWEEP.description}")]; if (sweep !== undefined) return sweep(params); }`;
+const CALL = callOf("");
+const QUEUED_CALL = callOf(
+  `globalThis[Symbol.for("${WRITER.description}")] === undefined ? undefined : `,
+);
+
+/** The functions that the line at the end of the writer's file exposes, as far as a version has them. */
+const EXPOSED = [
+  "runExclusiveSessionStoreWrite",
+  "isSessionStoreCacheEnabled",
+  "takeMutableSessionStoreCache",
+  "writeSessionStoreCache",
+  "dropSessionStoreSnapshotCache",
+  "invalidateSessionStoreCache",
+  "dropSessionStoreObjectCache",
+  "setSerializedSessionStore",
+];
 
 const packages = new Map(); // folder → { name, version, folder } or null
+const storeModules = new Map(); // folder of a bundle → problem or null
 const reported = new Set();
 
 /** Prints a line on stderr, once. */
@@ -30,6 +67,14 @@ function report(line) {
   }
 }
 
+/** Prints a line about a gateway that is not supported, once for this process and its children. */
+function reportUnsupported(gateway, reason, advice) {
+  const which = `${gateway.name} ${gateway.version}`;
+  if (process.env[REPORTED] === which) return;
+  process.env[REPORTED] = which;
+  report(`${which} is not supported (${reason}); using the gateway's own reaper; ${advice}`);
+}
+
 /** Returns the result of a load hook, with the reaper in its source replaced. Never throws. */
 function replaceReaper(url, result) {
   try {
@@ -41,37 +86,60 @@ function replaceReaper(url, result) {
 }
 
 function replaceReaperOrThrow(url, result) {
-  const file = candidateFile(url);
-  const gateway = file === null ? null : packageOf(path.dirname(file));
-  if (gateway?.name !== NAME) return result;
-
-  const gateways = require("./gateways.json");
-  if (!isBetween(gateway.version, gateways.oldest, gateways.newest)) {
-    report(
-      `openclaw ${gateway.version} is not supported (only ${gateways.oldest} to ${gateways.newest}); using the gateway's own reaper`,
-    );
-    return result;
-  }
-
   const { source } = result;
   // Hooks in a separate thread do not get the source of a CommonJS module.
-  if (source === null || source === undefined) return result;
+  if (source === null || source === undefined || !/^file:.*\.[cm]?js$/.test(url)) return result;
   const bytes =
     typeof source === "string"
       ? source
       : Buffer.from(source.buffer ?? source, source.byteOffset, source.byteLength);
-  if (!bytes.includes(DECLARATION)) return result;
+  const hasReaper = bytes.includes(REAPER.declaration);
+  if (!hasReaper && !bytes.includes(STORE_WRITER.declaration)) return result;
 
+  const file = fileURLToPath(url);
+  const gateway = packageOf(path.dirname(file));
+  if (gateway === null) return result;
   const text = bytes.toString();
+  const changed = hasReaper
+    ? withNativeSweep(text, file, gateway)
+    : withExposedWriter(text, file, gateway);
+  return changed === undefined ? result : { ...result, source: changed };
+}
+
+/** Returns the text of a file that declares the reaper, with the native sweep; undefined if none. */
+function withNativeSweep(text, file, gateway) {
+  const gateways = require("./gateways.json");
+  if (gateway.name !== NAME || isAlias(file)) {
+    if (text.includes(REAPER.region)) {
+      const advice = "remove register from NODE_OPTIONS, or set CRON_SESSION_REAPER=off";
+      reportUnsupported(gateway, "only the package openclaw under this name is", advice);
+    }
+    return undefined;
+  }
+  const isLater = isBetween(gateway.version, gateways.later.oldest, gateways.later.newest);
+  if (!isLater && !isBetween(gateway.version, gateways.oldest, gateways.newest)) {
+    reportUnsupported(
+      gateway,
+      `only ${gateways.oldest} to ${gateways.newest} and ${gateways.later.oldest} to ${gateways.later.newest}`,
+      "remove register from NODE_OPTIONS, or update cron-session-reaper",
+    );
+    return undefined;
+  }
   const where = `${path.relative(gateway.folder, file)} of openclaw ${gateway.version}`;
-  const count = text.split(DECLARATION).length - 1;
+  const count = text.split(REAPER.declaration).length - 1;
   if (count !== 1) {
     report(`found ${count} reapers in ${where}, expected one; using the gateway's own reaper`);
-    return result;
+    return undefined;
   }
-  if (!gateways.fingerprints.includes(fingerprintOf(text))) {
+  const known = isLater ? gateways.later.reaper : gateways.fingerprints;
+  if (!known.includes(fingerprintOf(text))) {
     report(`the reaper in ${where} has an unknown fingerprint; using the gateway's own reaper`);
-    return result;
+    return undefined;
+  }
+  const problem = isLater ? storeProblemOf(path.dirname(file)) : null;
+  if (problem !== null) {
+    report(`${problem} beside ${where}; using the gateway's own reaper`);
+    return undefined;
   }
   try {
     require("../index.js");
@@ -79,19 +147,62 @@ function replaceReaperOrThrow(url, result) {
     report(
       `the native addon cannot be loaded (${error}); using the gateway's own reaper in ${where}`,
     );
-    return result;
+    return undefined;
   }
   report(`replaced the reaper in ${where} with the native sweep`);
-  return { ...result, source: text.replace(HEAD, () => `${HEAD} ${CALL}`) };
+  return text.replace(HEAD, () => `${HEAD} ${isLater ? QUEUED_CALL : CALL}`);
 }
 
-/** Returns the path of a file that may be a gateway's bundle, else null. Runs for every loaded file. */
-function candidateFile(url) {
-  if (!url.startsWith("file:")) return null;
-  const file = fileURLToPath(url);
-  if (!/\.[cm]?js$/.test(file)) return null;
+/** Returns the text of a file that declares the store's writer, with a line that exposes it. */
+function withExposedWriter(text, file, gateway) {
+  const { later } = require("./gateways.json");
+  if (
+    gateway.name !== NAME ||
+    isAlias(file) ||
+    !isBetween(gateway.version, later.oldest, later.newest) ||
+    storeProblemOf(path.dirname(file)) !== null
+  ) {
+    return undefined;
+  }
+  const descendants = isBetween(gateway.version, later.descendantsFrom, later.newest);
+  const runKeys = descendants ? "runs-and-descendants" : "runs";
+  // In modules, typeof accepts a name that is not declared.
+  const functions = EXPOSED.map(
+    (name) => `${name}: typeof ${name} === "function" ? ${name} : void 0`,
+  );
+  const value = `{ runKeys: "${runKeys}", ${functions.join(", ")} }`;
+  return `${text}\nglobalThis[Symbol.for("${WRITER.description}")] = ${value};\n`;
+}
+
+/** Returns what is unknown about the store's writer and cache in a bundle's folder, or null. */
+function storeProblemOf(folder) {
+  if (!storeModules.has(folder)) storeModules.set(folder, findStoreProblem(folder));
+  return storeModules.get(folder);
+}
+
+function findStoreProblem(folder) {
+  const { later } = require("./gateways.json");
+  const names = fs.readdirSync(folder).filter((name) => /^store-.*\.js$/.test(name));
+  const texts = names.map((name) => fs.readFileSync(path.join(folder, name), "utf8"));
+  for (const [what, module] of [
+    ["writer", STORE_WRITER],
+    ["cache", STORE_CACHE],
+  ]) {
+    const found = texts.filter((text) => text.includes(module.declaration));
+    if (found.length !== 1) {
+      return `found ${found.length} modules of the session store's ${what}, expected one,`;
+    }
+    if (!later[what].includes(fingerprintOf(found[0], module))) {
+      return `the session store's ${what} has an unknown fingerprint`;
+    }
+  }
+  return null;
+}
+
+/** Returns whether a file in node_modules belongs to a package under another name than its own. */
+function isAlias(file) {
   const inModules = file.split(`${path.sep}node_modules${path.sep}`);
-  return inModules.length === 1 || inModules.at(-1).split(path.sep)[0] === NAME ? file : null;
+  return inModules.length > 1 && inModules.at(-1).split(path.sep)[0] !== NAME;
 }
 
 /** Returns the package with a name that contains a folder, or null. */
@@ -123,10 +234,11 @@ function manifestOf(folder) {
   return typeof name === "string" ? { name, version: String(version), folder } : null;
 }
 
-/** Returns whether the program that Node.js was started with belongs to a gateway. */
+/** Returns whether the program that Node.js was started with may belong to a gateway. */
 function isGatewayProgram(program) {
   try {
-    return packageOf(path.dirname(fs.realpathSync(program)))?.name === NAME;
+    // Forks have names such as openclaw-cn and @team/openclaw.
+    return packageOf(path.dirname(fs.realpathSync(program)))?.name.includes(NAME) === true;
   } catch {
     return false; // There is no program file: node -e, or standard input.
   }
@@ -142,15 +254,24 @@ function isBetween(version, oldest, newest) {
   );
 }
 
-/** Returns the fingerprint of the reaper's whole module, as the bundler marks it, or undefined. */
-function fingerprintOf(text) {
-  const declared = text.indexOf(HEAD);
+/** Returns the fingerprint of a whole module, as the bundler marks it, or undefined. */
+function fingerprintOf(text, { region, declaration } = { ...REAPER, declaration: HEAD }) {
+  const declared = text.indexOf(declaration);
   const start = text.lastIndexOf("//#region", declared);
   const end = text.indexOf(REGION_END, declared);
-  if (declared < 0 || start < 0 || end < 0 || !text.startsWith(REGION, start)) return undefined;
+  if (declared < 0 || start < 0 || end < 0 || !text.startsWith(region, start)) return undefined;
   const plain = text.slice(start, end).replace(/\$\d+/g, "").replace(/\s+/g, " ");
   // Loaded late: most processes never reach this line.
   return require("node:crypto").createHash("sha256").update(plain).digest("hex");
 }
 
-module.exports = { SWEEP, fingerprintOf, isGatewayProgram, replaceReaper, report };
+module.exports = {
+  STORE_CACHE,
+  STORE_WRITER,
+  SWEEP,
+  WRITER,
+  fingerprintOf,
+  isGatewayProgram,
+  replaceReaper,
+  report,
+};

@@ -45,7 +45,7 @@ fuzz_target!(|data: &[u8]| {
     let used = if is_mistaken { cutoff + 1.0 } else { cutoff };
     let mut buffer = vec![0; size];
     let mut recorder = Recorder::default();
-    let surveyed = survey(source, cutoff, &mut buffer);
+    let surveyed = survey(source, cutoff, &mut buffer, |_| false);
     let result = rewrite(source, used, Some(&out), &mut recorder, &mut buffer);
     assert_eq!(result.is_ok(), model::is_valid(text));
     let Ok(result) = result else {

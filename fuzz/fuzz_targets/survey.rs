@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use cron_session_reaper::gateway::session_key::is_cron_run;
+use cron_session_reaper::gateway::session_key::{RunKeys, is_cron_run};
 use cron_session_reaper::store::scan::{Broken, Entry, Scanner, Visitor};
 use libfuzzer_sys::fuzz_target;
 
@@ -60,7 +60,7 @@ struct Seen {
 impl Visitor for Collect {
     fn entry(&mut self, entry: &Entry<'_>, _: u64) {
         self.0.push(Seen {
-            is_run: entry.key().is_run(),
+            is_run: entry.key().is_run(RunKeys::Runs),
             is_object: entry.is_object(),
             updated_at: entry.updated_at().map(f64::to_bits),
             session_id: entry.session_id().text().map(Into::into),

@@ -1,5 +1,5 @@
 // Loads a published file of a gateway and prints which reaper sweeps, "native" or "own". Only the native
-// one does not modify a damaged store.
+// one copies kept entries byte for byte.
 //
 //   node sweep.mjs VERSION FILE
 
@@ -15,15 +15,14 @@ Object.assign(process.env, { HOME: folder, OPENCLAW_STATE_DIR: path.join(folder,
 const { sweepCronRunSessions } = await loadGateway(version, file);
 const store = path.join(folder, "sessions.json");
 const log = { debug() {}, info() {}, warn() {}, error() {} };
-const sweep = async (text) => {
-  fs.writeFileSync(store, text);
-  const { pruned } = await sweepCronRunSessions({ sessionStorePath: store, log, force: true });
-  return [pruned, fs.readFileSync(store, "utf8")];
-};
-
-const [pruned, left] = await sweep('{"agent:main:cron:j:run:1":{"updatedAt":1}}');
-const [, damaged] = await sweep('{"cut');
+// A kept entry with a number that JSON.stringify writes differently.
+const kept = `{"sessionId":"kept","updatedAt":${Date.now()},"inputTokens":1.0e3}`;
+const text = `{"agent:main:cron:j:run:1":{"sessionId":"run","updatedAt":1},"agent:main:main":${kept}}`;
+fs.writeFileSync(store, text);
+const { pruned } = await sweepCronRunSessions({ sessionStorePath: store, log, force: true });
+const left = fs.readFileSync(store, "utf8");
 fs.rmSync(folder, { recursive: true, force: true });
-const reaper = damaged === '{"cut' ? "native" : damaged === "{}" ? "own" : `unknown: ${damaged}`;
-console.log(pruned === 1 && left === "{}" ? reaper : `${reaper}, ${pruned} pruned, left ${left}`);
+const reaper = left === `{"agent:main:main":${kept}}` ? "native" : "own";
+const isSwept = pruned === 1 && !left.includes(":run:") && left.includes("agent:main:main");
+console.log(isSwept ? reaper : `${reaper}, ${pruned} pruned, left ${left}`);
 process.exit(0);

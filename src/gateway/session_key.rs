@@ -40,6 +40,49 @@ pub fn is_cron_run(key: &str) -> bool {
         && run.eq_ignore_ascii_case("run")
 }
 
+/// Which keys are keys of runs. The rule depends on the gateway's version.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RunKeys {
+    /// Until 2026.5.7: see [`is_cron_run`].
+    #[default]
+    Runs,
+    /// From 2026.5.12: also the keys below a run, such as `agent:main:cron:<job>:run:<id>:subagent:7`.
+    ///
+    /// Some of these versions ignore empty parts and some do not, so a key with an empty part before
+    /// the run's id is not the key of a run.
+    RunsAndDescendants,
+}
+
+impl RunKeys {
+    /// Returns whether `key` is the key of a run.
+    ///
+    /// ```
+    /// use cron_session_reaper::gateway::session_key::RunKeys;
+    /// let key = "agent:main:cron:nightly:run:7f3c:subagent:1";
+    /// assert!(RunKeys::RunsAndDescendants.contains(key));
+    /// assert!(!RunKeys::Runs.contains(key));
+    /// ```
+    #[must_use]
+    pub fn contains(self, key: &str) -> bool {
+        match self {
+            Self::Runs => is_cron_run(key),
+            Self::RunsAndDescendants => is_in_cron_run(key),
+        }
+    }
+}
+
+/// Returns whether `key` is the key of a run or of a descendant of a run.
+fn is_in_cron_run(key: &str) -> bool {
+    let key = js::trim(key);
+    // The end of the sixth part.
+    let end = key
+        .match_indices(':')
+        .nth(5)
+        .map_or(key.len(), |(at, _)| at);
+    let run = &key[..end];
+    !run.split(':').any(str::is_empty) && is_cron_run(run)
+}
+
 fn parts(key: &str) -> impl Iterator<Item = &str> {
     js::trim(key).split(':').filter(|part| !part.is_empty())
 }
@@ -93,7 +136,7 @@ pub(crate) fn job(key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_cron_run, job, kind};
+    use super::{RunKeys, is_cron_run, job, kind};
     use crate::gateway::recording;
     use proptest::prelude::*;
 
@@ -106,6 +149,32 @@ mod tests {
             let expected = recorded["cronRun"].as_bool().unwrap();
             assert_eq!(is_cron_run(key), expected, "{key:?}");
         }
+    }
+
+    #[test]
+    fn descendants_of_a_run_belong_to_it_by_the_later_rule_only() {
+        for (key, expected) in [
+            ("agent:main:cron:j:run:x", true),
+            (" AGENT:main:cron:j:run:x ", true),
+            ("agent:main:cron:j:run:x:", true),
+            ("agent:main:cron:j:run:x:subagent:7", true),
+            ("agent:main:cron:j:run:x::thread", true),
+            ("agent:main:cron:j:run", false),
+            ("agent:main:cron:j:run:", false),
+            ("agent:main:cron:j:run::x", false),
+            ("agent::main:cron:j:run:x", false),
+            ("agent:main:slack:cron:j:run:x", false),
+            ("agent:main:cron:j:runs:x", false),
+            ("agent: :cron:j:run:x", false),
+            ("", false),
+        ] {
+            assert_eq!(
+                RunKeys::RunsAndDescendants.contains(key),
+                expected,
+                "{key:?}"
+            );
+        }
+        assert!(!RunKeys::Runs.contains("agent:main:cron:j:run:x:subagent:7"));
     }
 
     /// Applies the gateway's rule literally: trim, lower-case, split, compare.

@@ -17,7 +17,7 @@ use crate::abort::Abort;
 use crate::error::{Context, Error, Result};
 use crate::store::leftovers::TempName;
 use crate::store::reading::{Buffer, READ_AT_ONCE};
-use crate::store::{Store, StorePaths};
+use crate::store::{self, Store, StorePaths};
 use crate::system::{Kind, System};
 use crate::transcripts::Tally;
 use crate::transcripts::archive_name;
@@ -80,6 +80,16 @@ struct Archives {
 /// # Errors
 /// As a sweep's; [`Error::Io`](crate::error::Error::Io) with `ENOENT` if the store is missing.
 pub(crate) fn inspect<S: System>(
+    system: &S,
+    options: InspectOptions<'_>,
+    abort: &Abort,
+    progress: impl FnMut(u64, u64),
+) -> Result<Inspection> {
+    let rights = store::limit_rights(system, options.store)?;
+    read_and_count(system, options, abort, progress).map_err(|error| error.explained_by(&rights))
+}
+
+fn read_and_count<S: System>(
     system: &S,
     options: InspectOptions<'_>,
     abort: &Abort,

@@ -129,6 +129,19 @@ impl<'s, S: System> Lock<'s, S> {
     /// # Errors
     /// Those of [`acquire`](Self::acquire), and [`Error::Aborted`].
     pub fn acquire_unless(system: &'s S, lock_path: &Path, abort: &Abort) -> Result<Self> {
+        Self::acquire_within(TIMEOUT, system, lock_path, abort)
+    }
+
+    /// Like [`acquire_unless`](Self::acquire_unless), but waits for `timeout` at most.
+    ///
+    /// # Errors
+    /// Those of [`acquire_unless`](Self::acquire_unless).
+    pub(crate) fn acquire_within(
+        timeout: Duration,
+        system: &'s S,
+        lock_path: &Path,
+        abort: &Abort,
+    ) -> Result<Self> {
         let mut contender = Contender::new(system, lock_path);
         let started = system.monotonic();
         loop {
@@ -143,8 +156,8 @@ impl<'s, S: System> Lock<'s, S> {
                     released: false,
                 });
             }
-            if system.monotonic().saturating_sub(started) >= TIMEOUT {
-                return Err(contender.locked());
+            if system.monotonic().saturating_sub(started) >= timeout {
+                return Err(contender.locked(timeout));
             }
             system.sleep(POLL_INTERVAL);
         }

@@ -10,7 +10,7 @@ use crate::system::{Process, Stat, System};
 
 use super::found::{AtPath, FoundLock, pid_at};
 use super::staleness::{Staleness, WaitReason, staleness};
-use super::{TIMEOUT, is_at, payload};
+use super::{is_at, payload};
 
 /// How long a JavaScript contender that has read a stale lock may take until it removes the file at
 /// the path. Measured: 7 ms at the 99th percentile, 20 ms at most.
@@ -183,9 +183,9 @@ impl<'a, S: System> Contender<'a, S> {
     }
 
     /// Returns the gateway's timeout error, with the holder's pid if it can be read.
-    pub(super) fn locked(&self) -> Error {
+    pub(super) fn locked(&self, timeout: Duration) -> Error {
         Error::Locked {
-            timeout_ms: u64::try_from(TIMEOUT.as_millis()).unwrap_or(u64::MAX),
+            timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
             pid: pid_at(self.system, self.path),
             lock: self.path.to_owned(),
         }

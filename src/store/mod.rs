@@ -19,14 +19,33 @@ use std::time::Duration;
 
 use crate::abort::Abort;
 use crate::error::{Context, Error, Result, is_missing};
+use crate::gateway::session_key::RunKeys;
 use crate::store::reading::Source;
-use crate::system::{Kind, Stat, System};
+use crate::system::{Kind, Refusal, Rights, Stat, System};
 
 /// How often a store is read that another process is writing in place.
 const READ_ATTEMPTS: u32 = 8;
 
 /// How long a process that writes a store in place may leave it incomplete between two writes.
 const INCOMPLETE_WRITE: Duration = Duration::from_millis(25);
+
+/// Which entries of a store are expired runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Expiry {
+    /// A run is expired if its `updatedAt` is less than this, in milliseconds since 1970.
+    pub cutoff_ms: f64,
+    /// Which keys are keys of runs.
+    pub keys: RunKeys,
+}
+
+impl From<f64> for Expiry {
+    fn from(cutoff_ms: f64) -> Self {
+        Self {
+            cutoff_ms,
+            keys: RunKeys::default(),
+        }
+    }
+}
 
 /// The paths of a store, resolved once for a sweep.
 ///
@@ -59,7 +78,8 @@ impl StorePaths {
     /// `None` if there is no such file.
     ///
     /// # Errors
-    /// [`Error::NoStorePath`] if the path names no file, [`Error::Io`] if it cannot be resolved.
+    /// [`Error::NoStorePath`] if the path names no file, [`Error::Io`] if it cannot be resolved,
+    /// [`Error::Refused`] if this user must not follow it.
     pub fn resolve<S: System>(system: &S, named: &Path) -> Result<Option<Self>> {
         let (Some(folder), Some(name)) = (named.parent(), named.file_name()) else {
             return Err(Error::NoStorePath);
@@ -70,6 +90,9 @@ impl StorePaths {
             Err(error) => return Err(error).context("find", named),
         };
         let folder = system.canonicalize(folder).context("resolve", folder)?;
+        system
+            .confirm_rights(named, &real, &folder)
+            .map_err(|refusal| refused(named, refusal))?;
         let mut lock = name.to_owned();
         lock.push(".lock");
         Ok(Some(Self {
@@ -78,6 +101,25 @@ impl StorePaths {
             lock: folder.join(lock),
             folder,
         }))
+    }
+}
+
+/// Limits this thread's rights, until the result is dropped, to those that a sweep or an inspection
+/// of the store at `named` may use.
+///
+/// # Errors
+/// [`Error::Refused`] if this user must not access the store.
+pub(crate) fn limit_rights<S: System>(system: &S, named: &Path) -> Result<Rights> {
+    system
+        .limit_rights(named)
+        .map_err(|refusal| refused(named, refusal))
+}
+
+fn refused(store: &Path, refusal: Refusal) -> Error {
+    Error::Refused {
+        operation: "access",
+        path: store.to_owned(),
+        refusal,
     }
 }
 

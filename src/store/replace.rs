@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::error::{Context, Error, Result, is_missing};
 use crate::store::{Store, leftovers};
-use crate::system::{Stat, System, is_in_use};
+use crate::system::{Refusal, Stat, System, is_in_use, is_unmapped};
 
 /// How often a file that came out of an exchange is put back before the sweep gives up, because
 /// another process replaces the store again each time.
@@ -76,10 +76,11 @@ struct OldFile {
 }
 
 impl<'s, S: System> Replacement<'s, S> {
-    /// Creates an empty file of mode 0600 beside the store, without a name where the file system
-    /// supports that.
+    /// Creates an empty file of mode 0600 beside the store, with the store's owner and extended
+    /// attributes, and without a name where the file system supports that.
     ///
     /// # Errors
+    /// [`Error::Refused`] if the owner cannot be preserved: the gateway could not read such a store.
     /// [`Error::Io`] from the system: `ENOSPC`, `EROFS`, `EACCES`, ….
     pub fn create(system: &'s S, store: Store<S::File>) -> Result<Self> {
         let folder = folder_of(&store.path);
@@ -100,7 +101,21 @@ impl<'s, S: System> Replacement<'s, S> {
         // While it has a name, the flock shows other sweeps that it is not the leftover of a crash.
         // Without flock, its age does.
         let _ = system.try_flock(&replacement.file);
+        replacement.preserve_attributes()?;
         Ok(replacement)
+    }
+
+    fn preserve_attributes(&self) -> Result<()> {
+        let (system, store) = (self.system, &self.store);
+        match system.copy_owner(&store.before, &self.file) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(not_preserved(&store.path, store.before.uid));
+            }
+            copied => copied.context("preserve the owner of", &store.path)?,
+        }
+        system
+            .copy_attributes(&store.file, &self.file)
+            .context("preserve the attributes of", &store.path)
     }
 
     /// Returns the store that will be replaced.
@@ -122,9 +137,6 @@ impl<'s, S: System> Replacement<'s, S> {
     /// unknown, so this replacement must be discarded.
     pub fn sync(&self, written: u64) -> Result<()> {
         let path = &self.store.path;
-        self.system
-            .copy_owner(&self.store.before, &self.file)
-            .context("preserve the owner of", path)?;
         self.system
             .sync(&self.file)
             .context("write the new content of", path)?;
@@ -364,6 +376,18 @@ fn create_named<S: System>(system: &S, store: &Path) -> Result<(S::File, PathBuf
             }
             file => return Ok((file.context("create a temp file", &name)?, name)),
         }
+    }
+}
+
+fn not_preserved(store: &Path, uid: u32) -> Error {
+    Error::Refused {
+        operation: "replace",
+        path: store.to_owned(),
+        refusal: if is_unmapped(uid) {
+            Refusal::UnmappedOwner { uid }
+        } else {
+            Refusal::Owner { uid }
+        },
     }
 }
 

@@ -1,8 +1,10 @@
 //! Looks for expired runs without a lock and without writing.
 
 use crate::error::Result;
+use crate::gateway::session_key::RunKeys;
 use crate::system::System;
 
+use super::Expiry;
 use super::reading::{Reading, Source};
 use super::scan::{Entry, Visitor};
 
@@ -21,12 +23,14 @@ pub enum Survey {
         /// The smallest `updatedAt` of a run, in milliseconds since 1970; infinite if there is none.
         /// A sweep is due as soon as `now - retention` is greater.
         earliest: f64,
+        /// How many runs are expired but must be kept.
+        locked: u64,
     },
 }
 
-/// Reads a store from its start and returns whether the `updatedAt` of a run is less than
-/// `cutoff_ms`, in milliseconds since 1970. `buffer` is the memory that one read may fill. It must not
-/// be empty.
+/// Reads a store from its start and returns whether a run is expired. `buffer` is the memory that one
+/// read may fill. It must not be empty. `must_be_kept` is asked about each expired run: a store from
+/// which no run can be removed should not be rewritten.
 ///
 /// The memory used does not grow with the store. If the file changes during the survey, the result
 /// may belong to no state of the store, and an error may be reported. A caller that acts on the result
@@ -49,40 +53,53 @@ pub enum Survey {
 /// let (file, abort) = (Os.open(&path)?, Abort::default());
 /// let store = Source { system: &Os, file: &file, path: &path, abort: &abort };
 /// let mut buffer = vec![0; 256 << 10];
-/// assert_eq!(survey(store, 5001.0, &mut buffer)?, Survey::Due);
+/// assert_eq!(survey(store, 5001.0, &mut buffer, |_| false)?, Survey::Due);
 /// assert_eq!(
-///     survey(store, 5000.0, &mut buffer)?,
-///     Survey::NothingDue { entries: 1, earliest: 5000.0 }
+///     survey(store, 5000.0, &mut buffer, |_| false)?,
+///     Survey::NothingDue { entries: 1, earliest: 5000.0, locked: 0 }
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn survey<S: System>(
     store: Source<'_, S>,
-    cutoff_ms: f64,
+    expiry: impl Into<Expiry>,
     buffer: &mut [u8],
+    must_be_kept: impl FnMut(&Entry<'_>) -> bool,
 ) -> Result<Survey> {
+    let Expiry { cutoff_ms, keys } = expiry.into();
     let mut found = Found {
+        keys,
+        cutoff_ms,
+        must_be_kept,
         entries: 0,
         earliest: f64::INFINITY,
+        locked: 0,
+        is_due: false,
     };
     let mut reading = Reading::new(store, buffer);
     while reading.next(&mut found)?.is_some() {
-        if found.earliest < cutoff_ms {
+        if found.is_due {
             return Ok(Survey::Due);
         }
     }
     Ok(Survey::NothingDue {
         entries: found.entries,
         earliest: found.earliest,
+        locked: found.locked,
     })
 }
 
-struct Found {
+struct Found<F> {
+    keys: RunKeys,
+    cutoff_ms: f64,
+    must_be_kept: F,
     entries: u64,
     earliest: f64,
+    locked: u64,
+    is_due: bool,
 }
 
-impl Visitor for Found {
+impl<F: FnMut(&Entry<'_>) -> bool> Visitor for Found<F> {
     #[inline]
     fn entry(&mut self, entry: &Entry<'_>, _: u64) {
         self.entries += 1;
@@ -90,8 +107,14 @@ impl Visitor for Found {
             return;
         };
         // NaN, which never expires, compares false.
-        if updated_at < self.earliest && entry.key().is_run() {
-            self.earliest = updated_at;
+        let is_expired = updated_at < self.cutoff_ms;
+        if (is_expired || updated_at < self.earliest) && entry.key().is_run(self.keys) {
+            self.earliest = self.earliest.min(updated_at);
+            if is_expired && !self.is_due {
+                let is_kept = (self.must_be_kept)(entry);
+                self.locked += u64::from(is_kept);
+                self.is_due = !is_kept;
+            }
         }
     }
 }

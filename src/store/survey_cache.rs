@@ -3,15 +3,15 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::system::Stat;
 
-/// The last survey of each store. Each JavaScript environment has its own cache.
-#[derive(Debug, Default)]
+/// The last survey of each store. Each JavaScript environment has its own cache. Clones share it.
+#[derive(Debug, Clone, Default)]
 pub struct SurveyCache {
-    surveys: Mutex<HashMap<PathBuf, Surveyed>>,
+    surveys: Arc<Mutex<HashMap<PathBuf, Surveyed>>>,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -46,7 +46,12 @@ impl StoreFile {
     pub(super) fn survey(&self, buffer: usize) -> Result<Survey, Error> {
         let file = Os.open(&self.path).unwrap();
         let abort = Abort::default();
-        survey(self.source(&file, &abort), CUTOFF_MS, &mut vec![0; buffer])
+        survey(
+            self.source(&file, &abort),
+            CUTOFF_MS,
+            &mut vec![0; buffer],
+            |_| false,
+        )
     }
 
     /// Rewrites the store with a read buffer of `buffer` bytes and returns the new text. Checks that
@@ -214,6 +219,7 @@ fn reports_when_the_next_run_expires() {
     let expected = Survey::NothingDue {
         entries: 5,
         earliest: 200.5,
+        locked: 0,
     };
     assert_eq!(StoreFile::new(&store).survey(64).unwrap(), expected);
     let (rewritten, text) = StoreFile::new(&store)
@@ -489,7 +495,7 @@ fn reports_the_error_of_the_operating_system_if_reading_fails() {
         path: folder.path(),
         abort: &Abort::default(),
     };
-    let error = survey(source, CUTOFF_MS, &mut [0; 64]).unwrap_err();
+    let error = survey(source, CUTOFF_MS, &mut [0; 64], |_| false).unwrap_err();
     let Error::Io {
         operation: "read",
         path,

@@ -28,7 +28,7 @@ pub(super) fn finish<'a, S: System>(
     committed
         .finish(log)
         // The old store may still exist under its other name. The next sweep searches for it.
-        .inspect_err(|_| sweep.cache.forget(sweep.request.store))?;
+        .inspect_err(|_| sweep.cache.forget(&sweep.store))?;
     let Committed {
         paths,
         plan,
@@ -62,7 +62,7 @@ pub(super) fn remove_nothing<'a, S: System>(
     let looks_at_folder =
         Search::of(sweep, 0) != Search::None || matches!(sweep.options.ageing, Ageing::After(_));
     let paths = if looks_at_folder {
-        StorePaths::resolve(sweep.system, sweep.request.store)?
+        StorePaths::resolve(sweep.system, &sweep.store)?
     } else {
         // A store that the cache knows costs one `stat`.
         None
@@ -70,7 +70,7 @@ pub(super) fn remove_nothing<'a, S: System>(
     let mut listings = sweep.listings();
     let mut cleared = clear_leftovers(sweep, paths.as_ref(), store, &mut listings, &mut lock)
         // The next sweep searches again.
-        .inspect_err(|_| sweep.cache.forget(sweep.request.store))?;
+        .inspect_err(|_| sweep.cache.forget(&sweep.store))?;
     log.kept(cleared.kept.drain(..));
     let cleanup_since = sweep.system.monotonic();
     let old = match &paths {

@@ -14,11 +14,11 @@ use super::prepared::{Committed, Preparation, Prepared};
 
 /// The store may change while a sweep is prepared, which takes no lock. After so many attempts the
 /// sweep is prepared with the lock held, so that it succeeds however busy the store is.
-const ATTEMPTS_WITHOUT_LOCK: u32 = 2;
+pub(super) const ATTEMPTS_WITHOUT_LOCK: u32 = 2;
 
 /// With the lock held, only a process that ignores the lock can change the store. After so many
 /// attempts in all, the sweep gives up.
-const ATTEMPTS: u32 = 8;
+pub(super) const ATTEMPTS: u32 = 8;
 
 /// What came of removing the expired runs.
 pub(super) enum Pruned<'a, S: System> {
@@ -38,7 +38,7 @@ pub(super) struct LockTimes {
 
 /// The store's lock, and since when it is held.
 pub(super) struct Held<'a, S: System> {
-    lock: Lock<'a, S>,
+    pub(super) lock: Lock<'a, S>,
     since: Duration,
 }
 
@@ -56,7 +56,12 @@ impl LockTimes {
         paths: &StorePaths,
     ) -> Result<Held<'a, S>> {
         let asked = sweep.system.monotonic();
-        let lock = Lock::acquire_unless(sweep.system, &paths.lock, &sweep.options.abort)?;
+        let lock = Lock::acquire_within(
+            sweep.lock_timeout,
+            sweep.system,
+            &paths.lock,
+            &sweep.options.abort,
+        )?;
         let since = sweep.system.monotonic();
         self.waiting += since.saturating_sub(asked);
         Ok(Held { lock, since })

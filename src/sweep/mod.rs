@@ -12,21 +12,25 @@
 
 mod cleanup;
 mod commit_loop;
+pub(crate) mod exclusive;
 pub mod options;
 pub mod outcome;
 mod plan;
 mod prepared;
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::error::Result;
 use crate::gateway::js;
+use crate::lock;
 use crate::store::leftovers::Cleared;
 use crate::store::reading::{Buffer, READ_AT_ONCE};
 use crate::store::rewrite::Rewritten;
+use crate::store::scan::Entry;
 use crate::store::survey::{self, Survey};
 use crate::store::survey_cache::SurveyCache;
-use crate::store::{Store, StorePaths};
+use crate::store::{self, Expiry, Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::listing::Listings;
 use crate::transcripts::outside::OutsideLookups;
@@ -108,6 +112,10 @@ pub fn preview<S: System>(
     let started = system.monotonic();
     let sweep = Context::new(system, request, options, cache);
     let mut log = Log::default();
+    let rights = match store::limit_rights(system, request.store) {
+        Ok(rights) => rights,
+        Err(error) => return Outcome::failed(&error, log),
+    };
     match preview_report(&sweep, &mut log) {
         Ok(report) => {
             let total = system.monotonic().saturating_sub(started);
@@ -118,20 +126,33 @@ pub fn preview<S: System>(
             };
             Outcome::completed(Report { ms, ..report }, log)
         }
-        Err(error) => Outcome::failed(&error, log),
+        Err(error) => Outcome::failed(&error.explained_by(&rights), log),
     }
 }
 
 /// What the steps of one sweep share.
 struct Context<'a, S> {
     system: &'a S,
-    request: Request<'a>,
-    options: &'a Options,
-    cache: &'a SurveyCache,
+    /// See [`Request`], of which this and the next two fields are copies.
+    store: PathBuf,
+    now_ms: f64,
+    retention_ms: f64,
+    options: Options,
+    cache: SurveyCache,
+    /// How long a sweep waits for the store's lock.
+    lock_timeout: Duration,
+    removed_runs: RemovedRuns,
     /// Whether the caller has not swept this store before.
     is_first: bool,
     /// How many paths outside the store's folder may still be accessed.
     lookups: OutsideLookups,
+}
+
+/// Whether the removed runs are collected. Only a store writer needs them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RemovedRuns {
+    Ignore,
+    Collect,
 }
 
 /// A sweep that ran to its end.
@@ -155,7 +176,19 @@ enum Surveyed {
 fn complete<'a, S: System>(sweep: &Context<'a, S>) -> (Outcome, Option<Box<Committed<'a, S>>>) {
     let started = sweep.system.monotonic();
     let mut log = Log::default();
-    match run(sweep, &mut log) {
+    let completed = with_rights(sweep, || run(sweep, &mut log));
+    outcome_of(sweep, completed, started, log)
+}
+
+/// Returns the outcome of a sweep that was started at `started` and, if the store was replaced, what
+/// keeps the old one open.
+fn outcome_of<'a, S: System>(
+    sweep: &Context<'a, S>,
+    completed: Result<Completed<'a, S>>,
+    started: Duration,
+    log: Log,
+) -> (Outcome, Option<Box<Committed<'a, S>>>) {
+    match completed {
         Ok(completed) => {
             let ms = completed.times(started, sweep.system.monotonic());
             let report = Report {
@@ -166,6 +199,15 @@ fn complete<'a, S: System>(sweep: &Context<'a, S>) -> (Outcome, Option<Box<Commi
         }
         Err(error) => (Outcome::failed(&error, log), None),
     }
+}
+
+/// Does a part of a sweep with the rights of the user who controls the path to the store.
+fn with_rights<S: System, T>(
+    sweep: &Context<'_, S>,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let rights = store::limit_rights(sweep.system, &sweep.store)?;
+    work().map_err(|error| error.explained_by(&rights))
 }
 
 fn run<'a, S: System>(sweep: &Context<'a, S>, log: &mut Log) -> Result<Completed<'a, S>> {
@@ -188,7 +230,7 @@ fn run<'a, S: System>(sweep: &Context<'a, S>, log: &mut Log) -> Result<Completed
 /// Finds out whether a run may be expired. Takes no lock and writes nothing. A store that the cache
 /// knows costs one `stat`.
 fn survey<S: System>(sweep: &Context<'_, S>, buffer: &mut Buffer) -> Result<Surveyed> {
-    let (named, cutoff_ms) = (sweep.request.store, sweep.request.cutoff_ms());
+    let (named, cutoff_ms) = (&*sweep.store, sweep.request().cutoff_ms());
     if let Ok(stat) = sweep.system.stat_following(named)
         && let Some(entries) = sweep.cache.nothing_due(named, &stat, cutoff_ms)
     {
@@ -203,23 +245,29 @@ fn survey<S: System>(sweep: &Context<'_, S>, buffer: &mut Buffer) -> Result<Surv
         return Ok(Surveyed::NoStore);
     };
     let source = store.source(sweep.system, &sweep.options.abort);
-    let survey = survey::survey(source, cutoff_ms, buffer.bytes());
+    let is_locked = |run: &Entry<'_>| plan::is_run_locked(sweep, &paths, run);
+    let survey = survey::survey(source, sweep.expiry(), buffer.bytes(), is_locked);
     if store.was_incomplete(sweep.system, &survey)? {
         // It is read again, finally with the lock held.
         return Ok(Surveyed::Due(paths));
     }
-    let Survey::NothingDue { entries, earliest } = survey? else {
+    let Survey::NothingDue {
+        entries,
+        earliest,
+        locked,
+    } = survey?
+    else {
         return Ok(Surveyed::Due(paths));
     };
     sweep.remember(&store.before, entries, earliest, read_at);
-    let figures = StoreFigures::of_read(store.before.size, entries);
+    let figures = StoreFigures::of_read(store.before.size, entries, locked);
     Ok(Surveyed::NothingDue(store.before, figures))
 }
 
 fn no_store<'a, S: System>(sweep: &Context<'a, S>, lock: LockTimes) -> Result<Completed<'a, S>> {
     sweep.options.abort.check()?;
     Ok(Completed {
-        report: Report::of_no_store(Mode::Apply, sweep.request.retention_ms),
+        report: Report::of_no_store(Mode::Apply, sweep.retention_ms),
         lock,
         cleanup_since: sweep.system.monotonic(),
         committed: None,
@@ -228,13 +276,8 @@ fn no_store<'a, S: System>(sweep: &Context<'a, S>, lock: LockTimes) -> Result<Co
 
 /// Reads the store once, as the preparation of a sweep does, and counts what that would remove.
 fn preview_report<S: System>(sweep: &Context<'_, S>, log: &mut Log) -> Result<Report> {
-    let no_store = || {
-        Ok(Report::of_no_store(
-            Mode::DryRun,
-            sweep.request.retention_ms,
-        ))
-    };
-    let Some(paths) = StorePaths::resolve(sweep.system, sweep.request.store)? else {
+    let no_store = || Ok(Report::of_no_store(Mode::DryRun, sweep.retention_ms));
+    let Some(paths) = StorePaths::resolve(sweep.system, &sweep.store)? else {
         return no_store();
     };
     let mut buffer = Buffer::new(READ_AT_ONCE);
@@ -244,7 +287,7 @@ fn preview_report<S: System>(sweep: &Context<'_, S>, log: &mut Log) -> Result<Re
     let Some((store, draft)) = read else {
         return no_store();
     };
-    let mut plan = draft.into_plan(sweep, &paths, store.before)?;
+    let mut plan = draft.into_plan(sweep, &paths, store.before, &mut buffer)?;
 
     let leftovers = match &plan.leftovers {
         Some(leftovers) => leftovers.clear(sweep.system, Mode::DryRun)?,
@@ -282,24 +325,36 @@ impl<S: System> Completed<'_, S> {
 }
 
 impl<'a, S: System> Context<'a, S> {
-    fn new(
-        system: &'a S,
-        request: Request<'a>,
-        options: &'a Options,
-        cache: &'a SurveyCache,
-    ) -> Self {
+    fn new(system: &'a S, request: Request<'_>, options: &Options, cache: &SurveyCache) -> Self {
         Self {
             system,
-            request,
-            options,
-            cache,
+            store: request.store.to_owned(),
+            now_ms: request.now_ms,
+            retention_ms: request.retention_ms,
+            options: options.clone(),
+            cache: cache.clone(),
+            lock_timeout: lock::TIMEOUT,
+            removed_runs: RemovedRuns::Ignore,
             is_first: !cache.knows(request.store),
             lookups: OutsideLookups::new(),
         }
     }
 
+    fn request(&self) -> Request<'_> {
+        Request {
+            store: &self.store,
+            now_ms: self.now_ms,
+            retention_ms: self.retention_ms,
+        }
+    }
+
+    /// Returns which runs are expired.
+    fn expiry(&self) -> Expiry {
+        self.options.expiry(self.request())
+    }
+
     fn archive_cutoff_ms(&self) -> f64 {
-        self.options.ageing.cutoff_ms(self.request)
+        self.options.ageing.cutoff_ms(self.request())
     }
 
     /// Returns listings of which none is made yet.
@@ -308,33 +363,27 @@ impl<'a, S: System> Context<'a, S> {
     }
 
     fn report(&self, mode: Mode, figures: &StoreFigures, removed: Removals) -> Report {
-        Report::new(mode, self.request.retention_ms, figures, removed)
+        Report::new(mode, self.retention_ms, figures, removed)
     }
 
     /// Returns when the contents of this state of the store were last written by any process but a
     /// sweep, in nanoseconds since 1970.
     fn written_at(&self, store: &Stat) -> i128 {
-        let derived_from = self.cache.derived_from(self.request.store, store);
+        let derived_from = self.cache.derived_from(&self.store, store);
         derived_from.unwrap_or(store.mtime)
     }
 
     /// Remembers a store from which nothing is to be removed.
     fn remember(&self, store: &Stat, entries: u64, earliest_ms: f64, read_at: SystemTime) {
         let changed = store.mtime.max(store.ctime);
-        self.cache.remember(
-            self.request.store,
-            store,
-            entries,
-            earliest_ms,
-            changed,
-            read_at,
-        );
+        self.cache
+            .remember(&self.store, store, entries, earliest_ms, changed, read_at);
     }
 
     /// Remembers the store that replaced the one for which `plan` was made.
     fn remember_replaced(&self, plan: &RemovalPlan, after: &Stat) {
         let Rewritten { kept, earliest, .. } = plan.rewrite;
-        let (named, now) = (self.request.store, self.system.now());
+        let (named, now) = (&*self.store, self.system.now());
         self.cache
             .remember(named, after, kept, earliest, after.mtime, now);
         self.cache.mark_derived(named, after, plan.written_at);

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use crate::abort::Abort;
+use crate::gateway::session_key::RunKeys;
+use crate::store::Expiry;
 
 /// Which store to sweep, and which of its runs are expired.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +30,8 @@ impl Request<'_> {
 pub struct Options {
     /// Which archives are deleted.
     pub ageing: Ageing,
+    /// Which keys are keys of runs.
+    pub run_keys: RunKeys,
     /// Search for leftover temp files even if no run is removed.
     pub remove_temps: bool,
     /// Until the commit begins, an abort ends the sweep with
@@ -47,6 +51,16 @@ pub enum Ageing {
     Never,
     /// Archives older than this many milliseconds, in the same folders and always in the store's.
     After(f64),
+}
+
+impl Options {
+    /// Returns which runs of the requested store are expired.
+    pub(crate) fn expiry(&self, request: Request<'_>) -> Expiry {
+        Expiry {
+            cutoff_ms: request.cutoff_ms(),
+            keys: self.run_keys,
+        }
+    }
 }
 
 impl Ageing {

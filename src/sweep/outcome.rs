@@ -258,17 +258,18 @@ impl StoreFigures {
     pub(super) fn of_cached(bytes: u64, entries: u64) -> Self {
         Self {
             unchanged: Reason::Unchanged,
-            ..Self::of_read(bytes, entries)
+            ..Self::of_read(bytes, entries, 0)
         }
     }
 
-    /// A store in which no run is expired.
-    pub(super) fn of_read(bytes: u64, entries: u64) -> Self {
+    /// A store from which no run can be removed.
+    pub(super) fn of_read(bytes: u64, entries: u64, locked: u64) -> Self {
         Self {
             entries: Entries {
                 seen: entries,
                 kept: entries,
-                ..Entries::default()
+                pruned: 0,
+                locked,
             },
             before: bytes,
             after: bytes,

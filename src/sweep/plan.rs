@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::lock;
 use crate::store::leftovers::{self, Leftovers};
-use crate::store::reading::Buffer;
+use crate::store::reading::{Buffer, Reading, Source};
 use crate::store::rewrite::{self, RemovalPolicy, Rewritten, Run};
-use crate::store::scan::SessionId;
-use crate::store::{Store, StorePaths};
+use crate::store::scan::{Entry, SessionId, Visitor};
+use crate::store::{Expiry, Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::Tally;
 use crate::transcripts::listing::Listings;
 use crate::transcripts::locate::{Folder, Transcript};
 use crate::transcripts::references::References;
 
-use super::Context;
 use super::outcome::StoreFigures;
+use super::{Context, RemovedRuns};
 
 /// What a sweep of a store removes.
 #[derive(Debug)]
@@ -36,8 +36,19 @@ pub(super) struct RemovalPlan {
     /// When the store's contents were last written by any process but a sweep, in nanoseconds since
     /// 1970.
     pub(super) written_at: i128,
+    /// The runs that are removed from the store, if they are collected.
+    pub(super) removed_runs: Vec<RemovedRun>,
     /// The folders that were listed for this plan.
     pub(super) listings: Listings,
+}
+
+/// A run that is removed from the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedRun {
+    /// The entry's key: the JSON string in the file, byte for byte.
+    pub key: Vec<u8>,
+    /// The entry's `sessionId`, if it is a string.
+    pub session_id: Option<String>,
 }
 
 impl RemovalPlan {
@@ -66,7 +77,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
         let mut collected = Collector::new(sweep, folder_of(paths));
         let rewrite = rewrite::rewrite(
             store.source(sweep.system, &sweep.options.abort),
-            sweep.request.cutoff_ms(),
+            sweep.expiry(),
             out,
             &mut collected,
             buffer.bytes(),
@@ -86,14 +97,20 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
     /// Completes the plan: lists the folders, to find out which transcripts kept entries reference
     /// and which temp files crashed writers left.
     pub(super) fn into_plan(
-        self,
+        mut self,
         sweep: &Context<'a, S>,
         paths: &StorePaths,
         before: Stat,
+        buffer: &mut Buffer,
     ) -> Result<RemovalPlan> {
         let mut listings = sweep.listings();
         let removed = self.rewrite.removed;
         let locked = self.collected.locked;
+        if removed > 0 {
+            self.collected
+                .add_other_stores(paths, &mut listings, buffer)?;
+        }
+        let removed_runs = std::mem::take(&mut self.collected.removed_runs);
         Ok(RemovalPlan {
             before,
             locked,
@@ -105,6 +122,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
             leftovers: find_leftovers(sweep, paths, &before, removed, &mut listings)?,
             written_at: sweep.written_at(&before),
             rewrite: self.rewrite,
+            removed_runs,
             listings,
         })
     }
@@ -185,6 +203,8 @@ struct Collector<'c, 'a, S: System> {
     recent: HashMap<String, Transcript>,
     /// One for each removed run that has transcripts or names a file: 16 bytes.
     sessions: Vec<RemovedSession>,
+    /// The removed runs, if they are collected.
+    removed_runs: Vec<RemovedRun>,
     locked: u64,
 }
 
@@ -211,6 +231,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
             positions: HashMap::new(),
             recent: HashMap::new(),
             sessions: Vec::new(),
+            removed_runs: Vec::new(),
             locked: 0,
         }
     }
@@ -275,6 +296,46 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
         Some(position)
     }
 
+    /// Adds what the other stores in the folder reference, for example backups, and the stores of other
+    /// agents: the transcripts belong to all of them. An entry that a sweep of such a store would remove
+    /// does not count. A file that is not a store is ignored.
+    fn add_other_stores(
+        &mut self,
+        paths: &StorePaths,
+        listings: &mut Listings,
+        buffer: &mut Buffer,
+    ) -> Result<()> {
+        if self.transcripts.is_empty() {
+            return Ok(());
+        }
+        let (system, abort) = (self.sweep.system, &self.sweep.options.abort);
+        let own = paths.named.file_name();
+        for name in &listings.of(&paths.folder)?.stores {
+            let path = paths.folder.join(name);
+            if Some(name.as_ref()) == own || path == paths.real {
+                continue;
+            }
+            // Not through a link, and without waiting for the writer of a FIFO.
+            let Ok(file) = system.open_no_follow(&path) else {
+                continue;
+            };
+            let source = Source {
+                system,
+                file: &file,
+                path: &path,
+                abort,
+            };
+            let mut kept = KeptEntries {
+                expiry: self.sweep.expiry(),
+                collector: self,
+            };
+            let mut reading = Reading::new(source, buffer.bytes());
+            while matches!(reading.next(&mut kept), Ok(Some(_))) {}
+            abort.check()?;
+        }
+        Ok(())
+    }
+
     /// Returns the transcripts of removed runs that no kept entry references.
     fn unreferenced_transcripts(mut self, listings: &mut Listings) -> Result<Vec<Transcript>> {
         self.positions = HashMap::new();
@@ -310,6 +371,23 @@ fn last_session_file(runs: &[RemovedSession]) -> [Option<NonZeroU32>; 2] {
     last.unwrap_or(&rest[0]).transcripts
 }
 
+/// Passes the entries of another store that a sweep of it would keep.
+struct KeptEntries<'k, 'c, 'a, S: System> {
+    expiry: Expiry,
+    collector: &'k mut Collector<'c, 'a, S>,
+}
+
+impl<S: System> Visitor for KeptEntries<'_, '_, '_, S> {
+    fn entry(&mut self, entry: &Entry<'_>, _: u64) {
+        let Expiry { cutoff_ms, keys } = self.expiry;
+        let is_old = entry.updated_at().is_some_and(|at| at < cutoff_ms);
+        if entry.is_object() && !(is_old && entry.key().is_run(keys)) {
+            let file = entry.session_file();
+            self.collector.keeps(&entry.session_id(), file.as_deref());
+        }
+    }
+}
+
 impl<S: System> RemovalPolicy for Collector<'_, '_, S> {
     /// A run whose transcript is locked by a live process is still being written, however old its
     /// entry is.
@@ -318,6 +396,12 @@ impl<S: System> RemovalPolicy for Collector<'_, '_, S> {
             self.locked += 1;
             return false;
         };
+        if self.sweep.removed_runs == RemovedRuns::Collect {
+            self.removed_runs.push(RemovedRun {
+                key: run.key.clone(),
+                session_id: run.session_id.text().map(str::to_owned),
+            });
+        }
         self.add(run, transcripts);
         true
     }
@@ -349,6 +433,18 @@ fn folder_of(paths: &StorePaths) -> Folder {
         paths.folder.clone(),
         [paths.folder.join(store), paths.real.clone()],
     )
+}
+
+/// Returns whether a live process holds a transcript of this run locked.
+pub(super) fn is_run_locked<S: System>(
+    sweep: &Context<'_, S>,
+    paths: &StorePaths,
+    run: &Entry<'_>,
+) -> bool {
+    let (id, file) = (run.session_id(), run.session_file());
+    let folder = folder_of(paths);
+    let transcripts = folder.transcripts(sweep.system, &sweep.lookups, id.text(), file.as_deref());
+    is_any_locked(sweep.system, &transcripts)
 }
 
 /// Returns whether a live process holds `<transcript>.lock` of one of the transcripts.

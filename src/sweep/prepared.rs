@@ -13,7 +13,7 @@ use crate::transcripts::archive::Archive;
 
 use super::Context;
 use super::outcome::{Log, Mode, StoreFigures};
-use super::plan::{Draft, RemovalPlan, is_any_locked};
+use super::plan::{Draft, RemovalPlan, RemovedRun, is_any_locked};
 
 /// A sweep that only has to be committed. It may wait for that, and dropping it leaves no trace: the
 /// store, its folder and its lock are untouched until [`commit`](Self::commit).
@@ -73,12 +73,26 @@ impl<'a, S: System> Prepared<'a, S> {
         }
         replacement.sync(rewrite.bytes)?;
         // After the sync, which takes a while: a link may have been made that protects a transcript.
-        let plan = draft.into_plan(sweep, paths, before)?;
+        let plan = draft.into_plan(sweep, paths, before, buffer)?;
         Ok(Preparation::Ready(Box::new(Self {
             paths: paths.clone(),
             plan,
             replacement,
         })))
+    }
+
+    pub(super) fn paths(&self) -> &StorePaths {
+        &self.paths
+    }
+
+    /// Returns the attributes of the store for which this was prepared.
+    pub(super) fn before(&self) -> Stat {
+        self.plan.before
+    }
+
+    /// Takes the removed runs out of the plan.
+    pub(super) fn take_removed_runs(&mut self) -> Vec<RemovedRun> {
+        std::mem::take(&mut self.plan.removed_runs)
     }
 
     /// Returns whether the store is still the one for which this was prepared.
@@ -165,6 +179,11 @@ impl<'a, S: System> Prepared<'a, S> {
 }
 
 impl<S: System> Committed<'_, S> {
+    /// Returns the attributes of the new store, if they are known.
+    pub(super) fn after(&self) -> Option<&Stat> {
+        self.replaced.after()
+    }
+
     /// Waits until the archives and the new store are on the disk, then removes the old store.
     pub(super) fn finish(&mut self, log: &mut Log) -> Result<()> {
         log.not_archived(self.archive.warnings());

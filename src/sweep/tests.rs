@@ -322,6 +322,60 @@ fn keeps_a_run_while_a_live_process_locks_its_transcript() {
     assert_eq!(sweep_at(&gateway.store, &cache, NOW).pruned, 1);
 }
 
+/// The transcripts belong to all stores of the folder: a sweep of a backup must not archive the
+/// transcript of a chat in the store.
+#[test]
+fn keeps_a_transcript_that_another_store_in_the_folder_references() {
+    for (name, entry, archived) in [
+        (
+            "sessions.json.bak.1772366400000",
+            r#""chat":{"sessionId":"r"}"#,
+            0,
+        ),
+        ("other.json", r#""chat":{"sessionFile":"r.jsonl"}"#, 0),
+        // A sweep of that store would archive it, too.
+        (
+            "other.json",
+            r#""agent:a:cron:j:run:1":{"sessionId":"r","updatedAt":1}"#,
+            1,
+        ),
+        // Not stores.
+        ("notes.txt", r#""chat":{"sessionId":"r"}"#, 1),
+        ("sessions.json.lock", r#""chat":{"sessionId":"r"}"#, 1),
+    ] {
+        let gateway = Gateway::new();
+        fs::write(gateway.root.join(name), format!("{{{entry}}}")).unwrap();
+        let options = Options::default();
+        let dry = preview(&Os, request(&gateway.store), &options, &SurveyCache::new());
+        assert_eq!(
+            (dry.pruned, dry.transcripts.archived),
+            (1, archived),
+            "{name}"
+        );
+        if name == "sessions.json.lock" {
+            continue;
+        }
+        let report = sweep_once(&gateway.store);
+        assert_eq!(
+            (report.pruned, report.transcripts.archived),
+            (1, archived),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn writes_nothing_if_every_expired_run_is_locked() {
+    let gateway = Gateway::new();
+    fs::write(gateway.root.join("r.jsonl.lock"), live_lock()).unwrap();
+    let system = Faulty::new(|_, _| None);
+    let report = sweep_on(&system, &gateway.store);
+    assert_eq!((report.pruned, report.entries.locked), (0, 1));
+    assert_eq!(report.reason, Some(Reason::NothingExpired));
+    let written = [system.calls("create_unnamed"), system.calls("write_all_at")];
+    assert_eq!(written, [Vec::<PathBuf>::new(), Vec::new()]);
+}
+
 /// Returns a system whose clock is an hour ahead, so that every change is old.
 fn an_hour_ahead() -> Faulty {
     Faulty::new(|_, _| None).with_now(SystemTime::now() + Duration::from_secs(3600))

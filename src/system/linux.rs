@@ -7,42 +7,42 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::retry_on_intr;
 use rustix::time::ClockId;
 
 use super::Process;
+use super::pinned::{Pinned, open_folder};
 pub(super) use super::unix::{
-    copy_owner, create_new, exchange, is_in_use, open, read_at, rename_no_replace, stat,
-    stat_following, stat_open, try_flock, write_all_at,
+    copy_attributes, copy_owner, create_new, exchange, is_in_use, open, read_at, rename,
+    rename_no_replace, stat, stat_following, stat_open, try_flock, unlink, write_all_at,
 };
+use super::unsupported::Call;
 
 pub(super) fn create_unnamed(folder: &Path) -> io::Result<File> {
+    let folder = open_folder(folder)?;
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    match retry_on_intr(|| rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR)) {
-        Ok(file) => Ok(file.into()),
-        // A kernel or file system without O_TMPFILE treats the call as opening a folder.
-        Err(Errno::ISDIR | Errno::OPNOTSUPP | Errno::INVAL) => {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-        Err(errno) => Err(errno.into()),
+    let mode = Mode::RUSR | Mode::WUSR;
+    let opened = retry_on_intr(|| rustix::fs::openat(&folder, ".", flags, mode));
+    let file = File::from(Call::CreateUnnamed.result(opened)?);
+    // Without /proc (a bare chroot) it could never get a name.
+    if fs::symlink_metadata(by_descriptor(&file)).is_err() {
+        return Err(io::ErrorKind::Unsupported.into());
     }
+    super::unix::make_private(&file)?;
+    Ok(file)
 }
 
 pub(super) fn link(file: &File, path: &Path) -> io::Result<()> {
-    // Through /proc: linking a descriptor directly (AT_EMPTY_PATH) requires a capability.
-    let from = format!("/proc/self/fd/{}", file.as_raw_fd());
-    match rustix::fs::linkat(CWD, &from, CWD, path, AtFlags::SYMLINK_FOLLOW) {
-        Ok(()) => Ok(()),
-        // PERM: the file system has no links. It cannot be a missing permission: the file is ours.
-        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-        // NOENT means the folder, unless /proc is missing (a bare chroot).
-        Err(Errno::NOENT) if fs::symlink_metadata(&from).is_err() => {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-        Err(errno) => Err(errno.into()),
-    }
+    let to = Pinned::new(path)?;
+    // Linking the descriptor itself (AT_EMPTY_PATH) requires a capability.
+    let from = by_descriptor(file);
+    let flags = AtFlags::SYMLINK_FOLLOW;
+    let linked = rustix::fs::linkat(CWD, &from, &to.folder, to.name, flags);
+    Call::Link.result(linked)
+}
+
+fn by_descriptor(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 #[expect(unsafe_code, reason = "rustix does not wrap sync_file_range")]
@@ -66,7 +66,8 @@ pub(super) fn sync(file: &File) -> io::Result<()> {
 }
 
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    let folder = File::open(folder)?;
+    Call::SyncFolder.if_available(retry_on_intr(|| rustix::fs::fsync(&folder)))
 }
 
 pub(super) fn process(pid: u64) -> Process {

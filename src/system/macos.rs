@@ -9,9 +9,10 @@ use rustix::io::Errno;
 
 use super::Process;
 pub(super) use super::unix::{
-    copy_owner, create_new, exchange, is_in_use, open, read_at, rename_no_replace, stat,
-    stat_following, stat_open, try_flock, write_all_at,
+    copy_attributes, copy_owner, create_new, exchange, is_in_use, open, read_at, rename,
+    rename_no_replace, stat, stat_following, stat_open, try_flock, unlink, write_all_at,
 };
+use super::unsupported::Call;
 
 /// macOS has no `O_TMPFILE`.
 pub(super) fn create_unnamed(_: &Path) -> io::Result<File> {
@@ -31,18 +32,20 @@ pub(super) fn start_write_back(_: &File, _: u64, _: u64) {}
 /// that is available there.
 pub(super) fn sync(file: &File) -> io::Result<()> {
     match file.sync_data() {
-        Err(error) if is_unsupported(&error) => Ok(rustix::fs::fsync(file)?),
+        Err(error) if is_unavailable(Call::FullSync, &error) => Ok(rustix::fs::fsync(file)?),
         result => result,
     }
 }
 
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    sync(&File::open(folder)?)
+    match sync(&File::open(folder)?) {
+        Err(error) if is_unavailable(Call::SyncFolder, &error) => Ok(()),
+        result => result,
+    }
 }
 
-fn is_unsupported(error: &io::Error) -> bool {
-    let unknown = [Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOTTY, Errno::INVAL];
-    Errno::from_io_error(error).is_some_and(|errno| unknown.contains(&errno))
+fn is_unavailable(call: Call, error: &io::Error) -> bool {
+    Errno::from_io_error(error).is_some_and(|errno| call.is_unavailable(errno))
 }
 
 /// Start times would require `proc_pidinfo`. The gateway does not have it either: its locks have no

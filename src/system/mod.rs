@@ -11,16 +11,23 @@ use std::time::{Duration, SystemTime};
 mod errno;
 mod heartbeat;
 mod os;
+#[cfg(unix)]
+mod pinned;
 #[cfg_attr(any(target_os = "linux", target_os = "android"), path = "linux.rs")]
 #[cfg_attr(target_os = "macos", path = "macos.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 mod platform;
+mod rights;
 #[cfg(unix)]
 mod unix;
+#[cfg(unix)]
+mod unsupported;
 
 pub use errno::{describe, errno_name};
 pub use heartbeat::{Beat, Heartbeat};
 pub use os::Os;
+pub(crate) use rights::is_unmapped;
+pub use rights::{Refusal, Rights};
 
 /// What opening a path does with a symbolic link at that path.
 #[derive(Debug, Clone, Copy)]
@@ -234,11 +241,38 @@ pub trait System: Sync {
     /// The operating system's.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 
-    /// Sets the owner and group of an open file to those of another, if this process may.
+    /// Gives a file of this process the owner of another, and the group if possible.
     ///
     /// # Errors
-    /// The operating system's, except `PermissionDenied`.
+    /// `PermissionDenied` if the owner cannot be preserved.
     fn copy_owner(&self, from: &Stat, to: &Self::File) -> io::Result<()>;
+
+    /// Gives a file the extended attributes of another, as far as the file system has any.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn copy_attributes(&self, _from: &Self::File, _to: &Self::File) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Limits this thread's rights, until the result is dropped, to those that a sweep or an
+    /// inspection of the store at an absolute path may use. Systems without users limit nothing,
+    /// which is what this does unless overridden.
+    ///
+    /// # Errors
+    /// Why the store must not be accessed by this user.
+    fn limit_rights(&self, _store: &Path) -> Result<Rights, Refusal> {
+        Ok(Rights::unlimited())
+    }
+
+    /// Makes sure, once the links of a store's path are resolved to `real` and those of its folder
+    /// to `folder`, that they lead to where [`limit_rights`](Self::limit_rights) found them to lead.
+    ///
+    /// # Errors
+    /// Why the store must not be accessed by this user.
+    fn confirm_rights(&self, _store: &Path, _real: &Path, _folder: &Path) -> Result<(), Refusal> {
+        Ok(())
+    }
 
     /// Returns what is known about a process.
     fn process(&self, pid: u64) -> Process;

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::heartbeat::{Beat, Heartbeat};
-use super::{Links, Process, Stat, System, platform};
+use super::{Links, Process, Refusal, Rights, Stat, System, platform, rights};
 
 /// The real system.
 #[derive(Debug, Clone, Copy, Default)]
@@ -41,7 +41,7 @@ impl System for Os {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        platform::rename(from, to)
     }
 
     fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -49,7 +49,7 @@ impl System for Os {
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        platform::unlink(path)
     }
 
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
@@ -103,6 +103,20 @@ impl System for Os {
 
     fn copy_owner(&self, from: &Stat, to: &File) -> io::Result<()> {
         platform::copy_owner(from, to)
+    }
+
+    fn copy_attributes(&self, from: &File, to: &File) -> io::Result<()> {
+        platform::copy_attributes(from, to)
+    }
+
+    #[cfg(unix)]
+    fn limit_rights(&self, store: &Path) -> Result<Rights, Refusal> {
+        rights::limit(store)
+    }
+
+    #[cfg(unix)]
+    fn confirm_rights(&self, store: &Path, real: &Path, folder: &Path) -> Result<(), Refusal> {
+        rights::confirm(store, real, folder)
     }
 
     fn process(&self, pid: u64) -> Process {

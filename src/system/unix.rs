@@ -2,14 +2,35 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, XattrFlags, fchown};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::Pid;
 
+use super::pinned::Pinned;
+use super::rights::{self, is_unmapped};
+use super::unsupported::Call;
 use super::{Kind, Links, Stat};
+
+/// The mode of every file that a sweep creates.
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// The size up to which an extended attribute is copied. Linux has a limit of 64 KiB; larger ones
+/// exist on macOS only.
+const MAX_ATTRIBUTE: usize = 16 << 20;
+
+/// There is no such attribute.
+#[cfg(target_os = "macos")]
+const NO_ATTRIBUTE: Errno = Errno::NOATTR;
+#[cfg(not(target_os = "macos"))]
+const NO_ATTRIBUTE: Errno = Errno::NODATA;
+
+/// Whether an exchange turned out to be a plain rename: some FUSE file systems ignore the flag. None
+/// is tried any more, then.
+static IGNORES_EXCHANGE: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
     // NONBLOCK: opening a FIFO without a writer must not block the sweep.
@@ -23,12 +44,18 @@ pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
 }
 
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
-    File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
+    let at = Pinned::new(path)?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(retry_on_intr(|| {
+        rustix::fs::openat(&at.folder, at.name, flags, PRIVATE)
+    })?);
+    make_private(&file)?;
+    Ok(file)
+}
+
+/// Gives a new file its mode, from which the umask was subtracted.
+pub(super) fn make_private(file: &File) -> io::Result<()> {
+    Call::ChangeMode.if_available(rustix::fs::fchmod(file, PRIVATE))
 }
 
 /// On Unix, an open file can be renamed and replaced.
@@ -37,27 +64,51 @@ pub(super) fn is_in_use(_: &io::Error) -> bool {
 }
 
 pub(super) fn exchange(a: &Path, b: &Path) -> io::Result<()> {
-    rename_with(a, b, RenameFlags::EXCHANGE)
+    if IGNORES_EXCHANGE.load(Ordering::Relaxed) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let (a, b) = Pinned::pair(a, b)?;
+    rename_with(&a, &b, Call::Exchange, RenameFlags::EXCHANGE)?;
+    let other = rustix::fs::statat(&a.folder, a.name, AtFlags::SYMLINK_NOFOLLOW);
+    if matches!(other, Err(Errno::NOENT)) {
+        IGNORES_EXCHANGE.store(true, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = Pinned::pair(from, to)?;
+    Ok(rustix::fs::renameat(
+        &from.folder,
+        from.name,
+        &to.folder,
+        to.name,
+    )?)
 }
 
 pub(super) fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
-    rename_with(from, to, RenameFlags::NOREPLACE)
+    let (from, to) = Pinned::pair(from, to)?;
+    rename_with(&from, &to, Call::RenameToVacant, RenameFlags::NOREPLACE)
 }
 
-fn rename_with(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<()> {
-    match rustix::fs::renameat_with(CWD, from, CWD, to, flags) {
-        Ok(()) => Ok(()),
-        // INVAL: the file system does not support the flag.
-        Err(errno) if errno == Errno::INVAL || unsupported(errno) => {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-        Err(errno) => Err(errno.into()),
-    }
+fn rename_with(
+    from: &Pinned<'_>,
+    to: &Pinned<'_>,
+    call: Call,
+    flags: RenameFlags,
+) -> io::Result<()> {
+    call.result(rustix::fs::renameat_with(
+        &from.folder,
+        from.name,
+        &to.folder,
+        to.name,
+        flags,
+    ))
 }
 
-/// NOSYS is returned by the kernel, the others by the file system. They are equal on Linux only.
-fn unsupported(errno: Errno) -> bool {
-    [Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP].contains(&errno)
+pub(super) fn unlink(path: &Path) -> io::Result<()> {
+    let at = Pinned::new(path)?;
+    Ok(rustix::fs::unlinkat(&at.folder, at.name, AtFlags::empty())?)
 }
 
 pub(super) fn stat(path: &Path) -> io::Result<Stat> {
@@ -103,11 +154,8 @@ pub(super) fn try_flock(file: &File) -> io::Result<bool> {
         Some(Errno::INTR) => try_flock(file),
         // WOULDBLOCK is the same number on both systems.
         Some(Errno::AGAIN) => Ok(false),
-        // NOLCK: a network file system without its lock service.
-        Some(errno) if errno == Errno::NOLCK || unsupported(errno) => {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-        _ => Err(error),
+        Some(errno) => Call::Flock.result(Err(errno)),
+        None => Err(error),
     }
 }
 
@@ -124,9 +172,77 @@ pub(super) fn copy_owner(from: &Stat, to: &File) -> io::Result<()> {
     if (now.uid, now.gid) == (from.uid, from.gid) {
         return Ok(());
     }
-    match std::os::unix::fs::fchown(to, Some(from.uid), Some(from.gid)) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        result => result,
+    // The change would succeed, and the owner would be the user whose id this is in the namespace.
+    if is_unmapped(from.uid) && now.uid != from.uid {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let owner = (now.uid != from.uid).then(|| Uid::from_raw(from.uid));
+    let group = Some(Gid::from_raw(from.gid));
+    let both = match owner {
+        None => rights::with_any_group(|| fchown(to, None, group)),
+        owner => fchown(to, owner, group),
+    };
+    let changed = match both {
+        // Without its group the file is as private as with it. Only the owner matters.
+        Err(errno) if Call::ChangeOwner.is_unavailable(errno) => fchown(to, owner, None),
+        changed => changed,
+    };
+    match changed {
+        Err(errno) if !Call::ChangeOwner.is_unavailable(errno) => Err(errno.into()),
+        // Some file systems accept a change and ignore it.
+        _ if stat_open(to)?.uid == from.uid => Ok(()),
+        _ => Err(io::ErrorKind::PermissionDenied.into()),
+    }
+}
+
+/// Copies what a user or a security module has attached to a file: `user.*` and the labels of
+/// `SELinux` and Smack; on macOS everything. `security.ima` and `security.evm` are computed from the
+/// content, and access lists would extend the mode 0600.
+pub(super) fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
+    for name in attribute_names(from)?.split(|byte| *byte == 0) {
+        if is_copied(name) {
+            copy_attribute(from, to, name)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_copied(name: &[u8]) -> bool {
+    const LABELS: &[&[u8]] = &[b"security.selinux", b"security.SMACK64"];
+    !name.is_empty()
+        && (cfg!(target_os = "macos") || name.starts_with(b"user.") || LABELS.contains(&name))
+}
+
+/// Returns the names of a file's extended attributes, each with a zero at its end.
+fn attribute_names(file: &File) -> io::Result<Vec<u8>> {
+    read_attribute(|buffer| rustix::fs::flistxattr(file, buffer)).map(Option::unwrap_or_default)
+}
+
+fn copy_attribute(from: &File, to: &File, name: &[u8]) -> io::Result<()> {
+    let Some(value) = read_attribute(|buffer| rustix::fs::fgetxattr(from, name, buffer))? else {
+        return Ok(());
+    };
+    let set = rustix::fs::fsetxattr(to, name, &value, XattrFlags::empty());
+    Call::Attributes.if_available(set)
+}
+
+/// Reads an attribute, or the list of all, of unknown size. `None` if there are no attributes here.
+fn read_attribute(
+    read: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
+) -> io::Result<Option<Vec<u8>>> {
+    let mut buffer = vec![0; 1024];
+    loop {
+        match read(&mut buffer) {
+            Ok(length) => {
+                buffer.truncate(length);
+                return Ok(Some(buffer));
+            }
+            Err(Errno::RANGE) if buffer.len() < MAX_ATTRIBUTE => buffer.resize(buffer.len() * 8, 0),
+            // Removed since it was listed, or too large.
+            Err(NO_ATTRIBUTE | Errno::RANGE) => return Ok(None),
+            Err(errno) if Call::Attributes.is_unavailable(errno) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        }
     }
 }
 

@@ -59,6 +59,14 @@ pub(super) fn exchange(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+pub(super) fn unlink(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)
+}
+
 /// If another process has a file open and does not permit renaming it, renaming it fails with
 /// `ERROR_SHARING_VIOLATION`, and replacing it with `ERROR_ACCESS_DENIED`.
 pub(super) fn is_in_use(error: &io::Error) -> bool {
@@ -169,6 +177,12 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
 /// A new file inherits its folder's access list.
 #[expect(clippy::unnecessary_wraps, reason = "it can fail on other platforms")]
 pub(super) fn copy_owner(_: &Stat, _: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// What else is attached to a file (NTFS: alternate data streams) is not copied.
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+pub(super) fn copy_attributes(_: &File, _: &File) -> io::Result<()> {
     Ok(())
 }
 

@@ -297,6 +297,12 @@ impl System for Faulty {
         self.call("copy_owner", Path::new(""), || Os.copy_owner(from, to))
     }
 
+    fn copy_attributes(&self, from: &File, to: &File) -> io::Result<()> {
+        self.call("copy_attributes", Path::new(""), || {
+            Os.copy_attributes(from, to)
+        })
+    }
+
     fn process(&self, pid: u64) -> Process {
         match self.process {
             Some((known, process)) if known == pid => process,

@@ -23,6 +23,8 @@ pub(crate) struct Listings {
 pub(crate) struct Listing {
     /// Regular files that end in `.tmp`.
     pub(crate) temp_files: Vec<String>,
+    /// Regular files whose names are those of stores, their backups or copies: `*.json`, `*.json.*`.
+    pub(crate) stores: Vec<String>,
     /// Symbolic links.
     pub(crate) links: Vec<OsString>,
     /// Archives whose stamp is before the cutoff. Regular files only.
@@ -87,10 +89,17 @@ impl Listing {
     fn add_file(&mut self, name: OsString, archive_cutoff_ms: f64) {
         if is_expired_archive(&name, archive_cutoff_ms) {
             self.expired_archives.push(name);
-        } else if let Some(name) = name.to_str()
-            && Path::new(name).extension() == Some(OsStr::new("tmp"))
-        {
+            return;
+        }
+        let Some(name) = name.to_str() else {
+            return;
+        };
+        let extension = Path::new(name).extension().and_then(OsStr::to_str);
+        if extension == Some("tmp") {
             self.temp_files.push(name.to_owned());
+        } else if extension == Some("json") || extension != Some("lock") && name.contains(".json.")
+        {
+            self.stores.push(name.to_owned());
         }
     }
 }

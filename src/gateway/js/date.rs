@@ -12,6 +12,22 @@ pub(crate) fn epoch_ms(time: SystemTime) -> i64 {
     }
 }
 
+/// Converts a file's time, in nanoseconds since 1970, to the `mtimeMs` of Node.js: bit for bit, because
+/// the gateway compares it with `===`.
+#[must_use]
+pub(crate) fn mtime_ms(nanoseconds: i128) -> f64 {
+    const SECOND: i128 = 1_000_000_000;
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "both numbers are below 2^53 for every time of a file system"
+    )]
+    let [seconds, rest] = [
+        nanoseconds.div_euclid(SECOND) as f64,
+        nanoseconds.rem_euclid(SECOND) as f64,
+    ];
+    seconds * 1e3 + rest / 1e6
+}
+
 /// Formats a time, in milliseconds since 1970, as `new Date(epoch_ms).toISOString()` does:
 /// `2026-03-01T12:00:00.000Z`. Used for the `createdAt` of a lock file.
 ///

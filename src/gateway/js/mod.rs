@@ -13,7 +13,9 @@ mod string;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use date::{archive_stamp, epoch_ms, iso_stamp, parse_archive_stamp, parse_iso_date};
+pub(crate) use date::{
+    archive_stamp, epoch_ms, iso_stamp, mtime_ms, parse_archive_stamp, parse_iso_date,
+};
 pub use number::to_number;
 pub(crate) use number::{is_falsy, math_round};
 pub(crate) use path::resolve;

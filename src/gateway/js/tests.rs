@@ -25,6 +25,21 @@ fn converts_every_recorded_value_to_a_number_as_node_does() {
     }
 }
 
+/// The expected values are `mtimeMs` of Node.js for files with these times.
+#[test]
+fn converts_a_files_time_as_node_does() {
+    for (nanoseconds, expected) in [
+        (1_795_681_477_123_456_789, 1_795_681_477_123.456_8),
+        (1_700_000_000_999_999_999, 1_700_000_001_000.0),
+        (1_700_000_000_000_000_001, 1_700_000_000_000.0),
+        (0, 0.0),
+        (-1, -9.999_999_974_752_427e-7),
+    ] {
+        assert_eq!(mtime_ms(nanoseconds), expected, "{nanoseconds}");
+    }
+    assert_eq!(mtime_ms(-500_000_000), -500.0);
+}
+
 #[test]
 fn parses_every_recorded_date_as_node_does() {
     let dates = recording("tests/node-vectors/dates.json", "rows");

@@ -11,6 +11,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use super::Facts;
 use crate::error::{Error, Result};
+use crate::gateway::session_key::RunKeys;
 use crate::store::reading::{Reading, Source};
 use crate::store::scan::{Entry, Key, Visitor};
 use crate::system::System;
@@ -87,9 +88,11 @@ impl DuplicateKeys {
     pub(super) fn read<S: System>(
         store: Source<'_, S>,
         hashes: &RepeatedHashes,
+        run_keys: RunKeys,
         buffer: &mut [u8],
     ) -> Result<Self> {
         let mut last_values = LastValues {
+            run_keys,
             hashes,
             keys: Self::default(),
             memory: 0,
@@ -127,6 +130,7 @@ impl DuplicateKeys {
 }
 
 struct LastValues<'a> {
+    run_keys: RunKeys,
     hashes: &'a RepeatedHashes,
     keys: DuplicateKeys,
     /// How much memory the values used so far, in bytes. A value that was replaced counts as well.
@@ -136,13 +140,14 @@ struct LastValues<'a> {
 impl Visitor for LastValues<'_> {
     fn entry(&mut self, entry: &Entry<'_>, _: u64) {
         let key = entry.key();
-        if self.memory > MAX_MEMORY || !key.is_run() || !self.hashes.contains(key) {
+        if self.memory > MAX_MEMORY || !key.is_run(self.run_keys) || !self.hashes.contains(key) {
             return;
         }
         if let Some(bytes) = key.wtf8() {
             let facts = Facts::of(entry, true).into_owned();
             let texts = [facts.session_id.text(), facts.session_file.as_deref()];
             let texts: usize = texts.iter().flatten().map(|text| text.len()).sum();
+            let texts = texts + facts.key.len();
             self.memory += size_of::<(Vec<u8>, Duplicate)>() + bytes.len() + texts;
             self.keys.0.insert(bytes, Duplicate::Undecided(facts));
         }

@@ -18,10 +18,12 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::error::{Context, Result};
+use crate::gateway::session_key::RunKeys;
 use crate::system::System;
 
 use self::duplicate_keys::{DuplicateKeys, KeyHashes};
 use self::ranges::KeptRanges;
+use super::Expiry;
 use super::reading::{Buffer, Chunk, PAGE, Reading, Source, json_error};
 use super::scan::{Broken, Entry, Key, SessionId, Visitor};
 
@@ -38,6 +40,8 @@ const READ_AGAIN: usize = 64 << 10;
 /// An expired run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
+    /// The entry's key: the JSON string in the file, byte for byte.
+    pub key: Vec<u8>,
     /// The entry's `sessionId`.
     pub session_id: SessionId<'static>,
     /// The entry's `sessionFile`; see [`Entry::session_file`].
@@ -78,8 +82,7 @@ pub struct Rewritten {
 
 /// Reads a store and writes it to `out` without the expired runs that `policy` removes.
 ///
-/// A run is expired if its `updatedAt` is less than `cutoff_ms`, in milliseconds since 1970. `out` is
-/// written from its start and is not synced; if it is `None`, the entries are only counted. `buffer`
+/// `out` is written from its start and is not synced; if it is `None`, the entries are only counted. `buffer`
 /// is the memory that one read may fill. It must not be empty.
 ///
 /// If the store changes during the rewrite, the output is not usable. The caller must check for that
@@ -120,15 +123,16 @@ pub struct Rewritten {
 /// ```
 pub fn rewrite<S: System>(
     store: Source<'_, S>,
-    cutoff_ms: f64,
+    expiry: impl Into<Expiry>,
     out: Option<&S::File>,
     policy: &mut impl RemovalPolicy,
     buffer: &mut [u8],
 ) -> Result<Rewritten> {
+    let expiry = expiry.into();
     let mut hashes = KeyHashes::default();
     let selector = Selector {
         hashes: Some(&mut hashes),
-        ..Selector::new(cutoff_ms, policy)
+        ..Selector::new(expiry, policy)
     };
     let rewritten = write_kept(Output::new(store, out), selector, buffer)?;
     // If nothing was removed, no last value of a duplicate key is expired.
@@ -139,7 +143,7 @@ pub fn rewrite<S: System>(
         return Ok(rewritten);
     };
 
-    let duplicates = DuplicateKeys::read(store, &repeated, buffer)?;
+    let duplicates = DuplicateKeys::read(store, &repeated, expiry.keys, buffer)?;
     policy.restart();
     if let Some(out) = out {
         let truncated = store.system.truncate(out);
@@ -147,7 +151,7 @@ pub fn rewrite<S: System>(
     }
     let selector = Selector {
         duplicates,
-        ..Selector::new(cutoff_ms, policy)
+        ..Selector::new(expiry, policy)
     };
     write_kept(Output::new(store, out), selector, buffer)
 }
@@ -172,6 +176,8 @@ fn write_kept<S: System, P: RemovalPolicy>(
 
 /// The properties of an entry that decide whether it is kept.
 struct Facts<'a> {
+    /// The JSON string in the file.
+    key: Cow<'a, [u8]>,
     is_object: bool,
     /// `None` also if the entry is not a run.
     updated_at: Option<f64>,
@@ -182,6 +188,7 @@ struct Facts<'a> {
 impl<'a> Facts<'a> {
     fn of(entry: &'a Entry<'_>, is_run: bool) -> Self {
         Self {
+            key: Cow::Borrowed(entry.key().json()),
             is_object: entry.is_object(),
             updated_at: is_run.then(|| entry.updated_at()).flatten(),
             session_id: entry.session_id(),
@@ -191,6 +198,7 @@ impl<'a> Facts<'a> {
 
     fn into_owned(self) -> Facts<'static> {
         Facts {
+            key: Cow::Owned(self.key.into_owned()),
             session_id: self.session_id.into_owned(),
             session_file: self.session_file.map(|file| Cow::Owned(file.into_owned())),
             ..self
@@ -225,6 +233,7 @@ impl<P: RemovalPolicy> Decisions<'_, P> {
 
     fn decide_expired(&mut self, facts: Facts<'_>, updated_at: f64) -> bool {
         let run = Run {
+            key: facts.key.into_owned(),
             session_id: facts.session_id.into_owned(),
             session_file: facts.session_file.map(Cow::into_owned),
             updated_at,
@@ -249,16 +258,17 @@ struct Selector<'a, P> {
     hashes: Option<&'a mut KeyHashes>,
     /// Empty in the first pass.
     duplicates: DuplicateKeys,
+    run_keys: RunKeys,
     /// Whether the current entry is a run.
     is_run: bool,
     ranges: KeptRanges,
 }
 
 impl<'a, P: RemovalPolicy> Selector<'a, P> {
-    fn new(cutoff_ms: f64, policy: &'a mut P) -> Self {
+    fn new(expiry: Expiry, policy: &'a mut P) -> Self {
         Self {
             decisions: Decisions {
-                cutoff_ms,
+                cutoff_ms: expiry.cutoff_ms,
                 policy,
                 result: Rewritten {
                     entries: 0,
@@ -270,6 +280,7 @@ impl<'a, P: RemovalPolicy> Selector<'a, P> {
             },
             hashes: None,
             duplicates: DuplicateKeys::default(),
+            run_keys: expiry.keys,
             is_run: false,
             ranges: KeptRanges::default(),
         }
@@ -284,7 +295,7 @@ impl<P: RemovalPolicy> Visitor for Selector<'_, P> {
     #[inline]
     fn key(&mut self, key: Key<'_>, start: u64) {
         self.decisions.result.entries += 1;
-        self.is_run = key.is_run();
+        self.is_run = key.is_run(self.run_keys);
         self.ranges.begin_entry(start);
         if !self.is_run {
             self.ranges.keep_begun_entry();

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::gateway::{js, session_key};
+use crate::gateway::js;
+use crate::gateway::session_key::RunKeys;
 
 /// The number of bytes that are recorded of a value. A longer `sessionId` or `sessionFile` names no
 /// file, and a longer `updatedAt` is not a number.
@@ -22,9 +23,13 @@ pub struct Key<'a>(pub(super) &'a RawText);
 impl<'a> Key<'a> {
     /// Returns whether this is the key of a cron job's run.
     #[must_use]
-    pub fn is_run(self) -> bool {
-        self.text()
-            .is_some_and(|key| session_key::is_cron_run(&key))
+    pub fn is_run(self, keys: RunKeys) -> bool {
+        self.text().is_some_and(|key| keys.contains(&key))
+    }
+
+    /// Returns the key's recorded text: the JSON string in the file, byte for byte.
+    pub(crate) fn json(self) -> &'a [u8] {
+        self.0.beginning()
     }
 
     /// Returns the key as text, with each lone surrogate replaced by U+FFFD; `None` if the key is

@@ -1,0 +1,75 @@
+// ARCHITECTURE.md: the tests and files that it names exist.
+
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const page = readFileSync(join(root, "ARCHITECTURE.md"), "utf8");
+
+const rustFiles = readdirSync(join(root, "src"), { recursive: true })
+  .filter((name) => name.endsWith(".rs"))
+  .map((name) => ({ name, text: readFileSync(join(root, "src", name), "utf8") }));
+const rustSources = rustFiles.map(({ text }) => text).join("\n");
+
+/** The modules that each module may use, beside itself. */
+const BASE = ["gateway", "system", "error", "abort"];
+const ALLOWED = {
+  sweep: ["store", "lock", "transcripts", ...BASE],
+  inspect: ["store", "lock", "transcripts", ...BASE],
+  store: BASE,
+  lock: BASE,
+  transcripts: BASE,
+  gateway: [],
+  system: [],
+  error: ["system"],
+  abort: ["error"],
+};
+
+/** The last column of the tables of invariants. */
+const detectedBy = [...page.matchAll(/^\| \d+ \|.*\| (.*) \|$/gm)].map(([, tests]) => tests);
+
+describe("ARCHITECTURE.md", () => {
+  it("names a test or a campaign for each invariant", () => {
+    expect(detectedBy.length).toBeGreaterThanOrEqual(20);
+    for (const tests of detectedBy) expect(tests).toMatch(/`[^`]+`|"[^"]+"/);
+  });
+
+  it("names tests of the crate and campaigns that exist", () => {
+    const names = detectedBy.flatMap((tests) => [...tests.matchAll(/`([^`]+)`/g)]);
+    for (const [, name] of names) {
+      const isCampaign = existsSync(join(root, "faults", `${name}.mjs`));
+      expect(isCampaign || rustSources.includes(`fn ${name}()`), name).toBe(true);
+    }
+  });
+
+  it("names tests of index.js that exist", () => {
+    const surface = readFileSync(join(root, "__test__/surface.test.mjs"), "utf8");
+    const names = detectedBy.flatMap((tests) => [...tests.matchAll(/"([^"]+)"/g)]);
+    expect(names.length).toBeGreaterThan(0);
+    for (const [, name] of names) expect(surface).toContain(`it("${name}"`);
+  });
+
+  it("describes the dependencies between the modules", () => {
+    const isTest = /(^|\/)(tests|testing|\w*_tests|model|virtual_time)(\/|\.rs$)/;
+    const wrong = [];
+    for (const { name, text } of rustFiles.filter(({ name }) => !isTest.test(name))) {
+      const module = name.split("/")[0].replace(/\.rs$/, "");
+      const code = text
+        .split(/^#\[cfg\(test\)\]\n(?:#\[cfg\(unix\)\]\n)?mod tests \{/m)[0]
+        .replaceAll(/^\s*\/\/.*$/gm, "");
+      for (const [, used] of code.matchAll(/\bcrate::(\w+)/g)) {
+        const allowed = ALLOWED[module];
+        if (allowed && used !== module && !allowed.includes(used)) wrong.push(`${name}: ${used}`);
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it("links to files that exist", () => {
+    for (const [, target] of page.matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)) {
+      if (!target.includes(":")) expect(existsSync(join(root, target)), target).toBe(true);
+    }
+  });
+});
