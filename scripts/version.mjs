@@ -111,10 +111,12 @@ export function outdatedFiles() {
 /** Writes the version into every file; with a date also into the first section of CHANGELOG.md. */
 export function setVersion(version, date = "unreleased") {
   const changelog = read("CHANGELOG.md");
-  const [section, , newestDate] = FIRST_SECTION.exec(changelog);
+  const [section, newest, newestDate] = FIRST_SECTION.exec(changelog);
   const heading = `## ${version} (${date})`;
-  // An unreleased section becomes this version's; a published one gets a new section above it.
-  const replacement = newestDate === "unreleased" ? heading : `${heading}\n\n${section}`;
+  // The section of an unreleased version or of this version's prerelease is renamed. A published one
+  // gets a new section above it.
+  const isRenamed = newestDate === "unreleased" || newest.startsWith(`${version}-`);
+  const replacement = isRenamed ? heading : `${heading}\n\n${section}`;
   writeFileSync(join(root, "CHANGELOG.md"), changelog.replace(section, replacement));
   for (const [path, update] of Object.entries(filesFor(version))) {
     writeFileSync(join(root, path), update(read(path)));
@@ -138,10 +140,11 @@ export function tagProblem(tag) {
 export function releaseNotes(version = currentVersion()) {
   const [, ...sections] = read("CHANGELOG.md").split(/^## /m);
   const section = sections.find((text) => text.startsWith(`${version} (`));
-  if (section === undefined) {
-    throw new Error(`CHANGELOG.md has no section for ${version}`);
+  const notes = section?.slice(section.indexOf("\n")).trim();
+  if (!notes) {
+    throw new Error(`CHANGELOG.md has no section for ${version}, or an empty one`);
   }
-  return section.slice(section.indexOf("\n")).trim();
+  return notes;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
