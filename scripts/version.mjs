@@ -82,12 +82,12 @@ function withStatements(path, text) {
   return Object.entries(STATEMENTS)
     .filter(([, statement]) => statement.document === path)
     .reduce((result, [key, statement]) => {
-      // A command stands in a code block between the comments.
+      // A command is in a code block between the comments.
       const place = new RegExp(
         `(?<=<!-- ${key} -->(\\n\`{3}sh\\n)?)[^\\n]+?(?=(\\n\`{3}\\n)?<!-- /${key} -->)`,
       );
       if (!place.test(result)) {
-        throw new Error(`${path} has no place for the statement <!-- ${key} -->`);
+        throw new Error(`${path} does not contain the statement <!-- ${key} -->`);
       }
       return result.replace(place, () => statement[state]);
     }, text);
