@@ -14,6 +14,7 @@ const CAUSES = [
     "Node.js was started without native addons",
     "Start it without --no-addons; with --permission, add --allow-addons",
   ],
+  [/Requires ffi access/, "Deno was started without native addons", "Start it with --allow-ffi"],
   [
     /version mismatch/,
     "its binary belongs to another version of the package",

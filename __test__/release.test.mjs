@@ -4,6 +4,8 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSy
 import { delimiter, dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
+import { BUNDLERS } from "../scripts/bundlers.mjs";
+import { MANAGERS } from "../scripts/managers.mjs";
 import { platforms } from "../scripts/packages.mjs";
 import { outdatedFiles, releaseNotes } from "../scripts/version.mjs";
 import { layOut, manifest, root, run, runNode, temporaryFolder } from "./fixtures/index.mjs";
@@ -254,6 +256,14 @@ describe("the version", () => {
     });
     expect(stated.length).toBeGreaterThan(8);
     expect(stated.filter(({ found, expected }) => found !== expected)).toEqual([]);
+  });
+});
+
+describe("docs/bundlers.md", () => {
+  it("describes exactly the tools that the rehearsal checks, and Electron", () => {
+    const tools = [...read("docs/bundlers.md").matchAll(/^\| (?!tool|---)(.*?) \|/gm)];
+    const checked = [...Object.keys(MANAGERS), ...Object.keys(BUNDLERS), "Electron"];
+    expect(tools.map(([, tool]) => tool).sort()).toEqual(checked.sort());
   });
 });
 

@@ -53,7 +53,8 @@ export async function tryManager(manager, folder, source) {
   await runNode(folder, [...command, "--version"]);
 }
 
-function layOutProject(folder, { tarballs, registry, version }) {
+/** Writes a project that depends on the package, from tarballs or from a registry. */
+export function layOutProject(folder, { tarballs, registry, version }) {
   mkdirSync(folder, { recursive: true });
   const write = (name, text) => writeFileSync(join(folder, name), text);
   const { [NAME]: main, ...platforms } = tarballs ?? {};

@@ -9,6 +9,7 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { BUNDLERS, writeProgram } from "./bundlers.mjs";
 import { cleanEnvironment, MANAGERS, runNode, runProgram, tryManager } from "./managers.mjs";
 import { build, install, isBuilt, isInstalled, root } from "./prepare.mjs";
 import { installTools, toolPath } from "./tools.mjs";
@@ -37,6 +38,7 @@ const steps = [
     `tarballs, ${manager}`,
     () => tryManager(manager, join(folder, `tarballs-${manager}`), { tarballs }),
   ]),
+  ...Object.entries(BUNDLERS).map(([name, check]) => [name, () => tryBundler(check)]),
   ["npm publish in a clone", refusePublishingTheClone],
   ["local registry", startRegistry, "needed"],
   ["publish", publish, "needed"],
@@ -54,7 +56,7 @@ for (const [name, work, needed] of steps) {
   const began = performance.now();
   const { mark, detail } = stopped ? { mark: "-", detail: "not run" } : await attempt(work);
   const seconds = ((performance.now() - began) / 1000).toFixed(1).padStart(6);
-  console.log(`${mark} ${name.padEnd(24)}${seconds} s  ${detail}`);
+  console.log(`${mark} ${name.padEnd(28)}${seconds} s  ${detail}`);
   failed ||= mark === "✗";
   stopped ||= mark === "✗" && needed !== undefined;
 }
@@ -150,6 +152,14 @@ async function attw() {
   ];
   const program = toolPath("@arethetypeswrong/cli/dist/index.js");
   await runNode(folder, [program, tarballs["cron-session-reaper"], ...options]);
+}
+
+/** Runs a check of docs/bundlers.md with the package that npm 11 installed. */
+async function tryBundler(check) {
+  const project = join(folder, "tarballs-npm 11");
+  const empty = mkdtempSync(join(folder, "empty-"));
+  for (const where of [project, empty]) writeProgram(where);
+  await check(project, empty, tarballs);
 }
 
 /** Verifies that a manual `npm publish` in a clone publishes nothing. */
