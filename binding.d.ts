@@ -124,3 +124,6 @@ export interface SweepRequest {
   /** Look for dead temp files even if no run is removed. */
   removeTemps: boolean
 }
+
+/** Returns the version of the crate. `load.js` compares it with the version of the npm package. */
+export declare function version(): string

@@ -847,3 +847,4 @@ module.exports.progressOf = nativeBinding.progressOf
 module.exports.resetReaperThrottle = nativeBinding.resetReaperThrottle
 module.exports.resolveRetentionMs = nativeBinding.resolveRetentionMs
 module.exports.sweep = nativeBinding.sweep
+module.exports.version = nativeBinding.version

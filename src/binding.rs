@@ -189,6 +189,13 @@ pub struct Watch {
     abort: Abort,
 }
 
+/// Returns the version of the crate. `load.js` compares it with the version of the npm package.
+#[napi]
+#[must_use]
+pub fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
 /// Creates a watch for one sweep or inspection.
 #[napi(ts_return_type = "object")]
 #[must_use]

@@ -1,14 +1,14 @@
 // How an ECMAScript module uses the package: named imports, and the console as a logger.
 
 import {
-  type InspectError,
+  InspectError,
   type InspectOptions,
   inspectSessionStore,
   type ReaperResult,
   resetReaperThrottle,
   resolveRetentionMs,
   type StoreInspection,
-  type SweepError,
+  SweepError,
   type SweepOptions,
   type SweepParams,
   type SweepReport,
@@ -44,7 +44,7 @@ const reports: SweepReport[] = [
 const reclaimed: number[] = reports.map(({ bytes }) => bytes.reclaimed);
 const kept: string[] = reports.flatMap(({ temps }) => temps.kept);
 const warnings: SweepWarning[] = reports.flatMap((report) => report.warnings);
-const place = ({ path, line, column }: SweepError): string =>
+const place = ({ path, line, column }: SweepError | InspectError): string =>
   `${path ?? "?"}:${line ?? 0}:${column ?? 0}`;
 // All reasons, and no other.
 const why = ({ reason }: SweepReport): string => {
@@ -61,6 +61,17 @@ const why = ({ reason }: SweepReport): string => {
       return reason satisfies never;
   }
 };
+
+// An absent option may also be undefined, with exactOptionalPropertyTypes.
+const absent: SweepOptions = {
+  sessionStorePath: "sessions.json",
+  cronConfig: undefined,
+  nowMs: undefined,
+  log: undefined,
+  signal: undefined,
+};
+const placeOf = (error: unknown): string | undefined =>
+  error instanceof SweepError || error instanceof InspectError ? place(error) : undefined;
 
 const inspectOptions: InspectOptions = {
   sessionStorePath: "sessions.json",
@@ -79,4 +90,17 @@ const found: StoreInspection = await inspectSessionStore(inspectOptions).catch(
 const counts: number[] = [found.bytes, found.runs.expired, found.kinds[0]?.entries ?? 0];
 const oldest: number | null = found.archives.oldestMs;
 
-export { counts, kept, oldest, place, pruned, reclaimed, retention, swept, warnings, why };
+export {
+  absent,
+  counts,
+  kept,
+  oldest,
+  place,
+  placeOf,
+  pruned,
+  reclaimed,
+  retention,
+  swept,
+  warnings,
+  why,
+};

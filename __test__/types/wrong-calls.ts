@@ -57,3 +57,5 @@ reaper.inspectSessionStore({ sessionStorePath }).then(({ runs }) => runs.oldestM
 reaper.sweep;
 // @ts-expect-error: the binding is not an entry point
 import("cron-session-reaper/binding.js");
+// @ts-expect-error: only the package creates its errors
+new reaper.SweepError();
