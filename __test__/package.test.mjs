@@ -86,9 +86,10 @@ describe("package-lock.json", () => {
   });
 
   it("locks the versions of package.json", () => {
-    const { version, devDependencies } = packages[""];
-    expect({ version, devDependencies }, REGENERATE).toEqual({
+    const { version, dependencies, devDependencies } = packages[""];
+    expect({ version, dependencies, devDependencies }, REGENERATE).toEqual({
       version: manifest.version,
+      dependencies: manifest.dependencies,
       devDependencies: manifest.devDependencies,
     });
   });
@@ -97,16 +98,22 @@ describe("package-lock.json", () => {
 describe("the packed package", () => {
   it("packs exactly the files that the package needs", async () => {
     const [{ files }] = JSON.parse(await npm(root, "pack", "--dry-run", "--json"));
-    expect(files.map(({ path }) => path).sort()).toEqual([
+    const own = files.map(({ path }) => path).filter((path) => !path.startsWith("node_modules/"));
+    expect(own.sort()).toEqual([
       "CHANGELOG.md",
       "LICENSE",
       "README.md",
       "binding.d.ts",
       "binding.js",
       "cli/command.mjs",
+      "cli/config.mjs",
+      "cli/discovery.mjs",
+      "cli/file-kind.mjs",
+      "cli/files.mjs",
       "cli/main.mjs",
       "cli/show.mjs",
-      "cli/stores.mjs",
+      "cli/similar.mjs",
+      "cli/state-folder.mjs",
       "cli/text.mjs",
       "index.d.ts",
       "index.js",
@@ -121,13 +128,22 @@ describe("the packed package", () => {
     ]);
   });
 
-  it("runs no script on installation and depends on nothing", () => {
+  // Bundled, because the packages are tested without a registry and everyone gets the tested version.
+  it("bundles its only dependency, the gateway's own parser of JSON5", async () => {
+    expect(Object.keys(manifest.dependencies)).toEqual(["json5"]);
+    const [{ bundled, files }] = JSON.parse(await npm(root, "pack", "--dry-run", "--json"));
+    expect(bundled).toEqual(["json5"]);
+    const bundledFiles = files.map(({ path }) => path).filter((path) => /^node_modules/.test(path));
+    expect(bundledFiles).toContain("node_modules/json5/LICENSE.md");
+    expect(bundledFiles.filter((path) => !path.startsWith("node_modules/json5/"))).toEqual([]);
+  });
+
+  it("runs no script on installation", () => {
     expect(
       Object.keys(manifest.scripts).filter((name) =>
         /install|prepare|prepublish|^pre|^post/.test(name),
       ),
     ).toEqual([]);
-    expect(manifest.dependencies).toBeUndefined();
   });
 
   it("has the same version as the crate", () => {

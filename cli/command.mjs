@@ -5,6 +5,8 @@ import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { settingsOf } from "./config.mjs";
+import { findStores } from "./discovery.mjs";
 import {
   adviceFor,
   displayPath,
@@ -14,7 +16,8 @@ import {
   sweepLines,
   wouldChange,
 } from "./show.mjs";
-import { configuredRetention, findStores, stateFolder, storesElsewhere } from "./stores.mjs";
+import { isSimilar } from "./similar.mjs";
+import { stateFolder } from "./state-folder.mjs";
 import { counted, duration, paintsFor, printable, size } from "./text.mjs";
 
 const SUCCESS = 0;
@@ -220,22 +223,6 @@ function hintFor(option = "") {
   return OTHER_NAMES[option] ?? (similar ? `did you mean ${similar}? See --help` : "see --help");
 }
 
-/** Returns whether two names differ by one letter that is missing, added, replaced or swapped. */
-function isSimilar(a, b) {
-  const [short, long] = a.length < b.length ? [a, b] : [b, a];
-  let start = 0;
-  while (start < short.length && short[start] === long[start]) start++;
-  const rest = (text, from) => text.slice(start + from);
-  const isSwapped =
-    short[start] === long[start + 1] &&
-    short[start + 1] === long[start] &&
-    rest(short, 2) === rest(long, 2);
-  return (
-    rest(short, 0) === rest(long, 1) ||
-    (short.length === long.length && (rest(short, 1) === rest(long, 1) || isSwapped))
-  );
-}
-
 /**
  * Refuses a retention that is probably a mistake: a number without a unit, which the gateway reads as
  * hours, and less than a minute, which would remove runs that have just ended.
@@ -259,15 +246,29 @@ function problemOf(value, file) {
   if (value === false) {
     return undefined;
   }
-  const setting = `cron.sessionRetention in ${file} is ${JSON.stringify(value)}`;
-  const ms = typeof value === "string" ? addon("load.js").parseDuration(value) : null;
-  if (ms === null) {
-    return `${setting}, which is not a duration (the gateway rejects this configuration)`;
+  const text = typeof value === "number" ? String(value) : JSON.stringify(value);
+  const setting = `cron.sessionRetention in ${file} is ${text}`;
+  if (typeof value === "string" && value.trim() !== "") {
+    const ms = addon("load.js").parseDuration(value);
+    if (ms === null) {
+      return `${setting}, which is not a duration such as "24h" or "7d"`;
+    }
+    return ms < SHORTEST_RETENTION_MS
+      ? `${setting}, which removes every run as soon as it has ended (to keep runs forever, write false)`
+      : undefined;
   }
-  return ms < SHORTEST_RETENTION_MS
-    ? `${setting}, which removes every run as soon as it has ended (to keep runs forever, write false)`
-    : undefined;
+  return `${setting}, which the gateway rejects: ${INSTEAD[value] ?? INSTEAD[typeof value]}`;
 }
+
+/** What to write instead of a retention that is not a text, by value or type. */
+const INSTEAD = {
+  number: 'write a text with a unit, such as "24h" or "7d"',
+  0: 'write false to keep runs forever, or a text such as "24h"',
+  true: 'write a text such as "24h", or false to keep runs forever',
+  null: "remove it for the default of 24 hours, or write false to keep runs forever",
+  string: "remove it for the default of 24 hours, or write false to keep runs forever",
+  object: 'write a text such as "24h", or false to keep runs forever',
+};
 
 /** Parses a duration to milliseconds. Refuses an invalid one, which the gateway would read as 24 hours. */
 function durationOf(name, text, hint = "write 90m, 24h or 7d") {
@@ -302,6 +303,8 @@ class Command {
     this.reaper = addon("index.js");
     this.paints = paintsFor(process.stdout);
     this.errorPaints = paintsFor(process.stderr);
+    /** The messages that have been printed and are not repeated. */
+    this.printed = new Set();
   }
 
   /** Shows every store or, with --apply, sweeps them, if the user agrees. */
@@ -311,12 +314,9 @@ class Command {
     if (asks && !(process.stdin.isTTY && process.stderr.isTTY)) {
       throw new UsageError("--apply needs a terminal to ask for confirmation; add --yes");
     }
-    const { stores, missing, failed } = findStores(paths);
+    const { stores, missing, failed, notes } = findStores(paths);
     this.#printPathProblems(missing, failed);
-    const elsewhere = paths.length === 0 ? storesElsewhere(stateFolder()) : undefined;
-    if (elsewhere) {
-      process.stderr.write(`${this.errorPaints.yellow("!")} ${printable(elsewhere)}\n`);
-    }
+    this.#printNotes(notes);
 
     const results = [];
     for (const store of stores) {
@@ -339,7 +339,7 @@ class Command {
     const hasFailed = failed.length > 0 || results.some(({ error }) => error !== undefined);
     const code = hasFailed ? FAILED : missing.length > 0 ? NOT_FOUND : SUCCESS;
     if (json) {
-      this.#printJson(results, missing, failed, code);
+      this.#printJson(results, { missing, failed, notes }, code);
     }
     return code;
   }
@@ -360,10 +360,20 @@ class Command {
     process.stderr.write(`Sweeping every ${duration(watch)}. Stop with Ctrl-C or SIGTERM.\n`);
     const printed = new PrintedProblems();
     while (!this.signal.aborted) {
-      const { stores, missing, failed } = findStores(paths);
+      const { stores, missing, failed, notes } = findStores(paths);
+      this.printed.clear();
       // A missing store does not end the command: the gateway may create it later.
-      if (printed.isNew("", missing.concat(failed.map(({ path }) => path)))) {
+      if (
+        printed.isNew(
+          "",
+          missing.concat(
+            notes,
+            failed.map(({ error }) => error.message),
+          ),
+        )
+      ) {
         this.#printPathProblems(missing, failed);
+        this.#printNotes(notes);
       }
       for (const store of stores) {
         await this.#sweepAgain(store, printed);
@@ -402,19 +412,23 @@ class Command {
    * Returns the result for a store that has not been opened yet: its path and retention. `doubt` is
    * an error if the retention cannot be determined; then the store is shown, but not swept.
    */
-  #resolveRetention({ path, states }) {
-    const { retention } = this.options;
-    if (retention !== undefined) {
-      return this.#withRetention({ path }, retention, "--retention");
+  #resolveRetention(store) {
+    const { path } = store;
+    const { retention: named } = this.options;
+    const settings = settingsOf(store.states);
+    const result = { path };
+    if (named !== undefined) {
+      return this.#withRetention(result, named, "--retention");
     }
-    const { value, file, unclear } = configuredRetention(states) ?? {};
+    const { value, file, unclear, isOfStore } = settings.retention;
     const problem = unclear ?? (file ? problemOf(value, file) : undefined);
     if (problem) {
       const message = `${problem}; pass --retention`;
-      const doubt = Object.assign(new Error(message), { code: "ERR_RETENTION_UNKNOWN" });
-      return this.#withRetention({ path, doubt }, undefined, "the default");
+      result.doubt = Object.assign(new Error(message), { code: "ERR_RETENTION_UNKNOWN" });
+      result.doubt.path = isOfStore ? path : undefined;
+      return this.#withRetention(result, undefined, "the default");
     }
-    return this.#withRetention({ path }, value, file ? displayPath(file) : "the default");
+    return this.#withRetention(result, value, file ? displayPath(file) : "the default");
   }
 
   #withRetention(result, sessionRetention, retentionFrom) {
@@ -529,19 +543,37 @@ class Command {
     process.stdout.write(`${[bold(displayPath(path)), ...indented].join("\n")}\n\n`);
   }
 
-  /** Prints the error, doubt and warnings of a store on stderr. */
+  /** Prints sentences on stderr, each once. */
+  #printNotes(notes) {
+    for (const note of notes.filter((note) => note && this.#isNew(note))) {
+      process.stderr.write(`${this.errorPaints.yellow("!")} ${printable(note)}\n`);
+    }
+  }
+
+  #isNew(message) {
+    const isNew = !this.printed.has(message);
+    this.printed.add(message);
+    return isNew;
+  }
+
+  /**
+   * Prints the error, doubts and warnings of a store on stderr. What concerns the whole gateway is
+   * printed once.
+   */
   #printProblems({ path, doubt, error, preview, sweep }) {
     const { red, yellow, dim } = this.errorPaints;
-    if (error) {
+    const isShared = error !== undefined && error === doubt && error.path === undefined;
+    if (error && (!isShared || this.#isNew(error.message))) {
       // Most messages contain the path.
-      const prefix = error.message.includes(path) ? "" : `${displayPath(path)}: `;
+      const prefix = isShared || error.message.includes(path) ? "" : `${displayPath(path)}: `;
       const advice = adviceFor({ path, message: error.message, ...error }).map(
         (line) => `  ${dim(line)}\n`,
       );
       const message = `${red("✗")} ${prefix}${printable(error.message)}\n`;
       process.stderr.write(message + advice.join(""));
-    } else if (doubt) {
-      process.stderr.write(`${yellow("!")} ${displayPath(path)}: ${printable(doubt.message)}\n`);
+    } else if (!error) {
+      const prefix = doubt?.path === undefined ? "" : `${path}: `;
+      this.#printNotes([doubt && prefix + doubt.message]);
     }
     for (const { error } of (sweep ?? preview)?.warnings ?? []) {
       process.stderr.write(`${yellow("!")} ${displayPath(path)}: ${printable(error)}\n`);
@@ -564,11 +596,10 @@ class Command {
       this.options.paths.length > 0
         ? "Pass a sessions.json, a folder that contains one, an agent's folder or a state folder."
         : "If the gateway's state is elsewhere, pass its state folder or set OPENCLAW_STATE_DIR.";
-    const sqlite = "Gateways from 2026.8.1 on use an SQLite database, which is not supported.";
-    process.stderr.write(`${dim(advice)}\n${dim(sqlite)}\n`);
+    process.stderr.write(`${dim(advice)}\n`);
   }
 
-  #printJson(results, missing, failed, exitCode) {
+  #printJson(results, { missing, failed, notes }, exitCode) {
     const errorOf = (error) =>
       error && { message: error.message, code: error.code, line: error.line, column: error.column };
     const document = {
@@ -577,11 +608,11 @@ class Command {
       exitCode,
       stores: [
         ...results.map(
-          ({ path, retentionMs, retentionFrom, doubt, inspection, preview, sweep, error }) => ({
+          ({ path, retentionMs, retentionFrom, inspection, preview, sweep, error, ...result }) => ({
             path,
             retentionMs,
             retentionFrom,
-            doubt: doubt?.message,
+            doubt: result.doubt?.message,
             inspection,
             preview,
             sweep,
@@ -591,6 +622,7 @@ class Command {
         ...failed.map(({ path, error }) => ({ path, error: errorOf(error) })),
       ],
       missing,
+      notes,
     };
     process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
   }
