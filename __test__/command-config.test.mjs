@@ -123,7 +123,7 @@ describe("a doubt about the retention", () => {
     );
   });
 
-  it("has a message of its own for each cause", async () => {
+  it("has a separate message for each cause", async () => {
     const messages = [];
     for (const value of ["24", "0", "true", "null", '""', '"soon"', '"0h"', "{}", "Infinity"]) {
       const stderr = await refusal(configured(`{cron: {sessionRetention: ${value}}}`));

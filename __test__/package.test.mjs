@@ -111,6 +111,7 @@ describe("the packed package", () => {
       "cli/file-kind.mjs",
       "cli/files.mjs",
       "cli/main.mjs",
+      "cli/running-gateway.mjs",
       "cli/show.mjs",
       "cli/similar.mjs",
       "cli/state-folder.mjs",

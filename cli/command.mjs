@@ -7,6 +7,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { settingsOf } from "./config.mjs";
 import { findStores } from "./discovery.mjs";
+import { safetyOf } from "./running-gateway.mjs";
 import {
   adviceFor,
   displayPath,
@@ -46,6 +47,8 @@ folder. Default: the gateway's state folder, which is OPENCLAW_STATE_DIR, else
                       this sweep archives a transcript). If runs are kept
                       forever, nothing is swept and no archive is deleted
   --watch <time>      with --apply: sweep every 5m, 1h, … until stopped
+  --offline           with --apply: sweep although it is unclear whether a gateway
+                      from 2026.5.2 on is running; you guarantee that none is
   --top <number>      how many of the biggest entries and jobs to show, up to 1000
                       (default: 5)
   --json              print one JSON document on stdout
@@ -150,6 +153,7 @@ function readArguments(args) {
         top: { type: "string", default: "5" },
         json: { type: "boolean", default: false },
         "dry-run": { type: "boolean", short: "n", default: false },
+        offline: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
         version: { type: "boolean", short: "V", default: false },
       },
@@ -173,6 +177,7 @@ function readArguments(args) {
   for (const [needs, name] of [
     [yes, "--yes"],
     [values.watch !== undefined, "--watch"],
+    [values.offline, "--offline"],
   ]) {
     if (needs && !apply) {
       throw new UsageError(`${name} requires --apply`);
@@ -203,6 +208,7 @@ function readArguments(args) {
     top: Number(values.top),
     retention: values.retention,
     archiveRetention: archiveRetention === "never" ? false : archiveRetention,
+    offline: values.offline,
   };
 }
 
@@ -324,7 +330,7 @@ class Command {
       const result = yes && !json ? this.#resolveRetention(store) : await this.#inspect(store);
       results.push(result);
       if (apply) {
-        result.error ??= result.doubt;
+        result.error ??= result.doubt ?? result.refusal;
       }
       if (!json && (asks || !apply)) {
         this.#show(result);
@@ -416,7 +422,7 @@ class Command {
     const { path } = store;
     const { retention: named } = this.options;
     const settings = settingsOf(store.states);
-    const result = { path };
+    const result = { path, store, ...safetyOf(store, settings, this.options) };
     if (named !== undefined) {
       return this.#withRetention(result, named, "--retention");
     }
@@ -477,10 +483,12 @@ class Command {
     this.#printProblems(result);
   }
 
-  async #sweepSessionStore({ path, cronConfig, nowMs, doubt }, { dryRun }) {
+  async #sweepSessionStore({ path, store, cronConfig, nowMs, doubt }, { dryRun }) {
     const { archiveRetention } = this.options;
-    if (doubt && !dryRun) {
-      throw doubt;
+    // Again: a gateway may have been started since the store was shown.
+    const problem = doubt ?? safetyOf(store, settingsOf(store.states), this.options).refusal;
+    if (problem && !dryRun) {
+      throw problem;
     }
     return withProgress(dryRun ? "Previewing" : "Sweeping", path, () =>
       this.reaper.sweepSessionStore({
@@ -560,9 +568,9 @@ class Command {
    * Prints the error, doubts and warnings of a store on stderr. What concerns the whole gateway is
    * printed once.
    */
-  #printProblems({ path, doubt, error, preview, sweep }) {
+  #printProblems({ path, doubt, refusal, note, error, preview, sweep }) {
     const { red, yellow, dim } = this.errorPaints;
-    const isShared = error !== undefined && error === doubt && error.path === undefined;
+    const isShared = [doubt, refusal].includes(error) && error?.path === undefined;
     if (error && (!isShared || this.#isNew(error.message))) {
       // Most messages contain the path.
       const prefix = isShared || error.message.includes(path) ? "" : `${displayPath(path)}: `;
@@ -573,7 +581,7 @@ class Command {
       process.stderr.write(message + advice.join(""));
     } else if (!error) {
       const prefix = doubt?.path === undefined ? "" : `${path}: `;
-      this.#printNotes([doubt && prefix + doubt.message]);
+      this.#printNotes([doubt && prefix + doubt.message, refusal?.message, note]);
     }
     for (const { error } of (sweep ?? preview)?.warnings ?? []) {
       process.stderr.write(`${yellow("!")} ${displayPath(path)}: ${printable(error)}\n`);
@@ -613,6 +621,7 @@ class Command {
             retentionMs,
             retentionFrom,
             doubt: result.doubt?.message,
+            refusal: result.refusal?.message,
             inspection,
             preview,
             sweep,
