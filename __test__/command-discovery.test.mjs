@@ -169,6 +169,35 @@ describe("an agent's database", () => {
   });
 });
 
+describe("a sessions folder without a store", () => {
+  it("is reported if a gateway left files in it", async () => {
+    const home = temporaryFolder();
+    const agent = join(home, ".openclaw/agents/old");
+    layOut(home, {
+      ".openclaw/agents/old/sessions/a.jsonl.deleted.2026-02-01T00-00-00.000Z": "",
+      ".openclaw/agents/new/sessions": { dir: true },
+      ".openclaw/sessions/notes.txt": "",
+    });
+    expect(await command(home)).toEqual({
+      code: 0,
+      stdout: "",
+      stderr: `! the sessions folders of one agent in ${home}/.openclaw contain no store\n`,
+    });
+    const { folders } = findFolders([agent], {});
+    expect(folders.map(({ path, store }) => ({ path, store }))).toEqual([
+      { path: join(agent, "sessions"), store: undefined },
+    ]);
+  });
+
+  it("is not found if nothing in it is a gateway's", async () => {
+    const home = temporaryFolder();
+    layOut(home, { "sessions/notes.txt": "", "other/a.jsonl": "" });
+    for (const path of [home, join(home, "sessions"), join(home, "other")]) {
+      expect((await command(home, [path])).code).toBe(3);
+    }
+  });
+});
+
 describe("a folder with several stores", () => {
   it("is returned once for each store, with the database of its agent", () => {
     const home = homeWith({ main: smallStore() });

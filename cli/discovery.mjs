@@ -31,9 +31,9 @@ export function findStores(paths, env = process.env) {
  * Finds the sessions folders at `paths` or, without paths, those of the gateway's state folder.
  *
  * @returns `{ folders, missing, failed, notes }`. `folders`: `{ path, store, database, states }`, once
- * for each store, and once for each other folder. `path` is the folder, which may be missing beside a
- * database; `store` and `database` (SQLite) are paths or undefined. `missing`: one sentence for each
- * path without a store or database. `failed`: `{ path, error }` for each path that cannot be accessed.
+ * for each store, and once for each folder with a database or leftovers only. `path` is the folder,
+ * which may be missing beside a database; `store` and `database` (SQLite) are paths or undefined.
+ * `missing`: one sentence for each path without any. `failed`: `{ path, error }` for each path that cannot be accessed.
  * `notes`: sentences about stores that are not swept, or not found.
  */
 export function findFolders(paths, env = process.env) {
@@ -56,8 +56,7 @@ export function findFolders(paths, env = process.env) {
         found.failed.push(...elsewhere.failed);
         found.notes.push(...elsewhere.notes);
       }
-      const isEmpty = folders.every(({ store, database }) => !store && !database);
-      if (isEmpty && found.failed.length === failedBefore) {
+      if (folders.length === 0 && found.failed.length === failedBefore) {
         found.missing.push(`no sessions.json in ${path}`);
       }
       for (const folder of folders) {
@@ -76,7 +75,7 @@ export function findFolders(paths, env = process.env) {
   }
   const withStore = new Set(found.folders.flatMap(({ path, store }) => (store ? [path] : [])));
   found.folders = found.folders.filter(({ path, store }) => store || !withStore.has(path));
-  found.notes.push(...databaseNotes(found.folders, env));
+  found.notes.push(...notesOn(found.folders, env));
   return found;
 }
 
@@ -128,8 +127,7 @@ function foldersAt(path, failed) {
   return [path, join(path, "sessions"), ...usual].flatMap((folder) => {
     const failedBefore = failed.length;
     const found = folderWith(folder, fileAt(join(folder, "sessions.json"), failed));
-    const isSessions = basename(folder) === "sessions" && isDirectory(folder);
-    const isListed = found.store || found.database || isSessions;
+    const isListed = found.store || found.database || hasLeftovers(folder);
     return isListed && failed.length === failedBefore ? [found] : [];
   });
 }
@@ -153,8 +151,10 @@ function fileAt(path, failed) {
   }
 }
 
-function isDirectory(path) {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+/** Returns whether a sessions folder contains files that a gateway left without a store. */
+function hasLeftovers(folder) {
+  const isOurs = (name) => /\.jsonl(\.|$)|^sessions\.json\./.test(name);
+  return basename(folder) === "sessions" && namesIn(folder, []).some(isOurs);
 }
 
 /** Returns the folders with the stores that `session.store` of a state folder's configuration names. */
@@ -191,18 +191,28 @@ function expanded(template, failed) {
     .map((agent) => template.replaceAll(AGENT, agent));
 }
 
-/** Returns a sentence for each state folder with agents whose sessions are in a database. */
-function databaseNotes(folders, env) {
-  const agents = new Map();
+/** Returns sentences about the agents without a store, one for each state folder and reason. */
+function notesOn(folders, env) {
+  const counts = new Map();
   for (const { path, store, database, states } of folders) {
-    if (database !== undefined && store === undefined) {
-      const state = stateAbove(path) ?? states[0];
-      agents.set(state, (agents.get(state) ?? 0) + 1);
+    if (store === undefined) {
+      const state = stateAbove(path) ?? states[0] ?? path;
+      const count = counts.get(state) ?? { inDatabase: 0, without: 0 };
+      count[database === undefined ? "without" : "inDatabase"]++;
+      counts.set(state, count);
     }
   }
-  return [...agents].map(([state, count]) => {
+  return [...counts].flatMap(([state, { inDatabase, without }]) => {
     const { version = "2026.8.1 or later" } = settingsOf([state], env);
-    const sessions = count === 1 ? "the sessions of one agent" : `the sessions of ${count} agents`;
-    return `${sessions} in ${state} are in SQLite (gateway ${version}), which is not swept`;
+    return [
+      inDatabase > 0
+        ? `the sessions of ${agents(inDatabase)} in ${state} are in SQLite (gateway ${version}), which is not swept`
+        : "",
+      without > 0 ? `the sessions folders of ${agents(without)} in ${state} contain no store` : "",
+    ].filter(Boolean);
   });
+}
+
+function agents(count) {
+  return count === 1 ? "one agent" : `${count} agents`;
 }
