@@ -485,10 +485,13 @@ class Command {
 
   async #sweepSessionStore({ path, store, cronConfig, nowMs, doubt }, { dryRun }) {
     const { archiveRetention } = this.options;
-    // Again: a gateway may have been started since the store was shown.
-    const problem = doubt ?? safetyOf(store, settingsOf(store.states), this.options).refusal;
-    if (problem && !dryRun) {
-      throw problem;
+    if (!dryRun) {
+      // Again: a gateway may have been started since the store was shown.
+      const { refusal } = safetyOf(store, settingsOf(store.states), this.options);
+      const problem = doubt ?? refusal;
+      if (problem) {
+        throw problem;
+      }
     }
     return withProgress(dryRun ? "Previewing" : "Sweeping", path, () =>
       this.reaper.sweepSessionStore({
