@@ -19,7 +19,7 @@ import {
 } from "./show.mjs";
 import { isSimilar } from "./similar.mjs";
 import { stateFolder } from "./state-folder.mjs";
-import { counted, duration, paintsFor, printable, size } from "./text.mjs";
+import { counted, duration, jsonText, paintsFor, printable, size } from "./text.mjs";
 
 const SUCCESS = 0;
 const FAILED = 1;
@@ -119,7 +119,8 @@ export async function run(args) {
   } catch (error) {
     if (error instanceof UsageError) {
       const { red } = paintsFor(process.stderr);
-      process.stderr.write(`${red("cron-session-reaper:")} ${error.message}\n`);
+      // The message may quote an argument or a path.
+      process.stderr.write(`${red("cron-session-reaper:")} ${printable(error.message)}\n`);
       return error.exitCode;
     }
     if (error.code !== "ABORT_ERR") {
@@ -160,7 +161,7 @@ function readArguments(args) {
     });
   } catch (error) {
     // The rest of the message explains arguments that begin with a dash.
-    const problem = printable(error.message.split(/\.? To specify|\.?\n/)[0]);
+    const problem = error.message.split(/\.? To specify|\.?\n/)[0];
     throw new UsageError(`${problem}; ${hintFor(/'(--?[^' ]+)/.exec(problem)?.[1])}`);
   }
   const { values, positionals: paths } = parsed;
@@ -187,7 +188,7 @@ function readArguments(args) {
     throw new UsageError("--json cannot be used with --watch");
   }
   if (!/^\d{1,4}$/.test(values.top) || Number(values.top) > MOST_SHOWN) {
-    throw new UsageError(`--top ${printable(values.top)}: not a number from 0 to ${MOST_SHOWN}`);
+    throw new UsageError(`--top ${values.top}: not a number from 0 to ${MOST_SHOWN}`);
   }
   checkRetention("--retention", values.retention);
   const archiveRetention = values["archive-retention"];
@@ -239,7 +240,7 @@ function checkRetention(name, text, hint) {
     return;
   }
   if (ms < SHORTEST_RETENTION_MS) {
-    throw new UsageError(`${name} ${printable(text)}: write at least 1m, such as 24h or 7d`);
+    throw new UsageError(`${name} ${text}: write at least 1m, such as 24h or 7d`);
   }
   const [, number] = /^\s*([\d.]+)\s*$/.exec(text) ?? [];
   if (number) {
@@ -283,7 +284,7 @@ function durationOf(name, text, hint = "write 90m, 24h or 7d") {
   }
   const ms = addon("load.js").parseDuration(text);
   if (ms === null) {
-    throw new UsageError(`${name} ${printable(text)}: not a duration; ${hint}`);
+    throw new UsageError(`${name} ${text}: not a duration; ${hint}`);
   }
   return ms;
 }
@@ -636,7 +637,7 @@ class Command {
       missing,
       notes,
     };
-    process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+    process.stdout.write(`${jsonText(document)}\n`);
   }
 }
 
