@@ -162,7 +162,7 @@ function readArguments(args) {
   } catch (error) {
     // The rest of the message explains arguments that begin with a dash.
     const problem = error.message.split(/\.? To specify|\.?\n/)[0];
-    throw new UsageError(`${problem}; ${hintFor(/'(--?[^' ]+)/.exec(problem)?.[1])}`);
+    throw new UsageError(`${problem}; ${hintFor(/'(--?[^' ]+)/.exec(problem)?.[1] ?? "", args)}`);
   }
   const { values, positionals: paths } = parsed;
   const { apply, yes, json, help, version } = values;
@@ -213,21 +213,41 @@ function readArguments(args) {
   };
 }
 
-/** What users of similar commands type, and what it is called here. */
+/** What users of `openclaw sessions cleanup` and similar commands type, and what it is called here. */
 const OTHER_NAMES = {
   "--enforce": "to sweep, use --apply",
   "--all-agents": "all agents' stores are the default; without a path they are all used",
   "--store": "name a store without an option: cron-session-reaper <sessions.json>",
   "--agent": "name the agent's folder without an option: cron-session-reaper <folder>",
+  "--active-key": "only expired runs are removed; no session needs protection",
+  "--fix-missing": 'only expired runs are removed; use "openclaw sessions cleanup" for this',
+  "--fix-dm-scope": 'only expired runs are removed; use "openclaw sessions cleanup" for this',
   "--force": "to sweep without a question, use --apply --yes",
+  "-f": "to sweep without a question, use --apply --yes",
+  "--older-than": "write --retention, such as --retention 7d",
+  "--days": "write --retention, such as --retention 7d",
+  "--state-dir": "name the state folder without an option: cron-session-reaper <folder>",
+  "--profile": "set OPENCLAW_PROFILE, or name the state folder: cron-session-reaper <folder>",
 };
 
 const OPTION_NAMES = [...HELP.matchAll(/^ {2}(--[a-z-]+)/gm)].map(([, name]) => name);
 
-/** Returns what an unknown or incomplete option probably means. */
-function hintFor(option = "") {
-  const similar = OPTION_NAMES.find((name) => name !== option && isSimilar(name, option));
-  return OTHER_NAMES[option] ?? (similar ? `did you mean ${similar}? See --help` : "see --help");
+/** Returns what an unknown or incomplete option of the arguments probably means. */
+function hintFor(option, args) {
+  if (OPTION_NAMES.includes(option)) {
+    return "see --help";
+  }
+  // `-apply` is read as `-a -p …`.
+  const typed = option.startsWith("--") ? option : (args.find((it) => it.startsWith(option)) ?? "");
+  const name = `--${typed.replace(/^-+|=.*/g, "").toLowerCase()}`;
+  const isMeant = (known) =>
+    isSimilar(known, name) || known === name || (name.length > 4 && known.startsWith(name));
+  const meant = OPTION_NAMES.find(isMeant);
+  return (
+    OTHER_NAMES[option] ??
+    OTHER_NAMES[name] ??
+    (meant ? `did you mean ${meant}? See --help` : "see --help")
+  );
 }
 
 /**
