@@ -1,8 +1,8 @@
 // Reads what the command needs from a gateway's configuration: the retention, where stores are, and the
 // version of the gateway that last wrote it.
 
+import { createRequire } from "node:module";
 import { basename, isAbsolute, join, resolve } from "node:path";
-import JSON5 from "json5";
 import { mayExist, realPath, reasonOf, textOf } from "./files.mjs";
 import { isSimilar } from "./similar.mjs";
 import {
@@ -13,6 +13,9 @@ import {
   stateFolder,
   underHome,
 } from "./state-folder.mjs";
+
+// Required, because under Yarn PnP a module cannot import a package without a loader.
+const JSON5 = createRequire(import.meta.url)("json5");
 
 /** All supported gateways read these; only some read the other two. */
 const READ_BY_ALL = CONFIGURATIONS.slice(0, 2);
