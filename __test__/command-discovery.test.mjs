@@ -117,6 +117,20 @@ describe("session.store", () => {
   });
 });
 
+describe("an include that may set session.store", () => {
+  it("is reported if no store is found without it", async () => {
+    const home = temporaryFolder();
+    layOut(home, { ".openclaw/openclaw.json": "{session: {$include: './session.json5'}}" });
+    const { code, stderr } = await command(home);
+    expect(code).toBe(3);
+    expect(stderr).toContain(
+      `! ${home}/.openclaw/openclaw.json may set session.store in an $include; pass the paths of its stores\n`,
+    );
+    layOut(home, { ".openclaw/agents/main/sessions/sessions.json": "{}" });
+    expect((await command(home)).stderr).toBe("");
+  });
+});
+
 describe("an agent's database", () => {
   /** Creates the state folder of a gateway that keeps its sessions in SQLite. */
   function homeOfLaterGateway(files = {}) {

@@ -30,8 +30,9 @@ const VARIABLE = /\$\{[A-Z_][A-Z0-9_]*\}/;
  * Reads the settings of the gateway that a store belongs to, so that the command keeps the same runs.
  *
  * @param states The state folders that the store may belong to.
- * @returns `{ file, version, retention }`. `file`: the configuration, if it is certain. `version`: of
- * the gateway that last wrote it, such as `2026.7.35`, if known. `retention`: `{ value, file }` if
+ * @returns `{ state, file, version, retention }`. `state` and `file`: the state folder and its
+ * configuration, if they are certain. `version`: of the gateway that last wrote it, such as
+ * `2026.7.35`, if known. `retention`: `{ value, file }` if
  * `cron.sessionRetention` is set; `{}` if it is certainly not set; `{ unclear }`, the reason as a
  * sentence, if it cannot be determined. `retention.isOfStore`: the reason concerns only this store.
  */
@@ -48,13 +49,15 @@ export function settingsOf(states, env = process.env) {
     const unclear = `more than one state folder may set the retention of this store: ${known.join(", ")}`;
     return { retention: { unclear, isOfStore: true } };
   }
-  const { file, unclear } = configurationOf(known[0], env);
+  const [state] = known;
+  const { file, unclear } = configurationOf(state, env);
   if (file === undefined) {
-    return { retention: { unclear } };
+    return { state, retention: { unclear } };
   }
   const { config, problem } = read(file);
   const version = config?.meta?.lastTouchedVersion;
   return {
+    state,
     file,
     version: typeof version === "string" ? version.trim() : undefined,
     retention: config ? retentionIn(config, file) : { unclear: problem },
@@ -65,15 +68,18 @@ export function settingsOf(states, env = process.env) {
  * Returns where `session.store` of a state folder's configuration puts stores.
  *
  * @returns `{ setting, template }`: the setting as a sentence, and an absolute path that may contain
- * `{agentId}`; `{ unclear }`, the reason as a sentence, if it cannot be evaluated; `{}` if it is not
- * set.
+ * `{agentId}`; `{ unclear }`, the reason as a sentence, if it cannot be evaluated; `{ possible }`, a
+ * sentence, if an include may set it; `{}` if it is not set.
  */
 export function configuredStore(state, env = process.env) {
   const { file } = configurationOf(realPath(state), env);
   const { config } = file ? read(file) : {};
   const store = config?.session?.store;
   if (store === undefined || store === "") {
-    return {};
+    const isPossible = isInclude(config) || isInclude(config?.session);
+    return isPossible
+      ? { possible: `${file} may set session.store in an $include; pass the paths of its stores` }
+      : {};
   }
   const setting = `${file} sets session.store to ${JSON.stringify(store)}`;
   const path = typeof store === "string" ? underHome(store, homeFolder(env)) : "";

@@ -33,8 +33,8 @@ export function findStores(paths, env = process.env) {
  * @returns `{ folders, missing, failed, notes }`. `folders`: `{ path, store, database, states }`, once
  * for each store, and once for each folder with a database or leftovers only. `path` is the folder,
  * which may be missing beside a database; `store` and `database` (SQLite) are paths or undefined.
- * `missing`: one sentence for each path without any. `failed`: `{ path, error }` for each path that cannot be accessed.
- * `notes`: sentences about stores that are not swept, or not found.
+ * `missing`: one sentence for each path without any. `failed`: `{ path, error }` for each path that
+ * cannot be accessed. `notes`: sentences about stores that are not swept, or not found.
  */
 export function findFolders(paths, env = process.env) {
   const found = { folders: [], missing: [], failed: [], notes: [] };
@@ -55,6 +55,9 @@ export function findFolders(paths, env = process.env) {
         folders.push(...elsewhere.folders);
         found.failed.push(...elsewhere.failed);
         found.notes.push(...elsewhere.notes);
+        if (elsewhere.possible && folders.every(({ store }) => store === undefined)) {
+          found.notes.push(elsewhere.possible);
+        }
       }
       if (folders.length === 0 && found.failed.length === failedBefore) {
         found.missing.push(`no sessions.json in ${path}`);
@@ -159,10 +162,10 @@ function hasLeftovers(folder) {
 
 /** Returns the folders with the stores that `session.store` of a state folder's configuration names. */
 function foldersElsewhere(state, env) {
-  const { setting, template, unclear } = configuredStore(state, env);
+  const { setting, template, unclear, possible } = configuredStore(state, env);
   const failed = [];
   if (template === undefined) {
-    return { folders: [], failed, notes: unclear ? [unclear] : [] };
+    return { folders: [], failed, notes: unclear ? [unclear] : [], possible };
   }
   const stores = expanded(template, failed).filter(
     (store) => fileAt(store, failed) && otherKindOf(store) === undefined,

@@ -29,7 +29,8 @@ const DATABASE = [2026, 8, 1];
  * @returns `{ refusal }`, an error, if it must not be swept; `{ note }`, a sentence, if no gateway was
  * found but that matters; otherwise `{}`.
  */
-export function safetyOf({ path, database, states }, { file, version }, { offline }) {
+export function safetyOf({ path, database, states }, settings, { offline }) {
+  const { version, state = states[0] } = settings;
   const numbers = numbersOf(version);
   const is = (first) => numbers !== undefined && compare(numbers, first) >= 0;
   const isBeta = version?.startsWith("2026.7.2-beta");
@@ -43,7 +44,7 @@ export function safetyOf({ path, database, states }, { file, version }, { offlin
   if (numbers !== undefined && !is(UNLOCKED)) {
     return {};
   }
-  const { pid, lock, state, unclear } = findGateway(states, file);
+  const { pid, lock, unclear } = findGateway(states, settings.file);
   const advice =
     "sweep inside the gateway (cron-session-reaper/register), or stop the gateway before the sweep";
   if (pid !== undefined && numbers !== undefined) {
@@ -64,12 +65,10 @@ export function safetyOf({ path, database, states }, { file, version }, { offlin
   if (unclear !== undefined) {
     return refused(
       "ERR_GATEWAY_UNKNOWN",
-      `cannot determine whether a gateway is running on ${states[0]}: ${unclear}; if none is running, pass --offline`,
+      `cannot determine whether a gateway is running on ${state}: ${unclear}; if none is running, pass --offline`,
     );
   }
-  return numbers === undefined
-    ? {}
-    : { note: `no gateway found on ${states[0]} (last: ${version})` };
+  return numbers === undefined ? {} : { note: `no gateway found on ${state} (last: ${version})` };
 }
 
 function refused(code, message) {
@@ -92,7 +91,7 @@ function compare(a, b) {
  *
  * @param states State folders.
  * @param file The configuration of the store, if it is known.
- * @returns `{ pid, lock, state }` of the first one on one of the state folders; `{ unclear }`, a
+ * @returns `{ pid, lock }` of the first one on one of the state folders; `{ unclear }`, a
  * reason, if it cannot be determined; `{}` if none was found. A gateway in a container, with another
  * temporary folder or with `OPENCLAW_ALLOW_MULTI_GATEWAY=1` is not found.
  */
@@ -105,9 +104,8 @@ export function findGateway(states, file) {
     unclear ??= failed[0]?.error.message;
     for (const lock of locks.map((name) => join(folder, name))) {
       const holder = holderOf(lock);
-      const state = holder.pid === undefined ? undefined : stateOf(holder, reals, file);
-      if (state !== undefined) {
-        return { pid: holder.pid, lock, state };
+      if (holder.pid !== undefined && usesOneOf(reals, holder, file)) {
+        return { pid: holder.pid, lock };
       }
       unclear ??= holder.unclear;
     }
@@ -132,16 +130,21 @@ function lockFolders(states) {
   return new Set(folders);
 }
 
+/** What `darwinTemporary` returned first, because it starts a process. */
+let darwinFolder;
+
 /** On macOS, a service has another `TMPDIR` than a login shell over SSH: both are derived from this. */
 function darwinTemporary() {
-  if (process.platform !== "darwin") {
-    return undefined;
+  if (process.platform === "darwin" && darwinFolder === undefined) {
+    try {
+      darwinFolder = execFileSync("/usr/bin/getconf", ["DARWIN_USER_TEMP_DIR"], {
+        encoding: "utf8",
+      }).trim();
+    } catch {
+      darwinFolder = "";
+    }
   }
-  try {
-    return execFileSync("getconf", ["DARWIN_USER_TEMP_DIR"], { encoding: "utf8" }).trim();
-  } catch {
-    return undefined;
-  }
+  return darwinFolder;
 }
 
 /** Returns the payload of a lock file whose process is alive; `{ unclear }`; or `{}` if it is stale. */
@@ -190,20 +193,18 @@ function isAlive(pid, startTime) {
   return !isZombie && (!Number.isInteger(startTime) || startTime === Number(fields[22 - 3]));
 }
 
-/** Returns which of the state folders a gateway uses, or undefined. */
-function stateOf({ pid, stateDir, configPath }, states, file) {
+/** Returns whether a gateway uses one of the state folders. */
+function usesOneOf(states, { pid, stateDir, configPath }, file) {
   const named = stateDir ?? stateInEnvironment(pid);
   if (typeof named === "string") {
-    return states.find((state) => state === realPath(named));
+    return states.includes(realPath(named));
   }
   if (typeof configPath !== "string") {
-    return undefined;
+    return false;
   }
-  // A configuration outside the state folder, as with OPENCLAW_CONFIG_PATH.
+  // A configuration may be outside its state folder, by OPENCLAW_CONFIG_PATH.
   const isConfiguration = file !== undefined && realPath(configPath) === realPath(file);
-  return isConfiguration
-    ? states[0]
-    : states.find((state) => state === realPath(dirname(configPath)));
+  return isConfiguration || states.includes(realPath(dirname(configPath)));
 }
 
 /** Returns `OPENCLAW_STATE_DIR` of a running process, or undefined. */
