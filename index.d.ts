@@ -550,6 +550,13 @@ export interface StoreInspection {
     /** The total size of these expired runs. */
     expiredBytes: number;
     /**
+     * The number of runs that never expire, because their `updatedAt` is not a number (for example, a
+     * date as text) or their entry is `null`, `0`, `""` or `false`.
+     */
+    undated: number;
+    /** The number of runs whose `updatedAt` is more than an hour after `nowMs`. */
+    future: number;
+    /**
      * The time of the earliest update of a run, in milliseconds since 1970; `null` if no run has a
      * valid time.
      */

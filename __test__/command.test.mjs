@@ -384,10 +384,13 @@ describe("an unknown retention", () => {
 
   it("refuses to sweep if the configured retention is not a duration", async () => {
     for (const [value, message] of [
-      ['"forever"', 'openclaw.json is "forever", which is not a duration (the gateway rejects'],
-      ['""', 'openclaw.json is "", which is not a duration'],
-      ["null", "openclaw.json is null, which is not a duration"],
-      ["24", "openclaw.json is 24, which is not a duration"],
+      ['"forever"', 'openclaw.json is "forever", which is not a duration such as "24h"'],
+      ['""', 'openclaw.json is "", which the gateway rejects: remove it for the default'],
+      ["null", "openclaw.json is null, which the gateway rejects: remove it for the default"],
+      ["24", "openclaw.json is 24, which the gateway rejects: write a text with a unit"],
+      ["0", "openclaw.json is 0, which the gateway rejects: write false to keep runs forever"],
+      ["true", 'openclaw.json is true, which the gateway rejects: write a text such as "24h"'],
+      ['["24h"]', 'openclaw.json is ["24h"], which the gateway rejects: write a text such as'],
       ['"0h"', 'openclaw.json is "0h", which removes every run as soon as it has ended'],
     ]) {
       const home = homeWith({ main: smallStore() });
@@ -454,7 +457,7 @@ describe("a file that is not a store", () => {
     const config = { session: { store: "/data/{agentId}/sessions.json" } };
     layOut(home, { ".openclaw/openclaw.json": JSON.stringify(config) });
     expect((await command(home)).stderr).toContain(
-      'openclaw.json sets session.store to "/data/{agentId}/sessions.json"; to see these stores',
+      'openclaw.json sets session.store to "/data/{agentId}/sessions.json", but no store exists',
     );
     expect((await command(home, [storeIn(home)])).stderr).not.toContain("session.store");
   });
@@ -691,12 +694,10 @@ describe("--apply", () => {
 
   it("refuses a configuration whose retention it cannot evaluate", async () => {
     for (const text of [
-      '{cron: {sessionRetention: "30d"}} // mine',
       '{"cron": {"sessionRetention": "\u0024{KEEP}"}}',
       '{"$include": "./cron.json"}',
       '{"\\u0024include": "./cron.json"}',
-      '{cron: {"session\\u0052etention": false}}',
-      "{cron: {}}",
+      '{cron: {$include: "./cron.json"}} // mine',
       '{"gateway": {}, ',
       "",
     ]) {
@@ -890,6 +891,14 @@ describe("the command line", () => {
       [["--enforce"], "Unknown option '--enforce'; to sweep, use --apply"],
       [["--all-agents"], "all agents' stores are the default"],
       [["--store", "x"], "name a store without an option"],
+      [["--store=x"], "name a store without an option"],
+      [["--fix-missing"], 'use "openclaw sessions cleanup" for this'],
+      [["--active-key", "k"], "only expired runs are removed"],
+      [["-f"], "Unknown option '-f'; to sweep without a question, use --apply --yes"],
+      [["--Apply"], "did you mean --apply?"],
+      [["--arch", "7d"], "did you mean --archive-retention?"],
+      [["-apply"], "did you mean --apply?"],
+      [["--retention"], "argument missing; see --help"],
       [["--\x1b[31mx\x07"], "Unknown option '--\\u{1b}[31mx\\u{7}'"],
       [["--apply", "--yes", "--dry-run"], "--apply cannot be used with --dry-run"],
       [["--apply", "-y", "-n"], "--apply cannot be used with --dry-run"],

@@ -82,7 +82,16 @@ describe("an inspection", () => {
       bytes: 2,
       entries: 0,
       kinds: [],
-      runs: { total: 0, bytes: 0, expired: 0, expiredBytes: 0, oldestMs: null, newestMs: null },
+      runs: {
+        total: 0,
+        bytes: 0,
+        expired: 0,
+        expiredBytes: 0,
+        undated: 0,
+        future: 0,
+        oldestMs: null,
+        newestMs: null,
+      },
       biggestEntries: [],
       biggestJobs: [],
       transcripts: { files: 0, bytes: 0 },
@@ -117,6 +126,18 @@ describe("an inspection", () => {
     });
     const { oldestMs, newestMs } = (await inspect(storePath)).runs;
     expect([oldestMs, newestMs]).toEqual([0.1, Number.MAX_VALUE]);
+  });
+
+  it("counts runs with a time in the future and runs that never expire", async () => {
+    const { storePath } = storeWith({
+      [runKey(1)]: { updatedAt: NOW + HOUR },
+      [runKey(2)]: { updatedAt: NOW + HOUR + 1 },
+      [runKey(3)]: { updatedAt: new Date(NOW).toISOString() },
+      [runKey(4)]: null,
+      [runKey(5)]: {},
+    });
+    const { future, undated } = (await inspect(storePath)).runs;
+    expect({ future, undated }).toEqual({ future: 1, undated: 2 });
   });
 
   it("follows a symbolic link to the store", async () => {

@@ -5,6 +5,9 @@ import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { settingsOf } from "./config.mjs";
+import { findStores } from "./discovery.mjs";
+import { safetyOf } from "./running-gateway.mjs";
 import {
   adviceFor,
   displayPath,
@@ -14,8 +17,9 @@ import {
   sweepLines,
   wouldChange,
 } from "./show.mjs";
-import { configuredRetention, findStores, stateFolder, storesElsewhere } from "./stores.mjs";
-import { counted, duration, paintsFor, printable, size } from "./text.mjs";
+import { isSimilar } from "./similar.mjs";
+import { stateFolder } from "./state-folder.mjs";
+import { counted, duration, jsonText, paintsFor, printable, size } from "./text.mjs";
 
 const SUCCESS = 0;
 const FAILED = 1;
@@ -43,6 +47,8 @@ folder. Default: the gateway's state folder, which is OPENCLAW_STATE_DIR, else
                       this sweep archives a transcript). If runs are kept
                       forever, nothing is swept and no archive is deleted
   --watch <time>      with --apply: sweep every 5m, 1h, … until stopped
+  --offline           with --apply: sweep although it is unclear whether a gateway
+                      from 2026.5.2 on is running; you guarantee that none is
   --top <number>      how many of the biggest entries and jobs to show, up to 1000
                       (default: 5)
   --json              print one JSON document on stdout
@@ -113,7 +119,8 @@ export async function run(args) {
   } catch (error) {
     if (error instanceof UsageError) {
       const { red } = paintsFor(process.stderr);
-      process.stderr.write(`${red("cron-session-reaper:")} ${error.message}\n`);
+      // The message may quote an argument or a path.
+      process.stderr.write(`${red("cron-session-reaper:")} ${printable(error.message)}\n`);
       return error.exitCode;
     }
     if (error.code !== "ABORT_ERR") {
@@ -147,14 +154,15 @@ function readArguments(args) {
         top: { type: "string", default: "5" },
         json: { type: "boolean", default: false },
         "dry-run": { type: "boolean", short: "n", default: false },
+        offline: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
         version: { type: "boolean", short: "V", default: false },
       },
     });
   } catch (error) {
     // The rest of the message explains arguments that begin with a dash.
-    const problem = printable(error.message.split(/\.? To specify|\.?\n/)[0]);
-    throw new UsageError(`${problem}; ${hintFor(/'(--?[^' ]+)/.exec(problem)?.[1])}`);
+    const problem = error.message.split(/\.? To specify|\.?\n/)[0];
+    throw new UsageError(`${problem}; ${hintFor(/'(--?[^' ]+)/.exec(problem)?.[1] ?? "", args)}`);
   }
   const { values, positionals: paths } = parsed;
   const { apply, yes, json, help, version } = values;
@@ -170,6 +178,7 @@ function readArguments(args) {
   for (const [needs, name] of [
     [yes, "--yes"],
     [values.watch !== undefined, "--watch"],
+    [values.offline, "--offline"],
   ]) {
     if (needs && !apply) {
       throw new UsageError(`${name} requires --apply`);
@@ -179,7 +188,7 @@ function readArguments(args) {
     throw new UsageError("--json cannot be used with --watch");
   }
   if (!/^\d{1,4}$/.test(values.top) || Number(values.top) > MOST_SHOWN) {
-    throw new UsageError(`--top ${printable(values.top)}: not a number from 0 to ${MOST_SHOWN}`);
+    throw new UsageError(`--top ${values.top}: not a number from 0 to ${MOST_SHOWN}`);
   }
   checkRetention("--retention", values.retention);
   const archiveRetention = values["archive-retention"];
@@ -200,39 +209,44 @@ function readArguments(args) {
     top: Number(values.top),
     retention: values.retention,
     archiveRetention: archiveRetention === "never" ? false : archiveRetention,
+    offline: values.offline,
   };
 }
 
-/** What users of similar commands type, and what it is called here. */
+/** What users of `openclaw sessions cleanup` and similar commands type, and what it is called here. */
 const OTHER_NAMES = {
   "--enforce": "to sweep, use --apply",
   "--all-agents": "all agents' stores are the default; without a path they are all used",
   "--store": "name a store without an option: cron-session-reaper <sessions.json>",
   "--agent": "name the agent's folder without an option: cron-session-reaper <folder>",
+  "--active-key": "only expired runs are removed; no session needs protection",
+  "--fix-missing": 'only expired runs are removed; use "openclaw sessions cleanup" for this',
+  "--fix-dm-scope": 'only expired runs are removed; use "openclaw sessions cleanup" for this',
   "--force": "to sweep without a question, use --apply --yes",
+  "-f": "to sweep without a question, use --apply --yes",
+  "--older-than": "write --retention, such as --retention 7d",
+  "--days": "write --retention, such as --retention 7d",
+  "--state-dir": "name the state folder without an option: cron-session-reaper <folder>",
+  "--profile": "set OPENCLAW_PROFILE, or name the state folder: cron-session-reaper <folder>",
 };
 
 const OPTION_NAMES = [...HELP.matchAll(/^ {2}(--[a-z-]+)/gm)].map(([, name]) => name);
 
-/** Returns what an unknown or incomplete option probably means. */
-function hintFor(option = "") {
-  const similar = OPTION_NAMES.find((name) => name !== option && isSimilar(name, option));
-  return OTHER_NAMES[option] ?? (similar ? `did you mean ${similar}? See --help` : "see --help");
-}
-
-/** Returns whether two names differ by one letter that is missing, added, replaced or swapped. */
-function isSimilar(a, b) {
-  const [short, long] = a.length < b.length ? [a, b] : [b, a];
-  let start = 0;
-  while (start < short.length && short[start] === long[start]) start++;
-  const rest = (text, from) => text.slice(start + from);
-  const isSwapped =
-    short[start] === long[start + 1] &&
-    short[start + 1] === long[start] &&
-    rest(short, 2) === rest(long, 2);
+/** Returns what an unknown or incomplete option of the arguments probably means. */
+function hintFor(option, args) {
+  if (OPTION_NAMES.includes(option)) {
+    return "see --help";
+  }
+  // `-apply` is read as `-a -p …`.
+  const typed = option.startsWith("--") ? option : (args.find((it) => it.startsWith(option)) ?? "");
+  const name = `--${typed.replace(/^-+|=.*/g, "").toLowerCase()}`;
+  const isMeant = (known) =>
+    isSimilar(known, name) || known === name || (name.length > 4 && known.startsWith(name));
+  const meant = OPTION_NAMES.find(isMeant);
   return (
-    rest(short, 0) === rest(long, 1) ||
-    (short.length === long.length && (rest(short, 1) === rest(long, 1) || isSwapped))
+    OTHER_NAMES[option] ??
+    OTHER_NAMES[name] ??
+    (meant ? `did you mean ${meant}? See --help` : "see --help")
   );
 }
 
@@ -246,7 +260,7 @@ function checkRetention(name, text, hint) {
     return;
   }
   if (ms < SHORTEST_RETENTION_MS) {
-    throw new UsageError(`${name} ${printable(text)}: write at least 1m, such as 24h or 7d`);
+    throw new UsageError(`${name} ${text}: write at least 1m, such as 24h or 7d`);
   }
   const [, number] = /^\s*([\d.]+)\s*$/.exec(text) ?? [];
   if (number) {
@@ -259,15 +273,29 @@ function problemOf(value, file) {
   if (value === false) {
     return undefined;
   }
-  const setting = `cron.sessionRetention in ${file} is ${JSON.stringify(value)}`;
-  const ms = typeof value === "string" ? addon("load.js").parseDuration(value) : null;
-  if (ms === null) {
-    return `${setting}, which is not a duration (the gateway rejects this configuration)`;
+  const text = typeof value === "number" ? String(value) : JSON.stringify(value);
+  const setting = `cron.sessionRetention in ${file} is ${text}`;
+  if (typeof value === "string" && value.trim() !== "") {
+    const ms = addon("load.js").parseDuration(value);
+    if (ms === null) {
+      return `${setting}, which is not a duration such as "24h" or "7d"`;
+    }
+    return ms < SHORTEST_RETENTION_MS
+      ? `${setting}, which removes every run as soon as it has ended (to keep runs forever, write false)`
+      : undefined;
   }
-  return ms < SHORTEST_RETENTION_MS
-    ? `${setting}, which removes every run as soon as it has ended (to keep runs forever, write false)`
-    : undefined;
+  return `${setting}, which the gateway rejects: ${INSTEAD[value] ?? INSTEAD[typeof value]}`;
 }
+
+/** What to write instead of a retention that is not a text, by value or type. */
+const INSTEAD = {
+  number: 'write a text with a unit, such as "24h" or "7d"',
+  0: 'write false to keep runs forever, or a text such as "24h"',
+  true: 'write a text such as "24h", or false to keep runs forever',
+  null: "remove it for the default of 24 hours, or write false to keep runs forever",
+  string: "remove it for the default of 24 hours, or write false to keep runs forever",
+  object: 'write a text such as "24h", or false to keep runs forever',
+};
 
 /** Parses a duration to milliseconds. Refuses an invalid one, which the gateway would read as 24 hours. */
 function durationOf(name, text, hint = "write 90m, 24h or 7d") {
@@ -276,7 +304,7 @@ function durationOf(name, text, hint = "write 90m, 24h or 7d") {
   }
   const ms = addon("load.js").parseDuration(text);
   if (ms === null) {
-    throw new UsageError(`${name} ${printable(text)}: not a duration; ${hint}`);
+    throw new UsageError(`${name} ${text}: not a duration; ${hint}`);
   }
   return ms;
 }
@@ -302,6 +330,8 @@ class Command {
     this.reaper = addon("index.js");
     this.paints = paintsFor(process.stdout);
     this.errorPaints = paintsFor(process.stderr);
+    /** The messages that have been printed and are not repeated. */
+    this.printed = new Set();
   }
 
   /** Shows every store or, with --apply, sweeps them, if the user agrees. */
@@ -311,12 +341,9 @@ class Command {
     if (asks && !(process.stdin.isTTY && process.stderr.isTTY)) {
       throw new UsageError("--apply needs a terminal to ask for confirmation; add --yes");
     }
-    const { stores, missing, failed } = findStores(paths);
+    const { stores, missing, failed, notes } = findStores(paths);
     this.#printPathProblems(missing, failed);
-    const elsewhere = paths.length === 0 ? storesElsewhere(stateFolder()) : undefined;
-    if (elsewhere) {
-      process.stderr.write(`${this.errorPaints.yellow("!")} ${printable(elsewhere)}\n`);
-    }
+    this.#printNotes(notes);
 
     const results = [];
     for (const store of stores) {
@@ -324,7 +351,7 @@ class Command {
       const result = yes && !json ? this.#resolveRetention(store) : await this.#inspect(store);
       results.push(result);
       if (apply) {
-        result.error ??= result.doubt;
+        result.error ??= result.doubt ?? result.refusal;
       }
       if (!json && (asks || !apply)) {
         this.#show(result);
@@ -339,7 +366,7 @@ class Command {
     const hasFailed = failed.length > 0 || results.some(({ error }) => error !== undefined);
     const code = hasFailed ? FAILED : missing.length > 0 ? NOT_FOUND : SUCCESS;
     if (json) {
-      this.#printJson(results, missing, failed, code);
+      this.#printJson(results, { missing, failed, notes }, code);
     }
     return code;
   }
@@ -360,10 +387,20 @@ class Command {
     process.stderr.write(`Sweeping every ${duration(watch)}. Stop with Ctrl-C or SIGTERM.\n`);
     const printed = new PrintedProblems();
     while (!this.signal.aborted) {
-      const { stores, missing, failed } = findStores(paths);
+      const { stores, missing, failed, notes } = findStores(paths);
+      this.printed.clear();
       // A missing store does not end the command: the gateway may create it later.
-      if (printed.isNew("", missing.concat(failed.map(({ path }) => path)))) {
+      if (
+        printed.isNew(
+          "",
+          missing.concat(
+            notes,
+            failed.map(({ error }) => error.message),
+          ),
+        )
+      ) {
         this.#printPathProblems(missing, failed);
+        this.#printNotes(notes);
       }
       for (const store of stores) {
         await this.#sweepAgain(store, printed);
@@ -402,19 +439,23 @@ class Command {
    * Returns the result for a store that has not been opened yet: its path and retention. `doubt` is
    * an error if the retention cannot be determined; then the store is shown, but not swept.
    */
-  #resolveRetention({ path, states }) {
-    const { retention } = this.options;
-    if (retention !== undefined) {
-      return this.#withRetention({ path }, retention, "--retention");
+  #resolveRetention(store) {
+    const { path } = store;
+    const { retention: named } = this.options;
+    const settings = settingsOf(store.states);
+    const result = { path, store, ...safetyOf(store, settings, this.options) };
+    if (named !== undefined) {
+      return this.#withRetention(result, named, "--retention");
     }
-    const { value, file, unclear } = configuredRetention(states) ?? {};
+    const { value, file, unclear, isOfStore } = settings.retention;
     const problem = unclear ?? (file ? problemOf(value, file) : undefined);
     if (problem) {
       const message = `${problem}; pass --retention`;
-      const doubt = Object.assign(new Error(message), { code: "ERR_RETENTION_UNKNOWN" });
-      return this.#withRetention({ path, doubt }, undefined, "the default");
+      result.doubt = Object.assign(new Error(message), { code: "ERR_RETENTION_UNKNOWN" });
+      result.doubt.path = isOfStore ? path : undefined;
+      return this.#withRetention(result, undefined, "the default");
     }
-    return this.#withRetention({ path }, value, file ? displayPath(file) : "the default");
+    return this.#withRetention(result, value, file ? displayPath(file) : "the default");
   }
 
   #withRetention(result, sessionRetention, retentionFrom) {
@@ -463,10 +504,15 @@ class Command {
     this.#printProblems(result);
   }
 
-  async #sweepSessionStore({ path, cronConfig, nowMs, doubt }, { dryRun }) {
+  async #sweepSessionStore({ path, store, cronConfig, nowMs, doubt }, { dryRun }) {
     const { archiveRetention } = this.options;
-    if (doubt && !dryRun) {
-      throw doubt;
+    if (!dryRun) {
+      // Again: a gateway may have been started since the store was shown.
+      const { refusal } = safetyOf(store, settingsOf(store.states), this.options);
+      const problem = doubt ?? refusal;
+      if (problem) {
+        throw problem;
+      }
     }
     return withProgress(dryRun ? "Previewing" : "Sweeping", path, () =>
       this.reaper.sweepSessionStore({
@@ -529,19 +575,37 @@ class Command {
     process.stdout.write(`${[bold(displayPath(path)), ...indented].join("\n")}\n\n`);
   }
 
-  /** Prints the error, doubt and warnings of a store on stderr. */
-  #printProblems({ path, doubt, error, preview, sweep }) {
+  /** Prints sentences on stderr, each once. */
+  #printNotes(notes) {
+    for (const note of notes.filter((note) => note && this.#isNew(note))) {
+      process.stderr.write(`${this.errorPaints.yellow("!")} ${printable(note)}\n`);
+    }
+  }
+
+  #isNew(message) {
+    const isNew = !this.printed.has(message);
+    this.printed.add(message);
+    return isNew;
+  }
+
+  /**
+   * Prints the error, doubts and warnings of a store on stderr. What concerns the whole gateway is
+   * printed once.
+   */
+  #printProblems({ path, doubt, refusal, note, error, preview, sweep }) {
     const { red, yellow, dim } = this.errorPaints;
-    if (error) {
+    const isShared = [doubt, refusal].includes(error) && error?.path === undefined;
+    if (error && (!isShared || this.#isNew(error.message))) {
       // Most messages contain the path.
-      const prefix = error.message.includes(path) ? "" : `${displayPath(path)}: `;
+      const prefix = isShared || error.message.includes(path) ? "" : `${displayPath(path)}: `;
       const advice = adviceFor({ path, message: error.message, ...error }).map(
         (line) => `  ${dim(line)}\n`,
       );
       const message = `${red("✗")} ${prefix}${printable(error.message)}\n`;
       process.stderr.write(message + advice.join(""));
-    } else if (doubt) {
-      process.stderr.write(`${yellow("!")} ${displayPath(path)}: ${printable(doubt.message)}\n`);
+    } else if (!error) {
+      const prefix = doubt?.path === undefined ? "" : `${path}: `;
+      this.#printNotes([doubt && prefix + doubt.message, refusal?.message, note]);
     }
     for (const { error } of (sweep ?? preview)?.warnings ?? []) {
       process.stderr.write(`${yellow("!")} ${displayPath(path)}: ${printable(error)}\n`);
@@ -564,11 +628,10 @@ class Command {
       this.options.paths.length > 0
         ? "Pass a sessions.json, a folder that contains one, an agent's folder or a state folder."
         : "If the gateway's state is elsewhere, pass its state folder or set OPENCLAW_STATE_DIR.";
-    const sqlite = "Gateways from 2026.8.1 on use an SQLite database, which is not supported.";
-    process.stderr.write(`${dim(advice)}\n${dim(sqlite)}\n`);
+    process.stderr.write(`${dim(advice)}\n`);
   }
 
-  #printJson(results, missing, failed, exitCode) {
+  #printJson(results, { missing, failed, notes }, exitCode) {
     const errorOf = (error) =>
       error && { message: error.message, code: error.code, line: error.line, column: error.column };
     const document = {
@@ -577,11 +640,12 @@ class Command {
       exitCode,
       stores: [
         ...results.map(
-          ({ path, retentionMs, retentionFrom, doubt, inspection, preview, sweep, error }) => ({
+          ({ path, retentionMs, retentionFrom, inspection, preview, sweep, error, ...result }) => ({
             path,
             retentionMs,
             retentionFrom,
-            doubt: doubt?.message,
+            doubt: result.doubt?.message,
+            refusal: result.refusal?.message,
             inspection,
             preview,
             sweep,
@@ -591,8 +655,9 @@ class Command {
         ...failed.map(({ path, error }) => ({ path, error: errorOf(error) })),
       ],
       missing,
+      notes,
     };
-    process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+    process.stdout.write(`${jsonText(document)}\n`);
   }
 }
 

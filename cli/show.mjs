@@ -60,7 +60,7 @@ export function inspectionLines({ inspection, retentionMs, retentionFrom, nowMs,
       [`${rule} (${retentionFrom})`, dim],
     ],
   ];
-  section("Cron runs", runRows, "lrrl");
+  section("Cron runs", [...runRows, ...wrongTimes(runs, paints)], "lrrl");
   if (biggestJobs.length > 0) {
     const rows = biggestJobs.map(({ job, runs, expired, bytes }) => [
       size(bytes),
@@ -76,6 +76,16 @@ export function inspectionLines({ inspection, retentionMs, retentionFrom, nowMs,
   }
   section("In the same folder", folderRows(inspection, nowMs, dim), "lrrl");
   return lines;
+}
+
+/** Returns a row for the runs with a wrong time, of each kind. */
+function wrongTimes({ future, undated }, { dim, yellow }) {
+  return [
+    ["in the future", future, "updatedAt is later than now: they expire too late"],
+    ["never expire", undated, "updatedAt is not a number (such as a date as text), or no entry"],
+  ]
+    .filter(([, count]) => count > 0)
+    .map(([what, count, why]) => [what, [grouped(count), yellow], "", [why, dim]]);
 }
 
 function folderRows({ transcripts, archives, temps, others }, nowMs, dim) {

@@ -116,3 +116,14 @@ export function paintsFor(stream) {
     cyan: paint(36),
   };
 }
+
+/** Returns a JSON document whose texts contain no character that {@link printable} escapes. */
+export function jsonText(document) {
+  return JSON.stringify(document, null, 2).replace(
+    /(?!\n)[\p{Cc}\p{Cf}\p{Co}\u2028\u2029]/gu,
+    (character) => {
+      const units = [...Array(character.length).keys()].map((at) => character.charCodeAt(at));
+      return units.map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`).join("");
+    },
+  );
+}

@@ -106,6 +106,7 @@ fn read_and_count<S: System>(
     let read = Store::read(system, &paths, |store| {
         stats::stats(
             store.source(system, abort),
+            options.now_ms,
             cutoff_ms,
             options.top,
             buffer.bytes(),

@@ -32,6 +32,10 @@ const MOST_LISTED: usize = 1000;
 /// The greatest length of a listed key or job, in characters. A longer one is cut and ends in `…`.
 const LONGEST_SHOWN: usize = 1000;
 
+/// A run that was updated later than this after now has a wrong time, and not another clock, in
+/// milliseconds.
+const CLOCK_TOLERANCE_MS: f64 = 3_600_000.0;
+
 /// The contents of a store. A duplicate key counts as often as it occurs, because each occurrence
 /// takes space in the file.
 ///
@@ -69,6 +73,10 @@ pub(crate) struct RunStats {
     /// The runs that were last updated before the cutoff.
     pub(crate) expired: u64,
     pub(crate) expired_bytes: u64,
+    /// The runs that never expire: their `updatedAt` is not a number, or the entry is falsy.
+    pub(crate) undated: u64,
+    /// The runs whose `updatedAt` is more than an hour after now.
+    pub(crate) future: u64,
     /// The least `updatedAt` that is a time after 1970, in milliseconds since then.
     pub(crate) oldest_ms: Option<f64>,
     /// The greatest such `updatedAt`.
@@ -93,8 +101,8 @@ pub(crate) struct JobStats {
 
 /// Reads the whole store and counts its contents.
 ///
-/// A run whose `updatedAt` is less than `cutoff_ms`, in milliseconds since 1970, is expired. `top`
-/// is the length of the lists of entries and jobs, at most [`MOST_LISTED`]. `buffer` is the memory
+/// A run whose `updatedAt` is less than `cutoff_ms`, in milliseconds since 1970, is expired. `now_ms` is
+/// the current time, likewise. `top` is the length of the lists of entries and jobs, at most [`MOST_LISTED`]. `buffer` is the memory
 /// for one read; it must not be empty. `progress` receives the number of bytes read so far.
 ///
 /// Memory is bounded: it does not grow with the store, and with the number of jobs only up to 12 MB.
@@ -103,12 +111,13 @@ pub(crate) struct JobStats {
 /// As [`survey`](crate::store::survey::survey).
 pub(super) fn stats<S: System>(
     store: Source<'_, S>,
+    now_ms: f64,
     cutoff_ms: f64,
     top: usize,
     buffer: &mut [u8],
     mut progress: impl FnMut(u64),
 ) -> Result<Stats> {
-    let mut counter = Counter::new(cutoff_ms, top.min(MOST_LISTED));
+    let mut counter = Counter::new(now_ms, cutoff_ms, top.min(MOST_LISTED));
     let mut reading = Reading::new(store, buffer);
     while let Some(chunk) = reading.next(&mut counter)? {
         progress(chunk.end());
@@ -132,6 +141,7 @@ struct JobSum {
 
 /// Counts the entries of a store while it is read.
 struct Counter {
+    latest_ms: f64,
     cutoff_ms: f64,
     top: usize,
     /// The offset at which the current entry begins.
@@ -175,8 +185,9 @@ impl Visitor for Counter {
 }
 
 impl Counter {
-    fn new(cutoff_ms: f64, top: usize) -> Self {
+    fn new(now_ms: f64, cutoff_ms: f64, top: usize) -> Self {
         Self {
+            latest_ms: now_ms + CLOCK_TOLERANCE_MS,
             cutoff_ms,
             top,
             start: 0,
@@ -217,6 +228,8 @@ impl Counter {
             runs.expired += 1;
             runs.expired_bytes += bytes;
         }
+        runs.undated += u64::from(updated_at.is_none_or(f64::is_nan));
+        runs.future += u64::from(updated_at.is_some_and(|at| at > self.latest_ms));
         if let Some(at) = updated_at.filter(|at| at.is_finite() && *at > 0.0) {
             runs.oldest_ms = Some(runs.oldest_ms.map_or(at, |oldest| oldest.min(at)));
             runs.newest_ms = Some(runs.newest_ms.map_or(at, |newest| newest.max(at)));

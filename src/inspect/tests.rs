@@ -144,6 +144,8 @@ fn measures_an_entry_from_the_comma_before_it_to_the_end_of_its_value() {
         bytes: first + second,
         expired: 1,
         expired_bytes: first,
+        undated: 0,
+        future: 0,
         oldest_ms: Some(99.0),
         newest_ms: Some(100.0),
     };
@@ -170,6 +172,36 @@ fn counts_no_run_as_expired_without_a_retention() {
     let found = inspect(&Os, options, &Abort::default(), |_, _| {});
     let runs = found.unwrap().stats.runs;
     assert_eq!((runs.total, runs.expired), (1, 0));
+}
+
+#[test]
+fn counts_runs_with_a_time_in_the_future_and_those_that_never_expire() {
+    let run = |value: &str, at: usize| format!(r#""agent:main:cron:j:run:{at}":{value}"#);
+    let runs = [
+        r#"{"updatedAt":3600100}"#,
+        r#"{"updatedAt":3600101}"#,
+        r#"{"updatedAt":1e999}"#,
+        r#"{"updatedAt":"2026-03-01T12:00:00.000Z"}"#,
+        r#"{"updatedAt":{}}"#,
+        "null",
+        "{}",
+        r#"{"updatedAt":null}"#,
+    ];
+    let entries: Vec<String> = (runs.iter().zip(1..))
+        .map(|(value, at)| run(value, at))
+        .collect();
+    let tree = Tree::new();
+    let store = tree.file_of(
+        "sessions.json",
+        format!("{{{}}}", entries.join(",")).as_bytes(),
+    );
+    let options = InspectOptions {
+        now_ms: 100.0,
+        ..options(&store)
+    };
+    let found = inspect(&Os, options, &Abort::default(), |_, _| {});
+    let runs = found.unwrap().stats.runs;
+    assert_eq!((runs.total, runs.future, runs.undated), (8, 2, 3));
 }
 
 #[test]
@@ -427,6 +459,7 @@ fn expected(text: &str, sizes: &[u64]) -> Stats {
             found.runs.expired += 1;
             found.runs.expired_bytes += bytes;
         }
+        found.runs.undated += u64::from(updated_at.is_none_or(f64::is_nan));
         if let Some(at) = updated_at.filter(|at| *at > 0.0) {
             let runs = &mut found.runs;
             runs.oldest_ms = Some(runs.oldest_ms.unwrap_or(at).min(at));
@@ -497,7 +530,7 @@ proptest! {
         let file = Os.open(&path).unwrap();
 
         let source = Source { system: &Os, file: &file, path: &path, abort: &Abort::default() };
-        let found = stats(source, 100.0, 3, &mut vec![0; buffer], |_| {});
+        let found = stats(source, f64::MAX, 100.0, 3, &mut vec![0; buffer], |_| {});
 
         prop_assert_eq!(found.unwrap(), expected(&text, &sizes), "{}", text);
     }
