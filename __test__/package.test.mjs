@@ -86,9 +86,10 @@ describe("package-lock.json", () => {
   });
 
   it("locks the versions of package.json", () => {
-    const { version, devDependencies } = packages[""];
-    expect({ version, devDependencies }, REGENERATE).toEqual({
+    const { version, dependencies, devDependencies } = packages[""];
+    expect({ version, dependencies, devDependencies }, REGENERATE).toEqual({
       version: manifest.version,
+      dependencies: manifest.dependencies,
       devDependencies: manifest.devDependencies,
     });
   });
@@ -97,14 +98,19 @@ describe("package-lock.json", () => {
 describe("the packed package", () => {
   it("packs exactly the files that the package needs", async () => {
     const [{ files }] = JSON.parse(await npm(root, "pack", "--dry-run", "--json"));
-    expect(files.map(({ path }) => path).sort()).toEqual([
+    const own = files.map(({ path }) => path).filter((path) => !path.startsWith("node_modules/"));
+    expect(own.sort()).toEqual([
       "CHANGELOG.md",
       "LICENSE",
       "README.md",
       "binding.d.ts",
       "binding.js",
+      "cli/classes.mjs",
       "cli/command.mjs",
+      "cli/folder.mjs",
+      "cli/free.mjs",
       "cli/main.mjs",
+      "cli/overview.mjs",
       "cli/show.mjs",
       "cli/stores.mjs",
       "cli/text.mjs",
@@ -121,13 +127,25 @@ describe("the packed package", () => {
     ]);
   });
 
-  it("runs no script on installation and depends on nothing", () => {
+  // Bundled, because the packages are tested without a registry and everyone gets the tested version.
+  it("bundles its dependencies, with their licenses", async () => {
+    const names = Object.keys(manifest.dependencies);
+    expect(manifest.bundleDependencies).toEqual(names);
+    const [{ bundled, files }] = JSON.parse(await npm(root, "pack", "--dry-run", "--json"));
+    expect(bundled).toEqual(expect.arrayContaining(names));
+    const paths = files.map(({ path }) => path.toLowerCase());
+    for (const name of bundled) {
+      const license = new RegExp(`^node_modules/${name}/license(\\.md)?$`);
+      expect(paths).toContainEqual(expect.stringMatching(license));
+    }
+  });
+
+  it("runs no script on installation", () => {
     expect(
       Object.keys(manifest.scripts).filter((name) =>
         /install|prepare|prepublish|^pre|^post/.test(name),
       ),
     ).toEqual([]);
-    expect(manifest.dependencies).toBeUndefined();
   });
 
   it("has the same version as the crate", () => {

@@ -23,12 +23,12 @@ const READ_BY_ALL = CONFIGURATIONS.slice(0, 2);
 /**
  * Finds the stores at `paths` or, without paths, those of the gateway's state folder.
  *
- * @returns `{ stores, missing, failed }`. `stores`: `{ path, states }` once for each store, where
+ * @returns `{ stores, folders, missing, failed }`. `stores`: `{ path, states }` once for each store, where
  * `states` are the state folders that it may belong to. `missing`: one sentence for each path
  * without a store. `failed`: `{ path, error }` for each path that cannot be accessed.
  */
 export function findStores(paths, env = process.env) {
-  const found = { stores: [], missing: [], failed: [] };
+  const found = { stores: [], folders: [], missing: [], failed: [] };
   const seen = new Map();
   const isNamed = paths.length > 0;
   for (const given of isNamed ? paths : [stateFolder(env)]) {
@@ -49,7 +49,9 @@ export function findStores(paths, env = process.env) {
         continue;
       }
       const stores = storesAt(path, found.failed);
-      if (stores.length === 0 && found.failed.length === failedBefore) {
+      const folders = foldersWithoutStore(path);
+      found.folders.push(...folders);
+      if (stores.length === 0 && folders.length === 0 && found.failed.length === failedBefore) {
         found.missing.push(`no sessions.json in ${path}`);
       }
       for (const store of stores) {
@@ -161,6 +163,21 @@ function storesAt(path, failed) {
         return false;
       }
     });
+}
+
+/** Returns the sessions folders at a path that contain no store: those of gateways with a database. */
+function foldersWithoutStore(path) {
+  if (!statSync(path).isDirectory()) {
+    return [];
+  }
+  const agents = basename(path) === "agents" ? path : join(path, "agents");
+  const names = existsSync(agents) ? readdirSync(agents).sort() : [];
+  const usual = names.map((name) => join(agents, name, "sessions"));
+  const own = basename(path) === "sessions" ? [path] : [];
+  return [...own, join(path, "sessions"), ...usual]
+    .filter((folder) => !existsSync(join(folder, "sessions.json")))
+    .filter((folder) => existsSync(join(dirname(folder), "agent", "openclaw-agent.sqlite")))
+    .map((folder) => ({ path: folder }));
 }
 
 function inaccessible(path, error) {

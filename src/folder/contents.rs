@@ -55,7 +55,7 @@ pub(crate) fn contents<S: System>(
 }
 
 fn count<S: System>(system: &S, folder: &StoreFolder, abort: &Abort) -> Result<FolderContents> {
-    let mut files = folder.files(system, abort)?;
+    let mut files = folder.files(system, abort, |_| true)?;
     let orphans = orphans(system, folder, &files, abort)?;
     for file in &mut files {
         if orphans.contains(&file.path) {

@@ -84,14 +84,20 @@ fn free_in<S: System>(
     };
     // Without a store and a database, a backup may be the only copy of the sessions.
     let has_sessions = folder.paths.is_some() || migrated_at.is_some();
-    let is_due = |file: &FoundFile| match file.class {
-        Class::Archives => is_before(file, request.archives_before_ms),
-        Class::Resets => is_before(file, request.resets_before_ms),
-        Class::Backups => has_sessions && is_before(file, request.backups_before_ms),
-        Class::Locks => request.dead && lock::is_dead(system, &file.path),
-        _ => false,
+    let cutoff_ms = |class| match class {
+        Class::Archives => request.archives_before_ms,
+        Class::Resets => request.resets_before_ms,
+        Class::Backups => request.backups_before_ms.filter(|_| has_sessions),
+        _ => None,
     };
-    let files = folder.files(system, abort)?;
+    let files = folder.files(system, abort, |class| match class {
+        Class::Locks | Class::Temps => request.dead,
+        class => cutoff_ms(class).is_some(),
+    })?;
+    let is_due = |file: &FoundFile| match file.class {
+        Class::Locks => lock::is_dead(system, &file.path),
+        class => is_before(file, cutoff_ms(class)),
+    };
     let mut freed = Freed::default();
     for file in files.iter().filter(|file| is_due(file)) {
         abort.check()?;

@@ -78,19 +78,28 @@ impl StoreFolder {
         self.store.to_string_lossy()
     }
 
-    /// Returns the regular files in the folder, without the store. A file that disappears is left out.
-    fn files<S: System>(&self, system: &S, abort: &Abort) -> Result<Vec<FoundFile>> {
+    /// Returns the regular files of wanted classes in the folder, without the store. Only these are
+    /// examined. A file that disappears is left out.
+    fn files<S: System>(
+        &self,
+        system: &S,
+        abort: &Abort,
+        is_wanted: impl Fn(Class) -> bool,
+    ) -> Result<Vec<FoundFile>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.path).context("list", &self.path)? {
             abort.check()?;
             let name = entry.context("list", &self.path)?.file_name();
+            let (class, stamp_ms) = class::classify(&self.store_name(), &name);
+            if name == self.store || !is_wanted(class) {
+                continue;
+            }
             let path = self.path.join(&name);
             let stat = match system.stat(&path) {
                 Err(error) if is_missing(&error) => continue,
                 stat => stat.context("examine", &path)?,
             };
-            if stat.kind == Kind::File && name != self.store {
-                let (class, stamp_ms) = class::classify(&self.store_name(), &name);
+            if stat.kind == Kind::File {
                 files.push(FoundFile {
                     name,
                     path,
