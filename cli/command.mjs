@@ -428,6 +428,9 @@ class Command {
     const result = this.#begin(target);
     try {
       await this.#applyTo(result);
+      if (isDiskFull(result.error)) {
+        await this.#applyAgain(result);
+      }
     } catch (error) {
       if (error.code === "ABORT_ERR") {
         return;
@@ -615,18 +618,23 @@ class Command {
     }
   }
 
-  /** Deletes and sweeps. What frees space comes first, backups last: a sweep reads what they reference. */
+  /**
+   * Deletes and sweeps. What frees space comes first, but only if the store is known to be readable.
+   * Backups come last, because a sweep keeps the transcripts that they reference.
+   */
   async #applyTo(result) {
-    const { isStore, retentionMs } = result;
+    const { isStore, retentionMs, preview } = result;
+    const isReadable = !isStore || preview !== undefined;
     const keepsArchives = isStore && retentionMs === null;
     const first = keepsArchives ? ["resets", "dead"] : ["archives", "resets", "dead"];
     try {
       this.#refuseDoubt(result);
-      result.freed = await this.#free(result, first, false);
+      result.freed = isReadable ? await this.#free(result, first, false) : NOTHING;
       if (isStore) {
         result.sweep = await this.#sweepSessionStore(result, { dryRun: false });
       }
-      result.freed = merged(result.freed, await this.#free(result, ["backups"], false));
+      const last = isReadable ? ["backups"] : [...first, "backups"];
+      result.freed = merged(result.freed, await this.#free(result, last, false));
     } catch (error) {
       result.error = operational(error);
     }
@@ -637,17 +645,17 @@ class Command {
     const { freed } = result;
     try {
       // Fails if the store cannot be read: then its backups must not be deleted.
-      await this.#sweepSessionStore(result, { dryRun: true });
+      result.preview = await this.#sweepSessionStore(result, { dryRun: true });
       const backups = await this.#free(result, ["backups"], false);
-      result.freed = merged(freed, backups);
       // A sweep that removes no run needs hardly any space, and deletes temp files.
       const cronConfig = { sessionRetention: KEEPS_RUNS };
       const clear = { ...result, cronConfig, archiveRetention: false };
-      result.cleared = await this.#sweepSessionStore(clear, { dryRun: false }).catch(operational);
-      const { error, ...again } = result;
-      await this.#applyTo(again);
-      const all = merged(result.freed, again.freed ?? NOTHING);
-      Object.assign(result, again, { error: again.error, freed: all });
+      result.cleared = await this.#sweepSessionStore(clear, { dryRun: false }).catch(
+        (error) => void operational(error),
+      );
+      result.error = undefined;
+      await this.#applyTo(result);
+      result.freed = merged(merged(freed, backups), result.freed);
     } catch (error) {
       result.error = operational(error);
     }

@@ -77,9 +77,9 @@ export function jobNames(state) {
   const names = new Map();
   try {
     const { jobs } = JSON.parse(textOf(join(state, "cron", "jobs.json"), LARGEST_JOBS));
-    for (const { id, name } of Array.isArray(jobs) ? jobs : []) {
-      if (typeof id === "string" && typeof name === "string") {
-        names.set(id, name.trim());
+    for (const job of Array.isArray(jobs) ? jobs : []) {
+      if (typeof job?.id === "string" && typeof job.name === "string") {
+        names.set(job.id, job.name.trim());
       }
     }
   } catch {

@@ -2,14 +2,19 @@
 
 import { placeOf } from "./folder.mjs";
 import { dueBy, isChange, sumOf } from "./free.mjs";
-import { actionsOf, deletedOf, displayPath, folderLines, largeItemsLines } from "./show.mjs";
+import {
+  actionsOf,
+  deletedOf,
+  displayPath,
+  folderLines,
+  largeItemsLines,
+  NARROW,
+} from "./show.mjs";
 import { counted, grouped, printable, shortenedInMiddle, size, table, wrapped } from "./text.mjs";
 
-/** The columns that the figures of a line need. */
-const FIGURES = 44;
-
-/** The least width of a name. */
-const SHORTEST_NAME = 12;
+/** The width of the figures of a line, and without the number of runs, which narrow terminals lack. */
+const FIGURES = 40;
+const FIGURES_WITHOUT_RUNS = 30;
 
 /** How many stores the question names. */
 const MOST_NAMED = 3;
@@ -31,7 +36,8 @@ export function overviewLines(results, { nowMs, large, ...view }) {
   const { width, paints } = view;
   const { dim, yellow, red } = paints;
   const states = statesOf(results);
-  const longest = Math.max(width - FIGURES, SHORTEST_NAME);
+  const isNarrow = width < NARROW;
+  const longest = width - (isNarrow ? FIGURES_WITHOUT_RUNS : FIGURES);
   const header = ["", "size", "runs", "expired", "frees"].map((text) => [text, dim]);
   const rows = results.map((result) => {
     const name = shortenedInMiddle(nameOf(result, states), longest);
@@ -49,7 +55,12 @@ export function overviewLines(results, { nowMs, large, ...view }) {
   const shown = results.filter(({ contents }) => contents !== undefined);
   return [
     ...(states.length === 1 ? [paints.bold(shortenedInMiddle(displayPath(states[0]), width))] : []),
-    ...table([header, ...rows], "lrrrr"),
+    ...(isNarrow
+      ? table(
+          [header, ...rows].map((row) => row.toSpliced(2, 1)),
+          "lrrr",
+        )
+      : table([header, ...rows], "lrrrr")),
     ...folderLines("In their folders", shown, nowMs, view),
     "",
     ...large.flatMap(({ state, items }) => largeItemsLines(state, items, width)),

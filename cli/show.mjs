@@ -32,6 +32,9 @@ export function progressLine(what, path, share, width) {
   return shortened([what, share, displayPath(path), "…"].filter(Boolean).join(" "), width - 1);
 }
 
+/** Below this width, tables have fewer columns. */
+export const NARROW = 64;
+
 /** What a table is indented by in a view of one store. */
 const INDENT = 4;
 
@@ -82,9 +85,6 @@ export function inspectionLines({ inspection, retentionMs, retentionFrom, nowMs,
   }
   return lines;
 }
-
-/** Below this width, tables have no bars, and long names are below their rows. */
-const NARROW = 64;
 
 /** Returns a title and a table, with an empty line before them. */
 function sectionLines(title, rows, sides, { width, paints }) {

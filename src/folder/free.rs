@@ -134,7 +134,7 @@ fn superseded_temps<S: System>(
 }
 
 /// Returns the time up to which the database contains everything that was written to the store, in
-/// nanoseconds since 1970; `None` if there is no database.
+/// nanoseconds since 1970; `None` without a database.
 ///
 /// The gateway moves the store that it has migrated to the import archive, with its time of last
 /// modification. If that archive was removed, which gives up the way back, the database itself counts.

@@ -47,7 +47,8 @@ impl StoreFolder {
         };
         let name = name.to_owned();
         let rights = store::limit_rights(system, store)?;
-        if let Some(paths) = StorePaths::resolve(system, store)? {
+        let paths = StorePaths::resolve(system, store);
+        if let Some(paths) = paths.map_err(|error| error.explained_by(&rights))? {
             let path = paths.folder.clone();
             let paths = Some(paths);
             return Ok((
@@ -61,7 +62,8 @@ impl StoreFolder {
         }
         drop(rights);
         let rights = store::limit_rights(system, folder)?;
-        let path = system.canonicalize(folder).context("resolve", folder)?;
+        let path = system.canonicalize(folder).context("resolve", folder);
+        let path = path.map_err(|error| error.explained_by(&rights))?;
         let parent = path.parent().unwrap_or(&path);
         store::confirm_rights(system, folder, &path, parent)?;
         Ok((
