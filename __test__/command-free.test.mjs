@@ -31,6 +31,7 @@ import {
   runKey,
   setAge,
   smallStore,
+  startCommand,
   storeIn,
   temporaryFolder,
   treeOf,
@@ -337,6 +338,21 @@ describe.skipIf(!hasScript)("the question", () => {
     expect((await ended).stdout).toMatch(
       /A sweep would remove 1 run[\s\S]*Sweep every 1 h without asking again\?/,
     );
+  });
+});
+
+describe("--watch", () => {
+  it("deletes by age after each sweep, and reports it", async () => {
+    const home = quietHome();
+    const folder = dirname(storeIn(home));
+    const args = [...APPLY, "--watch", "1s", "--reset-retention", "9d"];
+    const { child, shows, ended } = startCommand(home, args);
+    await shows("Sweeping every 1 s.");
+    layOut(folder, { [reset(30)]: "1" });
+    await shows("deleted 1 reset: 1 B freed");
+    child.kill("SIGTERM");
+    expect((await ended).code).toBe(0);
+    expect(Object.keys(treeOf(folder))).toEqual(["a.jsonl", "sessions.json"]);
   });
 });
 
