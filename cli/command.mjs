@@ -796,7 +796,11 @@ class Command {
       const jobs = jobNames(placeOf(folder).state);
       lines.push(...inspectionLines({ ...result, jobs, ...view }));
     } else {
-      lines.push(...wrapped("The sessions are in a database, which is not swept.", view.width));
+      const hasDatabase = result.items.some((item) => item.class === "database");
+      const what = hasDatabase
+        ? "The sessions are in a database, which is not swept."
+        : "There is no session store.";
+      lines.push(...wrapped(what, view.width));
     }
     lines.push(...folderLines("In the same folder", [result], result.nowMs, view));
     lines.push(

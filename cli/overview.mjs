@@ -45,8 +45,10 @@ export function overviewLines(results, { nowMs, large, ...view }) {
     const changes = dueBy(result);
     const frees = isChange(changes) ? [size(changes.bytes), yellow] : "–";
     if (inspection === undefined) {
-      const problem = result.contents === undefined ? ["failed", red] : "SQLite";
-      return [name, sizeOf(result), "–", problem, frees];
+      const database = databaseOf(result);
+      const bytes = database ? size(database.bytes) : "–";
+      const problem = result.contents === undefined ? ["failed", red] : database ? "SQLite" : "–";
+      return [name, bytes, "–", problem, frees];
     }
     const { total, expired } = inspection.runs;
     const isDue = expired > 0 ? [grouped(expired), yellow] : grouped(expired);
@@ -68,10 +70,9 @@ export function overviewLines(results, { nowMs, large, ...view }) {
   ];
 }
 
-/** Returns the size of a folder's database; of a store that could not be read, nothing is known. */
-function sizeOf({ items = [] }) {
-  const database = items.find((item) => item.class === "database");
-  return database ? size(database.bytes) : "–";
+/** Returns the figures of a folder's database, if it has one. */
+function databaseOf({ items = [] }) {
+  return items.find((item) => item.class === "database");
 }
 
 /** `40 stores, 12.0 MB, 40 runs, 40 expired; a sweep would free 3.0 MB`. */
