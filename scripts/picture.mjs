@@ -46,11 +46,13 @@ export function session([createState, calls]) {
           env,
           encoding: "utf8",
         });
-        if (status !== 0 || stderr !== "") {
+        if (status !== 0) {
           throw new Error(`the command ended with ${status}: ${stderr}`);
         }
         const typed = ["npx cron-session-reaper", ...args].join(" ");
-        return `\x1b[32m$\x1b[0m \x1b[1m${typed}\x1b[0m\n${stdout}`;
+        // Paths in what is printed on stderr are not shortened.
+        const printed = stderr.replaceAll(home, "~") + stdout;
+        return `\x1b[32m$\x1b[0m \x1b[1m${typed}\x1b[0m\n${printed}`;
       })
       .join("")
       .replace(/ in \d[\d.]* (ms|s|min)( \d+ s)?(?=\n)/g, " in 59 ms");
