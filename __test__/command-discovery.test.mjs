@@ -152,7 +152,7 @@ describe("an agent's database", () => {
       const { code, stderr } = await command(home, args);
       expect(code).toBe(0);
       expect(stderr).toBe(
-        `! the sessions of 2 agents in ${home}/.openclaw are in SQLite (gateway 2026.9.6), which is not swept\n`,
+        `! the sessions of 2 agents in ~/.openclaw are in SQLite (gateway 2026.9.6), which is not swept\n`,
       );
     }
     const named = await command(home, [join(home, ".openclaw/agents/main")]);
@@ -192,10 +192,10 @@ describe("a sessions folder without a store", () => {
       ".openclaw/agents/new/sessions": { dir: true },
       ".openclaw/sessions/notes.txt": "",
     });
-    expect(await command(home)).toEqual({
+    const { code, stderr } = await command(home);
+    expect({ code, stderr }).toEqual({
       code: 0,
-      stdout: "",
-      stderr: `! the sessions folders of one agent in ${home}/.openclaw contain no store\n`,
+      stderr: "! the sessions folders of one agent in ~/.openclaw contain no store\n",
     });
     const { folders } = findFolders([agent], {});
     expect(folders.map(({ path, store }) => ({ path, store }))).toEqual([

@@ -82,10 +82,15 @@ function startProcess(program, args, options) {
 
 /** Returns the pid of a process that has ended and that its parent has not awaited. */
 async function zombie() {
-  const parent = startProcess("sh", ["-c", "true & echo $!; exec sleep 600"]);
+  const stdio = ["ignore", "pipe", "ignore", "pipe"];
+  const parent = startProcess("sh", ["-c", "cat <&3 & echo $!; exec sleep 600 3<&-"], { stdio });
   const [text] = await once(parent.stdout, "data");
+  const of = (pid, name) => readFileSync(`/proc/${pid}/${name}`, "utf8");
+  // The shell would await its child.
+  await until("the parent is not a shell", () => of(parent.pid, "comm") === "sleep\n");
+  parent.stdio[3].end();
   const pid = Number(text);
-  await until("the process is a zombie", () => /\) Z /.test(readFileSync(`/proc/${pid}/stat`)));
+  await until("the process is a zombie", () => / Z /.test(of(pid, "stat")));
   return pid;
 }
 
@@ -108,11 +113,12 @@ describe("beside a running gateway that does not lock its store", () => {
     lockGateway(home, alive());
     const { code, stdout, stderr } = await inHome(home, []);
     expect(code).toBe(0);
-    expect(stdout.match(/A sweep would remove 1 run/g)).toHaveLength(3);
+    expect(stdout).toContain("Run again with --apply");
     expect(stderr).toMatch(/^! a gateway is running on .*\n$/);
     expect((await applied(home)).match(/is running on/g)).toHaveLength(1);
     const { stores } = JSON.parse((await inHome(home, ["--json"])).stdout);
     expect(stores.map(({ refusal }) => refusal)).toEqual(Array(3).fill(stores[0].refusal));
+    expect(stores.map(({ preview }) => preview.pruned)).toEqual([1, 1, 1]);
     expect(stores[0].refusal).toContain("is running on");
   });
 

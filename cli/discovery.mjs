@@ -5,6 +5,7 @@ import { basename, dirname, join, sep } from "node:path";
 import { configuredStore, settingsOf } from "./config.mjs";
 import { otherKindOf } from "./file-kind.mjs";
 import { absolute, inaccessible, isMissing, namesIn, problemAt, realPath } from "./files.mjs";
+import { displayPath } from "./show.mjs";
 import { DATABASE, stateAbove, stateFolder } from "./state-folder.mjs";
 
 /** What stands for the agent's name in `session.store`, and the names that the gateway gives agents. */
@@ -207,11 +208,12 @@ function notesOn(folders, env) {
   }
   return [...counts].flatMap(([state, { inDatabase, without }]) => {
     const { version = "2026.8.1 or later" } = settingsOf([state], env);
+    const shown = displayPath(state);
     return [
       inDatabase > 0
-        ? `the sessions of ${agents(inDatabase)} in ${state} are in SQLite (gateway ${version}), which is not swept`
+        ? `the sessions of ${agents(inDatabase)} in ${shown} are in SQLite (gateway ${version}), which is not swept`
         : "",
-      without > 0 ? `the sessions folders of ${agents(without)} in ${state} contain no store` : "",
+      without > 0 ? `the sessions folders of ${agents(without)} in ${shown} contain no store` : "",
     ].filter(Boolean);
   });
 }
