@@ -33,6 +33,42 @@ export declare function commitSweep(sweep: object): Promise<string>
 export declare function finishSweep(sweep: object): Promise<string>
 
 /**
+ * Counts the files in a store's folder by class. The promise resolves to JSON: `{"ok": {"classes":
+ * [{"class", "files", "bytes", "oldestMs"}]}}` or `{"error"}`. The store need not exist. Only the
+ * command calls this.
+ *
+ * # Errors
+ * The promise rejects if the work panics, which is a bug in this package.
+ */
+export declare function folderContents(storePath: string, watch: object): Promise<string>
+
+/**
+ * Deletes files in a store's folder that no sweep deletes. The promise resolves to JSON:
+ * `{"ok": {"files": [{"class", "path", "bytes"}], "failures": [string]}}` or `{"error"}`. Only the
+ * command calls this.
+ *
+ * # Errors
+ * The promise rejects if the work panics, which is a bug in this package.
+ */
+export declare function freeFolder(request: FreeFolderRequest, watch: object): Promise<string>
+
+/** What to delete in a store's folder. Times are in milliseconds since 1970. */
+export interface FreeFolderRequest {
+  /** The store, which need not exist. */
+  storePath: string
+  /** Delete archives made before this. Absent: none. */
+  archivesBeforeMs?: number
+  /** Delete resets made before this. Absent: none. */
+  resetsBeforeMs?: number
+  /** Delete backups made before this. Absent: none. */
+  backupsBeforeMs?: number
+  /** Delete dead locks and, in the folder of a migrated store, superseded temp files. */
+  dead: boolean
+  /** Only return what would be deleted. */
+  dryRun: boolean
+}
+
+/**
  * Inspects one store and its folder on a separate thread. The promise resolves to JSON:
  * `{"ok": StoreInspection}` or `{"error": InspectError}`.
  *
@@ -52,6 +88,15 @@ export interface InspectRequest {
   /** How many of the biggest entries and jobs to list; a whole number from 0. */
   top: number
 }
+
+/**
+ * Returns by name what a sweep would remove, without changing anything. The promise resolves to JSON:
+ * `{"ok": {"runs", "transcripts", "archives", "temps"}}` or `{"error"}`. Only the command calls this.
+ *
+ * # Errors
+ * The promise rejects if the work panics, which is a bug in this package.
+ */
+export declare function listRemovals(request: SweepRequest, watch: object): Promise<string>
 
 /**
  * Creates a sweep that [`prepare_sweep`], [`commit_sweep`] and [`finish_sweep`] drive. If none is due

@@ -16,7 +16,7 @@ import { dirname, join, resolve } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { progressLine } from "../cli/show.mjs";
 import { ago, duration, printable, size, table } from "../cli/text.mjs";
-import { draw, session } from "../scripts/picture.mjs";
+import { draw, PICTURES, session } from "../scripts/picture.mjs";
 import {
   archiveName,
   command,
@@ -80,9 +80,9 @@ describe("a preview", () => {
       /^ {4}expired +1 +\d+ B {2}not updated for 1 day \(the default\)$/,
       /^ {4}\d+ B {2}2 runs {2}1 expired {2}job$/,
       /^ {4}\d+ B {2}agent:main:cron:job:run:1$/,
-      /^ {4}transcripts +3 +9 B$/,
-      /^ {4}archives +1 +2 B {2}the oldest from \d+ days ago$/,
-      /^ {4}temp files +1 +3 B {2}left by/,
+      /^ {4}transcripts +3 +9 B +just now {2}--apply archives 3 B \(1 file\); the rest: in use$/,
+      /^ {4}archives +1 +2 B {2}\d+ days ago {2}--apply frees 2 B$/,
+      /^ {4}temp files +1 +3 B +just now {2}nothing yet: they may be in use$/,
       /^ {2}A sweep would remove 1 run, archive 1 transcript/,
       /^ {2}It would free \d+ B\.$/,
       /^ {2}Nothing was changed\. Run again with --apply to sweep\.$/,
@@ -144,7 +144,7 @@ describe("a preview", () => {
     const line = `'${process.execPath}' '${main}' | head -n 1`;
     expect(await run("sh", ["-c", line], { env: environment(home) })).toEqual({
       code: 0,
-      stdout: "~/.openclaw/agents/a0/sessions/sessions.json\n",
+      stdout: "~/.openclaw\n",
       stderr: "",
     });
   });
@@ -517,7 +517,7 @@ describe("a store that cannot be read", () => {
     for (const args of [[], ["--apply", "--yes", "--retention", "9d"]]) {
       const { code, stdout, stderr } = await command(home, args);
       expect(code).toBe(1);
-      expect(stdout).toContain("agents/good/sessions/sessions.json");
+      expect(stdout).toContain(args.length > 0 ? "1 store: nothing expired" : "\ngood ");
       expect(stderr).toContain(`${storeIn(home, "bad")}:2:63: invalid JSON: expected \`true\``);
       expect(treeOf(home)).toEqual(before);
       // The advice is a command that works.
@@ -644,13 +644,10 @@ describe("--apply", () => {
     const before = treeOf(home);
     const { code, stdout, stderr } = await command(home, ["--apply", "--yes"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    const path = (agent) => `~/.openclaw/agents/${agent}/sessions/sessions.json`;
     expect(withoutDurations(stdout).replace(/\d+ B/g, "# B")).toBe(
-      `✓ ${path("main")}
-  removed 1 run, archived 1 transcript
-  # B freed, the store from # B to # B, in {TIME}
-· ${path("work")}
-  nothing to do
+      `✓ main: removed 1 run, archived 1 transcript; # B freed, the store from # B to # B, in {TIME}
+· 1 store: nothing expired
+2 stores: removed 1 run, archived 1 transcript; # B freed
 `,
     );
     const sessions = ".openclaw/agents/main/sessions";
@@ -722,16 +719,16 @@ describe("--apply", () => {
     const old = { [archiveName("x.jsonl", Date.now() - 50 * HOUR)]: "12345" };
     layOut(folder, old);
     const sweep = async (...args) => (await command(home, ["--apply", "--yes", ...args])).stdout;
-    expect(await sweep()).toMatch(/^ {2}nothing to do$/m);
-    expect(await sweep("--archive-retention", "never")).toMatch(/^ {2}nothing to do$/m);
-    expect(await sweep("--archive-retention", "3d")).toMatch(/^ {2}nothing to do$/m);
+    expect(await sweep()).toMatch(/^ {2}nothing expired$/m);
+    expect(await sweep("--archive-retention", "never")).toMatch(/^ {2}nothing expired$/m);
+    expect(await sweep("--archive-retention", "3d")).toMatch(/^ {2}nothing expired$/m);
     expect(await sweep("--archive-retention", "2d")).toMatch(
       /^ {2}deleted 1 old archive\n {2}5 B freed, in/m,
     );
     expect(Object.keys(treeOf(folder))).toEqual(["a.jsonl", "sessions.json"]);
     layOut(home, { ".openclaw/openclaw.json": '{"cron": {"sessionRetention": false}}' });
     layOut(folder, old);
-    const kept = "nothing to do: runs and archives are kept forever";
+    const kept = "not swept: runs and archives are kept forever";
     expect(await sweep("--archive-retention", "2d")).toContain(kept);
   });
 
@@ -1010,7 +1007,10 @@ describe("texts", () => {
     expect(printable("naïve ✓ 日本 \u009b\n")).toBe("naïve ✓ 日本 \\u{9b}\\u{a}");
   });
 
-  it("prints what docs/terminal.svg shows (npm run docs:picture)", () => {
-    expect(draw(session())).toBe(readFileSync(join(root, "docs/terminal.svg"), "utf8"));
-  });
+  it.each(Object.entries(PICTURES))(
+    "prints what docs/%s shows (npm run docs:picture)",
+    (name, sample) => {
+      expect(draw(session(sample))).toBe(readFileSync(join(root, "docs", name), "utf8"));
+    },
+  );
 });

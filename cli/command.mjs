@@ -2,24 +2,51 @@
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { settingsOf } from "./config.mjs";
 import { findStores } from "./discovery.mjs";
+import { itemsBeside, jobNames, largeItems, placeOf } from "./folder.mjs";
+import {
+  contentsOf,
+  doneBy,
+  dueBy,
+  free,
+  isChange,
+  isDiskFull,
+  merged,
+  NOTHING,
+  removalsOf,
+  sumOf,
+} from "./free.mjs";
+import { nameOf, overviewLines, questionOf, statesOf } from "./overview.mjs";
 import { safetyOf } from "./running-gateway.mjs";
 import {
+  actionsOf,
   adviceFor,
   displayPath,
+  folderLines,
   inspectionLines,
+  largeItemsLines,
+  listLines,
   previewLines,
   progressLine,
-  sweepLines,
-  wouldChange,
+  resultLines,
 } from "./show.mjs";
 import { isSimilar } from "./similar.mjs";
 import { stateFolder } from "./state-folder.mjs";
-import { counted, duration, jsonText, paintsFor, printable, size } from "./text.mjs";
+import {
+  counted,
+  duration,
+  jsonText,
+  paintsFor,
+  printable,
+  shortenedInMiddle,
+  size,
+  wrapped,
+} from "./text.mjs";
 
 const SUCCESS = 0;
 const FAILED = 1;
@@ -36,7 +63,8 @@ folder. Default: the gateway's state folder, which is OPENCLAW_STATE_DIR, else
 .openclaw-<OPENCLAW_PROFILE>, else .openclaw, in OPENCLAW_HOME or the home folder.
 
   --apply             sweep: remove expired runs, archive their transcripts, and
-                      delete old archives and leftover temp files; asks first
+                      delete old archives, leftover temp files and dead locks;
+                      asks first
   --yes, -y           do not ask
   --retention <time>  how long runs are kept: 90m, 24h, 7d
                       (default: as set in openclaw.json, else 24h; if it cannot
@@ -46,9 +74,18 @@ folder. Default: the gateway's state folder, which is OPENCLAW_STATE_DIR, else
                       (default: as long as runs, and only in folders in which
                       this sweep archives a transcript). If runs are kept
                       forever, nothing is swept and no archive is deleted
+  --reset-retention <time>
+                      how long transcripts of reset sessions are kept
+                      (*.jsonl.reset.*; default: none is deleted)
+  --backup-retention <time>
+                      how long backups of stores are kept (sessions.json.bak.*;
+                      default: none is deleted)
   --watch <time>      with --apply: sweep every 5m, 1h, … until stopped
   --offline           with --apply: sweep although it is unclear whether a gateway
                       from 2026.5.2 on is running; you guarantee that none is
+  --details           show each store in full, not in one line
+  --list              name each run, transcript and other file that --apply would
+                      remove or archive
   --top <number>      how many of the biggest entries and jobs to show, up to 1000
                       (default: 5)
   --json              print one JSON document on stdout
@@ -76,6 +113,9 @@ const SHORTEST_RETENTION_MS = 60_000;
 
 /** The most entries and jobs that an inspection lists. */
 const MOST_SHOWN = 1000;
+
+/** A retention with which a sweep removes no run: about 270 years. */
+const KEEPS_RUNS = "100000d";
 
 /** Work that takes less time shows no progress. */
 const PROGRESS_AFTER_MS = 400;
@@ -150,6 +190,10 @@ function readArguments(args) {
         yes: { type: "boolean", short: "y", default: false },
         retention: { type: "string" },
         "archive-retention": { type: "string" },
+        "reset-retention": { type: "string" },
+        "backup-retention": { type: "string" },
+        details: { type: "boolean", default: false },
+        list: { type: "boolean", default: false },
         watch: { type: "string" },
         top: { type: "string", default: "5" },
         json: { type: "boolean", default: false },
@@ -184,8 +228,10 @@ function readArguments(args) {
       throw new UsageError(`${name} requires --apply`);
     }
   }
-  if (json && values.watch !== undefined) {
-    throw new UsageError("--json cannot be used with --watch");
+  for (const name of ["json", "list"]) {
+    if (values[name] && values.watch !== undefined) {
+      throw new UsageError(`--${name} cannot be used with --watch`);
+    }
   }
   if (!/^\d{1,4}$/.test(values.top) || Number(values.top) > MOST_SHOWN) {
     throw new UsageError(`--top ${values.top}: not a number from 0 to ${MOST_SHOWN}`);
@@ -195,6 +241,8 @@ function readArguments(args) {
   if (archiveRetention !== "never") {
     checkRetention("--archive-retention", archiveRetention, 'write 7d, or "never"');
   }
+  checkRetention("--reset-retention", values["reset-retention"]);
+  checkRetention("--backup-retention", values["backup-retention"]);
   const watch = durationOf("--watch", values.watch, "write 5m or 1h");
   // The gateway reads a number without a unit as hours, which `--watch 5` hardly means.
   if (/^\s*[\d.]+\s*$/.test(values.watch ?? "") || watch < 1000 || watch > LONGEST_WAIT_MS) {
@@ -210,6 +258,16 @@ function readArguments(args) {
     retention: values.retention,
     archiveRetention: archiveRetention === "never" ? false : archiveRetention,
     offline: values.offline,
+    ages: {
+      archives:
+        archiveRetention === "never"
+          ? undefined
+          : durationOf("--archive-retention", archiveRetention),
+      resets: durationOf("--reset-retention", values["reset-retention"]),
+      backups: durationOf("--backup-retention", values["backup-retention"]),
+    },
+    details: values.details,
+    list: values.list,
   };
 }
 
@@ -336,32 +394,25 @@ class Command {
 
   /** Shows every store or, with --apply, sweeps them, if the user agrees. */
   async once() {
-    const { apply, yes, json, paths } = this.options;
+    const { apply, yes, json, list, ages } = this.options;
     const asks = apply && !yes;
     if (asks && !(process.stdin.isTTY && process.stderr.isTTY)) {
       throw new UsageError("--apply needs a terminal to ask for confirmation; add --yes");
     }
-    const { stores, missing, failed, notes } = findStores(paths);
+    const { targets, missing, failed, notes } = this.#find();
     this.#printPathProblems(missing, failed);
     this.#printNotes(notes);
 
-    const results = [];
-    for (const store of stores) {
-      // With --yes and without --json, no inspection is shown: only the sweep reads the store.
-      const result = yes && !json ? this.#resolveRetention(store) : await this.#inspect(store);
-      results.push(result);
-      if (apply) {
-        result.error ??= result.doubt ?? result.refusal;
-      }
-      if (!json && (asks || !apply)) {
-        this.#show(result);
-      }
-      this.#printProblems(result);
+    // With --yes alone, nothing is shown: only the sweep reads the stores. Before anything is deleted by
+    // its age, its store must have been readable.
+    const hasAges = Object.values(ages).some((age) => age !== undefined);
+    const isInspected = !yes || json || list || hasAges;
+    const results = await this.#lookAtAll(targets, isInspected);
+    if (!json && (asks || !apply || list)) {
+      this.#showAll(results);
     }
     if (apply && (yes || (await this.#confirm(results)))) {
-      for (const result of results.filter(({ error }) => !error)) {
-        await this.#sweep(result);
-      }
+      await this.#applyToAll(results.filter(({ error }) => !error));
     }
     const hasFailed = failed.length > 0 || results.some(({ error }) => error !== undefined);
     const code = hasFailed ? FAILED : missing.length > 0 ? NOT_FOUND : SUCCESS;
@@ -373,21 +424,21 @@ class Command {
 
   /** Sweeps every store repeatedly, until a signal arrives. */
   async watch() {
-    const { yes, watch, paths } = this.options;
+    const { yes, watch } = this.options;
     if (!yes) {
       const isTerminal = process.stdin.isTTY && process.stderr.isTTY;
-      const question = `Sweep every ${duration(watch)} without asking again?`;
       if (!isTerminal) {
         throw new UsageError("--watch needs a terminal to ask for confirmation; add --yes");
       }
-      if (!(await this.#ask(question))) {
+      this.#showAll(await this.#lookAtAll(this.#find().targets, true));
+      if (!(await this.#ask(`Sweep every ${duration(watch)} without asking again?`))) {
         return SUCCESS;
       }
     }
     process.stderr.write(`Sweeping every ${duration(watch)}. Stop with Ctrl-C or SIGTERM.\n`);
     const printed = new PrintedProblems();
     while (!this.signal.aborted) {
-      const { stores, missing, failed, notes } = findStores(paths);
+      const { targets, missing, failed, notes } = this.#find();
       this.printed.clear();
       // A missing store does not end the command: the gateway may create it later.
       if (
@@ -402,30 +453,33 @@ class Command {
         this.#printPathProblems(missing, failed);
         this.#printNotes(notes);
       }
-      for (const store of stores) {
-        await this.#sweepAgain(store, printed);
+      for (const target of targets) {
+        await this.#sweepAgain(target, printed);
       }
       await wait(watch, undefined, { signal: this.signal }).catch(() => {});
     }
     return SUCCESS;
   }
 
-  async #sweepAgain(store, printed) {
-    const { path } = store;
-    const result = this.#resolveRetention(store);
+  async #sweepAgain(target, printed) {
+    const { path } = target;
+    const result = this.#begin(target);
     try {
-      result.sweep = await this.#sweepSessionStore(result, { dryRun: false });
+      await this.#applyTo(result);
+      if (isDiskFull(result.error)) {
+        await this.#applyAgain(result);
+      }
     } catch (error) {
       if (error.code === "ABORT_ERR") {
         return;
       }
-      result.error = operational(error);
+      throw error;
     }
     const { sweep, error } = result;
-    if (sweep && wouldChange(sweep)) {
+    if (!error && isChange(doneBy(result))) {
       const time = new Date().toISOString();
       process.stdout.write(
-        `${this.paints.dim(time)} ${displayPath(path)}: ${sweepLines(sweep).join(": ")}\n`,
+        `${this.paints.dim(time)} ${displayPath(path)}: ${resultLines(result).join(": ")}\n`,
       );
     }
     const warnings = sweep?.warnings ?? [];
@@ -433,6 +487,45 @@ class Command {
     if (printed.isNew(path, [error?.message, ...warnings.map(({ error }) => error)])) {
       this.#printProblems(result);
     }
+  }
+
+  /** Finds the stores, and the folders without one. */
+  #find() {
+    const { stores, folders, ...problems } = findStores(this.options.paths);
+    const withStore = stores.map((store) => ({ ...store, isStore: true }));
+    const others = folders.filter(({ store }) => store === undefined);
+    return { targets: [...withStore, ...others], ...problems };
+  }
+
+  /** Returns a result for each store or folder, and prints its problems. */
+  async #lookAtAll(targets, isInspected) {
+    const results = [];
+    for (const target of targets) {
+      const result = this.#begin(target);
+      if (isInspected) {
+        await this.#inspect(result);
+      }
+      if (this.options.apply) {
+        result.error ??= result.doubt ?? result.refusal;
+      }
+      this.#printProblems(result);
+      results.push(result);
+    }
+    return results;
+  }
+
+  /**
+   * Returns the result for a store, or for a folder without one, that has not been opened yet. `folder` is
+   * the sessions folder, `storePath` the path that its store has or would have.
+   */
+  #begin(target) {
+    if (target.isStore) {
+      const result = this.#resolveRetention(target);
+      return { ...result, folder: dirname(result.path), storePath: result.path, isStore: true };
+    }
+    const { path } = target;
+    const storePath = join(path, "sessions.json");
+    return { path, folder: path, storePath, isStore: false, nowMs: Date.now() };
   }
 
   /**
@@ -464,55 +557,198 @@ class Command {
     return { ...result, cronConfig, retentionMs, retentionFrom, nowMs: Date.now() };
   }
 
-  /** Inspects a store and previews its sweep. A failure is returned as `error`. */
-  async #inspect(store) {
-    const { path } = store;
-    const result = this.#resolveRetention(store);
-    const { cronConfig, nowMs } = result;
-    const { signal } = this;
-    const { top } = this.options;
+  /** Inspects a store or folder and previews what --apply would do. A failure is set as `error`. */
+  async #inspect(result) {
     try {
-      result.inspection = await withProgress("Reading", path, (onProgress) =>
-        this.reaper.inspectSessionStore({
-          sessionStorePath: path,
-          cronConfig,
-          nowMs,
-          top,
-          signal,
-          onProgress,
-        }),
-      );
-      result.preview = await this.#sweepSessionStore(result, { dryRun: true });
+      if (result.isStore) {
+        await this.#inspectStore(result);
+      }
+      result.contents = await this.#contentsOf(result);
+      result.items = itemsBeside(result.folder);
+      const own = result.isStore ? [] : ["archives"];
+      result.freeable = await this.#free(result, [...own, "resets", "backups", "dead"], true);
+      if (this.options.list) {
+        result.removals = await this.#removalsOf(result);
+      }
     } catch (error) {
       result.error = operational(error);
     }
-    return result;
   }
 
-  async #sweep(result) {
-    const { bold, green, dim } = this.paints;
+  async #inspectStore(result) {
+    const { path, cronConfig, nowMs } = result;
+    const { signal } = this;
+    const { top } = this.options;
+    const inspect = (onProgress) =>
+      this.reaper.inspectSessionStore({
+        sessionStorePath: path,
+        cronConfig,
+        nowMs,
+        top,
+        signal,
+        onProgress,
+      });
+    result.inspection = await withProgress("Reading", path, inspect);
+    result.preview = await this.#sweepSessionStore(result, { dryRun: true });
+  }
+
+  /** Returns the classes of the files in the folder. Beside a database, the folder may be missing. */
+  async #contentsOf({ storePath, isStore }) {
     try {
-      result.sweep = await this.#sweepSessionStore(result, { dryRun: false });
+      return await contentsOf(storePath, this.signal);
+    } catch (error) {
+      if (isStore || error.code !== "ENOENT") {
+        throw error;
+      }
+      return [];
+    }
+  }
+
+  /** Deletes files that no sweep deletes, or only returns them: see `free`. */
+  async #free({ storePath, isStore, nowMs }, what, dryRun) {
+    const { ages } = this.options;
+    try {
+      return await free({ storePath, nowMs, ages, what, dryRun, signal: this.signal });
+    } catch (error) {
+      if (isStore || error.code !== "ENOENT") {
+        throw error;
+      }
+      return NOTHING;
+    }
+  }
+
+  /** Returns by name what --apply would remove. */
+  async #removalsOf({ path, isStore, nowMs, retentionMs, freeable }) {
+    const { archives } = this.options.ages;
+    const isNever = this.options.archiveRetention === false;
+    const request = {
+      storePath: path,
+      nowMs,
+      retentionMs: retentionMs ?? undefined,
+      archiveRetentionMs: isNever ? Number.POSITIVE_INFINITY : archives,
+      force: true,
+      dryRun: true,
+      removeTemps: true,
+    };
+    const ofSweep = isStore ? await removalsOf(request, this.signal) : {};
+    const named = (name) => [
+      ...(ofSweep[name] ?? []),
+      ...freeable.files.filter((file) => file.class === name).map((file) => file.path),
+    ];
+    const names = ["transcripts", "archives", "resets", "backups", "temps", "locks"];
+    const entries = names.map((name) => [name, named(name)]);
+    return { runs: ofSweep.runs ?? [], ...Object.fromEntries(entries) };
+  }
+
+  /** Applies to all results what was announced, and prints what was done. */
+  async #applyToAll(results) {
+    const states = statesOf(results);
+    const isOverview = this.#isOverview(results);
+    for (const result of results) {
+      await this.#applyTo(result);
+      if (!isDiskFull(result.error)) {
+        this.#printDone(result, isOverview ? nameOf(result, states) : undefined);
+      }
+    }
+    // Others may have freed what these need.
+    for (const result of results.filter(({ error }) => isDiskFull(error))) {
+      await this.#applyAgain(result);
+      this.#printDone(result, isOverview ? nameOf(result, states) : undefined);
+    }
+    if (isOverview && !this.options.json) {
+      this.#printSum(results);
+    }
+  }
+
+  /**
+   * Deletes and sweeps. What frees space comes first, but only if the store is known to be readable.
+   * Backups come last, because a sweep keeps the transcripts that they reference.
+   */
+  async #applyTo(result) {
+    const { isStore, retentionMs, preview } = result;
+    const isReadable = !isStore || preview !== undefined;
+    const keepsArchives = isStore && retentionMs === null;
+    const first = keepsArchives ? ["resets", "dead"] : ["archives", "resets", "dead"];
+    try {
+      this.#refuseDoubt(result);
+      result.freed = isReadable ? await this.#free(result, first, false) : NOTHING;
+      if (isStore) {
+        result.sweep = await this.#sweepSessionStore(result, { dryRun: false });
+      }
+      const last = isReadable ? ["backups"] : [...first, "backups"];
+      result.freed = merged(result.freed, await this.#free(result, last, false));
     } catch (error) {
       result.error = operational(error);
     }
-    if (result.sweep && !this.options.json) {
-      const mark = wouldChange(result.sweep) ? green("✓") : dim("·");
-      const lines = [`${mark} ${bold(displayPath(result.path))}`, ...sweepLines(result.sweep)];
-      process.stdout.write(`${lines.join("\n  ")}\n`);
+  }
+
+  /** Tries again after a sweep failed because the disk is full: first deletes what it would delete last. */
+  async #applyAgain(result) {
+    const { freed } = result;
+    try {
+      // Fails if the store cannot be read: then its backups must not be deleted.
+      result.preview = await this.#sweepSessionStore(result, { dryRun: true });
+      const backups = await this.#free(result, ["backups"], false);
+      // A sweep that removes no run needs hardly any space, and deletes temp files.
+      const cronConfig = { sessionRetention: KEEPS_RUNS };
+      const clear = { ...result, cronConfig, archiveRetention: false };
+      result.cleared = await this.#sweepSessionStore(clear, { dryRun: false }).catch(
+        (error) => void operational(error),
+      );
+      result.error = undefined;
+      await this.#applyTo(result);
+      result.freed = merged(merged(freed, backups), result.freed);
+    } catch (error) {
+      result.error = operational(error);
+    }
+  }
+
+  /** Throws if the retention is unknown, or if a gateway was started since the store was shown. */
+  #refuseDoubt({ doubt, store }) {
+    const { refusal } = store ? safetyOf(store, settingsOf(store.states), this.options) : {};
+    const problem = doubt ?? refusal;
+    if (problem) {
+      throw problem;
+    }
+  }
+
+  #printDone(result, name) {
+    const { bold, green, dim } = this.paints;
+    if (!result.error && !this.options.json) {
+      const isChanged = isChange(doneBy(result));
+      const mark = isChanged ? green("✓") : dim("·");
+      const lines = resultLines(result);
+      if (name === undefined) {
+        const all = [`${mark} ${bold(displayPath(result.path))}`, ...lines];
+        process.stdout.write(`${all.join("\n  ")}\n`);
+      } else if (isChanged) {
+        process.stdout.write(`${mark} ${bold(name)}: ${lines.join("; ")}\n`);
+      }
     }
     this.#printProblems(result);
   }
 
-  async #sweepSessionStore({ path, store, cronConfig, nowMs, doubt }, { dryRun }) {
-    const { archiveRetention } = this.options;
+  /** Prints how many stores had nothing to report, and what was freed in total. */
+  #printSum(results) {
+    const { dim, green } = this.paints;
+    const done = results.filter(({ error }) => !error);
+    const unchanged = done.filter((result) => !isChange(doneBy(result)));
+    const changes = sumOf(done.map(doneBy));
+    if (unchanged.length > 0) {
+      process.stdout.write(`${dim("·")} ${counted(unchanged.length, "store")}: nothing expired\n`);
+    }
+    if (isChange(changes)) {
+      const actions = actionsOf(["removed", "archived", "deleted"], changes);
+      const sum = `${counted(done.length, "store")}: ${actions}; ${size(changes.bytes)} freed`;
+      process.stdout.write(`${green(sum)}\n`);
+    }
+  }
+
+  async #sweepSessionStore(result, { dryRun }) {
+    const { path, cronConfig, nowMs } = result;
+    const { archiveRetention = this.options.archiveRetention } = result;
     if (!dryRun) {
-      // Again: a gateway may have been started since the store was shown.
-      const { refusal } = safetyOf(store, settingsOf(store.states), this.options);
-      const problem = doubt ?? refusal;
-      if (problem) {
-        throw problem;
-      }
+      this.#refuseDoubt(result);
     }
     return withProgress(dryRun ? "Previewing" : "Sweeping", path, () =>
       this.reaper.sweepSessionStore({
@@ -529,12 +765,14 @@ class Command {
   }
 
   async #confirm(results) {
-    const due = results.filter(({ error, preview }) => !error && wouldChange(preview));
+    const due = results.filter((result) => !result.error && isChange(dueBy(result)));
     if (due.length === 0) {
       return false;
     }
-    const bytes = due.reduce((sum, { preview }) => sum + preview.bytes.reclaimed, 0);
-    return this.#ask(`Sweep ${counted(due.length, "store")} and free ${size(bytes)}?`);
+    const { explanation, question } = questionOf(due);
+    const lines = wrapped(explanation, process.stderr.columns || Number.POSITIVE_INFINITY);
+    process.stderr.write(`${lines.join("\n")}\n`);
+    return this.#ask(question);
   }
 
   /** Asks a question on the terminal. Resolves to whether the answer is yes. */
@@ -555,24 +793,79 @@ class Command {
     return isYes;
   }
 
-  #show(result) {
-    const { path, inspection, preview } = result;
-    const { bold, dim, green } = this.paints;
-    if (!inspection) {
-      return;
-    }
+  #isOverview(results) {
+    return results.length > 1 && !this.options.details;
+  }
+
+  /** Shows each result, or an overview of two or more. */
+  #showAll(results) {
+    const states = statesOf(results).map((state) => ({ state, items: largeItems(state) }));
     // A terminal of unknown width reports 0.
     const width = process.stdout.columns || Number.POSITIVE_INFINITY;
-    const lines = inspectionLines({ ...result, width, paints: this.paints });
-    if (preview) {
-      lines.push("", ...previewLines(preview).map(green));
+    const view = { width, paints: this.paints };
+    const isOverview = this.#isOverview(results);
+    const lines = [];
+    if (isOverview) {
+      lines.push(...overviewLines(results, { nowMs: Date.now(), large: states, ...view }));
+      lines.push(...wrapped(this.#overviewAdvice(results), width).map(this.paints.dim));
+    } else {
+      const shown = results.filter(({ contents }) => contents !== undefined);
+      lines.push(...shown.flatMap((result) => [...this.#linesOf(result, view), ""]));
+      const large = states.flatMap(({ state, items }) => largeItemsLines(state, items, width));
+      lines.push(...large, ...(large.length > 0 ? [""] : []));
     }
-    if (preview && wouldChange(preview) && !this.options.apply) {
-      const options = result.doubt ? "--apply and --retention" : "--apply";
-      lines.push(dim(`Nothing was changed. Run again with ${options} to sweep.`));
+    for (const { path, removals } of isOverview ? results : []) {
+      const listed = removals ? listLines(removals, this.paints) : [];
+      lines.push(...(listed.length > 0 ? ["", displayPath(path), ...listed.slice(1)] : []));
     }
-    const indented = lines.map((line) => line && `  ${line}`);
-    process.stdout.write(`${[bold(displayPath(path)), ...indented].join("\n")}\n\n`);
+    if (lines.length > 0) {
+      process.stdout.write(`${lines.join("\n")}\n`);
+    }
+  }
+
+  #overviewAdvice(results) {
+    const isDue = results.some((result) => isChange(dueBy(result)));
+    const options = results.some(({ doubt }) => doubt) ? "--apply and --retention" : "--apply";
+    const apply = `Nothing was changed. Run again with ${options} to sweep.`;
+    const details = "--details shows each store in full.";
+    return isDue && !this.options.apply ? `${apply} ${details}` : details;
+  }
+
+  /** Returns everything about one store or folder as lines. */
+  #linesOf(result, { width, paints }) {
+    const { path, folder, inspection, preview, removals, doubt } = result;
+    const { bold, dim, green } = paints;
+    const view = { width: width - 2, paints };
+    const lines = [];
+    if (inspection) {
+      const jobs = jobNames(placeOf(folder).state);
+      lines.push(...inspectionLines({ ...result, jobs, ...view }));
+    } else {
+      const hasDatabase = result.items.some((item) => item.class === "database");
+      const what = hasDatabase
+        ? "The sessions are in a database, which is not swept."
+        : "There is no session store.";
+      lines.push(...wrapped(what, view.width));
+    }
+    lines.push(...folderLines("In the same folder", [result], result.nowMs, view));
+    lines.push(
+      "",
+      ...previewLines(result)
+        .flatMap((text) => wrapped(text, view.width))
+        .map(green),
+    );
+    const isDue = isChange(dueBy(result));
+    if (removals) {
+      lines.push(...listLines(removals, paints));
+    }
+    if (isDue && !this.options.apply) {
+      const options = doubt ? "--apply and --retention" : "--apply";
+      const verb = preview ? "sweep" : "delete";
+      const advice = `Nothing was changed. Run again with ${options} to ${verb}.`;
+      lines.push(...wrapped(advice, view.width).map(dim));
+    }
+    const title = shortenedInMiddle(displayPath(path), width);
+    return [bold(title), ...lines.map((line) => line && `  ${line}`)];
   }
 
   /** Prints sentences on stderr, each once. */
@@ -592,7 +885,7 @@ class Command {
    * Prints the error, doubts and warnings of a store on stderr. What concerns the whole gateway is
    * printed once.
    */
-  #printProblems({ path, doubt, refusal, note, error, preview, sweep }) {
+  #printProblems({ path, doubt, refusal, note, error, preview, sweep, freed }) {
     const { red, yellow, dim } = this.errorPaints;
     const isShared = [doubt, refusal].includes(error) && error?.path === undefined;
     if (error && (!isShared || this.#isNew(error.message))) {
@@ -607,8 +900,9 @@ class Command {
       const prefix = doubt?.path === undefined ? "" : `${path}: `;
       this.#printNotes([doubt && prefix + doubt.message, refusal?.message, note]);
     }
-    for (const { error } of (sweep ?? preview)?.warnings ?? []) {
-      process.stderr.write(`${yellow("!")} ${displayPath(path)}: ${printable(error)}\n`);
+    const warnings = (sweep ?? preview)?.warnings ?? [];
+    for (const problem of [...warnings.map(({ error }) => error), ...(freed?.failures ?? [])]) {
+      process.stderr.write(`${yellow("!")} ${displayPath(path)}: ${printable(problem)}\n`);
     }
   }
 
@@ -639,19 +933,21 @@ class Command {
       stateFolder: this.options.paths.length === 0 ? stateFolder() : undefined,
       exitCode,
       stores: [
-        ...results.map(
-          ({ path, retentionMs, retentionFrom, inspection, preview, sweep, error, ...result }) => ({
-            path,
-            retentionMs,
-            retentionFrom,
-            doubt: result.doubt?.message,
-            refusal: result.refusal?.message,
-            inspection,
-            preview,
-            sweep,
-            error: errorOf(error),
-          }),
-        ),
+        ...results.map((result) => ({
+          path: result.path,
+          retentionMs: result.retentionMs,
+          retentionFrom: result.retentionFrom,
+          doubt: result.doubt?.message,
+          refusal: result.refusal?.message,
+          inspection: result.inspection,
+          folder: result.contents && [...result.contents, ...result.items],
+          preview: result.preview,
+          freeable: result.freeable?.files,
+          removals: result.removals,
+          sweep: result.sweep,
+          freed: result.freed?.files,
+          error: errorOf(result.error),
+        })),
         ...failed.map(({ path, error }) => ({ path, error: errorOf(error) })),
       ],
       missing,

@@ -1,7 +1,9 @@
-// What the command prints about one store.
+// What the command prints about one store or folder.
 
 import { homedir } from "node:os";
 import { sep } from "node:path";
+import { freedBy, isFreeable, labelOf, summed } from "./classes.mjs";
+import { doneBy, dueBy, dueOf, isChange } from "./free.mjs";
 import {
   ago,
   bar,
@@ -10,8 +12,10 @@ import {
   grouped,
   printable,
   shortened,
+  shortenedInMiddle,
   size,
   table,
+  wrapped,
 } from "./text.mjs";
 
 const BAR = 20;
@@ -28,22 +32,27 @@ export function progressLine(what, path, share, width) {
   return shortened([what, share, displayPath(path), "…"].filter(Boolean).join(" "), width - 1);
 }
 
-/** Returns the inspection of a store as lines of at most `width` characters. */
-export function inspectionLines({ inspection, retentionMs, retentionFrom, nowMs, width, paints }) {
-  const { bold, dim, cyan, yellow } = paints;
+/** Below this width, tables have fewer columns. */
+export const NARROW = 64;
+
+/** What a table is indented by in a view of one store. */
+const INDENT = 4;
+
+/** Returns the inspection of a store as lines of at most `width - 2` columns. */
+export function inspectionLines({ inspection, retentionMs, retentionFrom, nowMs, jobs, ...view }) {
+  const { width, paints } = view;
+  const { dim, cyan, yellow } = paints;
   const { kinds, runs, biggestJobs, biggestEntries } = inspection;
-  const section = (title, rows, sides) => {
-    lines.push("", bold(title), ...table(rows, sides).map((line) => `  ${line}`));
-  };
-  const name = (text, length) => shortened(printable(text), Math.max(length, 20));
   const lines = [`${counted(inspection.entries, "entry", "entries")}, ${size(inspection.bytes)}`];
+  const section = (title, rows, sides) => lines.push(...sectionLines(title, rows, sides, view));
+  const name = (text, taken) => shortenedInMiddle(printable(text), Math.max(width - taken, 20));
   if (kinds.length > 0) {
     const most = Math.max(...kinds.map(({ bytes }) => bytes));
     const rows = kinds.map(({ kind, entries, bytes }) => [
       kind,
       grouped(entries),
       size(bytes),
-      [bar(bytes / most, BAR), cyan],
+      [width < NARROW ? "" : bar(bytes / most, BAR), cyan],
     ]);
     section("Contents", rows, "lrrl");
   }
@@ -66,15 +75,14 @@ export function inspectionLines({ inspection, retentionMs, retentionFrom, nowMs,
       size(bytes),
       counted(runs, "run"),
       `${grouped(expired)} expired`,
-      name(job, width - 40),
+      name(jobs?.has(job) ? `${jobs.get(job)} (${job})` : job, width < NARROW ? 6 : 42),
     ]);
     section("Biggest jobs", rows, "rrrl");
   }
   if (biggestEntries.length > 0) {
-    const rows = biggestEntries.map(({ key, bytes }) => [size(bytes), name(key, width - 14)]);
+    const rows = biggestEntries.map(({ key, bytes }) => [size(bytes), name(key, 16)]);
     section("Biggest entries", rows, "rl");
   }
-  section("In the same folder", folderRows(inspection, nowMs, dim), "lrrl");
   return lines;
 }
 
@@ -88,80 +96,162 @@ function wrongTimes({ future, undated }, { dim, yellow }) {
     .map(([what, count, why]) => [what, [grouped(count), yellow], "", [why, dim]]);
 }
 
-function folderRows({ transcripts, archives, temps, others }, nowMs, dim) {
-  const { oldestMs } = archives;
-  const oldest = oldestMs === null ? "" : `the oldest from ${ago(nowMs - oldestMs)}`;
-  const origin = temps.files > 0 ? "left by crashed writers, or being written" : "";
-  const rows = [
-    ["transcripts", transcripts, ""],
-    ["archives", archives, oldest],
-    ["temp files", temps, origin],
-    ["other files", others, ""],
-  ];
-  return rows.map(([what, { files, bytes }, note]) => [
-    what,
-    grouped(files),
-    size(bytes),
-    [note, dim],
-  ]);
+/** Returns a title and a table, with an empty line before them. */
+function sectionLines(title, rows, sides, { width, paints }) {
+  const lines = table(rows, sides, width - INDENT).map((line) => `  ${line}`);
+  return ["", paints.bold(title), ...lines];
 }
 
-/** Returns whether a report contains a change, made or previewed. */
-export function wouldChange({ pruned, archives, temps }) {
-  return pruned > 0 || archives.removed > 0 || temps.removed > 0;
+/**
+ * Returns what is in and beside sessions folders, by class, as lines.
+ *
+ * @param folders Of each folder: `contents` (the classes of its files), `items` (what is beside it),
+ * `preview` (of a sweep, if it has a store) and `freeable` (files that --apply would delete).
+ */
+export function folderLines(title, folders, nowMs, view) {
+  const { dim, yellow } = view.paints;
+  const classes = summed(folders.map(({ contents, items }) => [...contents, ...items]));
+  if (classes.length === 0) {
+    return [];
+  }
+  const isSwept = folders.some(({ preview }) => preview !== undefined);
+  const isNarrow = view.width < NARROW;
+  const rows = classes.map((figures) => {
+    const { files, bytes, oldestMs, isIncomplete } = figures;
+    const due = { files: 0, bytes: 0 };
+    for (const { preview, freeable } of folders) {
+      const own = dueOf(figures.class, preview, freeable);
+      due.files += own.files;
+      due.bytes += own.bytes;
+    }
+    const paint = due.files > 0 ? yellow : dim;
+    const label = labelOf(figures.class);
+    const count = grouped(files) + (isIncomplete ? "+" : "");
+    const oldest = ago(nowMs - oldestMs);
+    const frees = freedBy(figures, due, isSwept);
+    return isNarrow
+      ? [label, size(bytes), [`${count}, ${oldest}: ${frees}`, paint]]
+      : [label, count, size(bytes), oldest, [frees, paint]];
+  });
+  const header = isNarrow
+    ? ["", "size", "files, oldest: freed by"]
+    : ["", "files", "size", "oldest", "freed by"];
+  const all = [header.map((text) => [text, dim]), ...rows];
+  return sectionLines(title, all, isNarrow ? "lrl" : "lrrrl", view);
 }
 
-/** Returns the preview of a sweep as sentences. */
-export function previewLines({ reason, ...report }) {
-  if (reason === "disabled") {
-    return ["A sweep would do nothing: runs and archives are kept forever."];
+/** Returns a line about the large items of a state folder; none if there are none. */
+export function largeItemsLines(state, items, width) {
+  const texts = items.map(
+    ({ name, bytes, isIncomplete }) => `${name}/ ${isIncomplete ? "over " : ""}${size(bytes)}`,
+  );
+  return texts.length === 0
+    ? []
+    : wrapped(`Also in ${displayPath(state)}: ${texts.join(", ")}`, width);
+}
+
+/** Returns the preview of a sweep and of what else --apply would delete, as sentences. */
+export function previewLines(result) {
+  const { preview, contents, items } = result;
+  const changes = dueBy(result);
+  if (!isChange(changes)) {
+    if (preview?.reason === "disabled") {
+      return ["A sweep would do nothing: runs and archives are kept forever."];
+    }
+    const isFreeableElse = [...contents, ...items].some(isFreeable);
+    const nothing = isFreeableElse
+      ? "--apply would free nothing; see above for what frees the rest"
+      : preview
+        ? "A sweep would find nothing to do"
+        : "--apply would free nothing";
+    return [`${nothing}${lockedNote(preview)}.`];
   }
-  if (!wouldChange(report)) {
-    return [`A sweep would find nothing to do${lockedNote(report)}.`];
-  }
+  const subject = preview ? "A sweep" : "--apply";
   return [
-    `A sweep would ${actionsOf(["remove", "archive", "delete"], report)}${lockedNote(report)}.`,
-    `It would free ${size(report.bytes.reclaimed)}.`,
+    `${subject} would ${actionsOf(["remove", "archive", "delete"], changes)}${lockedNote(preview)}.`,
+    `It would free ${size(changes.bytes)}.`,
   ];
 }
 
-/** Returns what a sweep did and, if it changed something, what it freed. */
-export function sweepLines({ reason, ...report }) {
-  const { bytes, ms, pruned } = report;
-  if (reason === "disabled") {
-    return ["nothing to do: runs and archives are kept forever"];
+/** Returns what was done with a store and, if something changed, what was freed. */
+export function resultLines(result) {
+  const { sweep } = result;
+  const changes = doneBy(result);
+  if (!isChange(changes)) {
+    switch (sweep?.reason) {
+      case "disabled":
+        return ["not swept: runs and archives are kept forever"];
+      case "no-store":
+        return ["not swept: the store no longer exists"];
+      default:
+        return [`nothing expired${lockedNote(sweep)}`];
+    }
   }
-  if (reason === "no-store") {
-    return ["nothing to do: the store no longer exists"];
-  }
-  if (!wouldChange(report)) {
-    return [`nothing to do${lockedNote(report)}`];
-  }
-  const actions = actionsOf(["removed", "archived", "deleted"], report);
-  const sizes = pruned > 0 ? `, the store from ${size(bytes.before)} to ${size(bytes.after)}` : "";
-  const gain = `${size(bytes.reclaimed)} freed${sizes}, in ${duration(ms.total)}`;
-  return [`${actions}${lockedNote(report)}`, gain];
+  const actions = actionsOf(["removed", "archived", "deleted"], changes);
+  const sizes =
+    changes.runs > 0
+      ? `, the store from ${size(sweep.bytes.before)} to ${size(sweep.bytes.after)}`
+      : "";
+  const time = sweep ? `, in ${duration(sweep.ms.total)}` : "";
+  return [`${actions}${lockedNote(sweep)}`, `${size(changes.bytes)} freed${sizes}${time}`];
 }
 
 /** `removed 3 runs, archived 3 transcripts, deleted 2 old archives and 1 leftover temp file`. */
-function actionsOf([remove, archive, discard], { pruned, transcripts, archives, temps }) {
-  const old = [
-    archives.removed > 0 ? counted(archives.removed, "old archive") : "",
-    temps.removed > 0 ? counted(temps.removed, "leftover temp file") : "",
-  ].filter(Boolean);
+export function actionsOf([remove, archive, discard], changes) {
+  const { runs, transcripts } = changes;
+  const deleted = deletedOf(changes);
   return [
-    pruned > 0 ? `${remove} ${counted(pruned, "run")}` : "",
-    transcripts.archived > 0 ? `${archive} ${counted(transcripts.archived, "transcript")}` : "",
-    old.length > 0 ? `${discard} ${old.join(" and ")}` : "",
+    runs > 0 ? `${remove} ${counted(runs, "run")}` : "",
+    transcripts > 0 ? `${archive} ${counted(transcripts, "transcript")}` : "",
+    deleted === "" ? "" : `${discard} ${deleted}`,
   ]
     .filter(Boolean)
     .join(", ");
 }
 
-function lockedNote({ entries }) {
-  return entries.locked > 0
-    ? `; ${counted(entries.locked, "expired run")} kept: transcript being written`
-    : "";
+/** `2 old archives, 1 reset and 1 leftover temp file`: the files that are deleted, not archived. */
+export function deletedOf({ archives, resets, backups, temps, locks }) {
+  const all = [
+    [archives, "old archive"],
+    [resets, "reset"],
+    [backups, "store backup"],
+    [temps, "leftover temp file"],
+    [locks, "dead lock"],
+  ].flatMap(([count, noun]) => (count > 0 ? [counted(count, noun)] : []));
+  return all.length > 1 ? `${all.slice(0, -1).join(", ")} and ${all.at(-1)}` : all.join("");
+}
+
+function lockedNote(report) {
+  const locked = report?.entries.locked ?? 0;
+  return locked > 0 ? `; ${counted(locked, "expired run")} kept: transcript being written` : "";
+}
+
+/** The kinds of what --list names, by the fields of the addon's answer. */
+const LISTED = {
+  runs: "run",
+  transcripts: "transcript",
+  archives: "archive",
+  resets: "reset",
+  backups: "backup",
+  temps: "temp file",
+  locks: "lock",
+};
+
+/** Returns the names of everything that --apply would remove, one in each line. They are not shortened. */
+export function listLines(removals, { bold, dim }) {
+  const rows = Object.entries(LISTED).flatMap(([field, kind]) =>
+    removals[field].map((name) => [
+      [kind, dim],
+      field === "runs" ? printable(name) : displayPath(name),
+    ]),
+  );
+  return rows.length === 0
+    ? []
+    : [
+        "",
+        bold("--apply would remove or archive"),
+        ...table(rows, "ll").map((line) => `  ${line}`),
+      ];
 }
 
 /** Returns what the user can do about a failure, as lines below its message. */

@@ -1,5 +1,7 @@
 // Formats sizes, times, lists and tables for people.
 
+import stringWidth from "string-width";
+
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
@@ -63,30 +65,87 @@ export function printable(text) {
   );
 }
 
-/** Shortens a text to at most `length` characters. */
-export function shortened(text, length) {
-  const characters = [...text];
-  return characters.length <= length ? text : `${characters.slice(0, length - 1).join("")}…`;
+/** Returns how many columns of a terminal a text takes: wide characters take two, combining ones none. */
+export function widthOf(text) {
+  return stringWidth(text);
 }
 
+/** Shortens a text to at most `width` columns. */
+export function shortened(text, width) {
+  return widthOf(text) <= width ? text : `${beginning(text, width - 1)}…`;
+}
+
+/** Shortens a text to at most `width` columns: leaves out its middle, since keys differ at both ends. */
+export function shortenedInMiddle(text, width) {
+  if (widthOf(text) <= width) {
+    return text;
+  }
+  const first = beginning(text, Math.ceil((width - 1) / 2));
+  const reversed = [...text].reverse().join("");
+  const last = [...beginning(reversed, width - 1 - widthOf(first))].reverse().join("");
+  return `${first}…${last}`;
+}
+
+/** Returns as much of the beginning of a text as fits in `width` columns. */
+function beginning(text, width) {
+  let result = "";
+  for (const character of text) {
+    if (widthOf(result + character) > width) {
+      break;
+    }
+    result += character;
+  }
+  return result;
+}
+
+/** Splits a text between words into lines of at most `width` columns. A longer word is not split. */
+export function wrapped(text, width) {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1);
+    if (line !== "" && widthOf(`${line} ${word}`) > width) {
+      lines.push(word);
+    } else {
+      lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
+    }
+  }
+  return lines;
+}
+
+/** The least width of a last column. If there is less space, the cell is put below its row. */
+const LEAST_WIDTH = 24;
+
 /**
- * Returns lines with aligned columns. `sides` has one letter per column: `l` or `r`. A cell is a
- * text or `[text, paint]`.
+ * Returns lines of at most `width` columns with aligned cells. `sides` has one letter per column: `l`
+ * or `r`. A cell is a text or `[text, paint]`. A last cell on the left that does not fit beside the
+ * others is wrapped, or put below them if there is little space.
  */
-export function table(rows, sides) {
+export function table(rows, sides, width = Number.POSITIVE_INFINITY) {
   const cellsOf = (row) => row.map((cell) => (Array.isArray(cell) ? cell : [cell, (text) => text]));
   const lines = rows.map(cellsOf);
-  const widths = [...sides].map((_, at) => Math.max(...lines.map((cells) => cells[at][0].length)));
-  return lines.map((cells) =>
-    cells
-      .map(([text, paint], at) => {
-        const isLast = at === cells.length - 1;
-        const padding = isLast && sides[at] === "l" ? "" : " ".repeat(widths[at] - text.length);
-        return sides[at] === "r" ? padding + paint(text) : paint(text) + padding;
-      })
-      .join("  ")
-      .trimEnd(),
+  const widths = [...sides].map((_, at) =>
+    Math.max(0, ...lines.map((cells) => widthOf(cells[at][0]))),
   );
+  const hasNote = sides.endsWith("l");
+  const before = widths.slice(0, -1).reduce((sum, width) => sum + width + 2, 0);
+  const isBeside = width - before >= Math.min(LEAST_WIDTH, widths.at(-1));
+  const left = isBeside ? before : 2;
+  return lines.flatMap((cells) => {
+    const aligned = cells.map(([text, paint], at) => {
+      const padding = " ".repeat(widths[at] - widthOf(text));
+      return sides[at] === "r" ? padding + paint(text) : paint(text) + padding;
+    });
+    if (!hasNote) {
+      return [aligned.join("  ").trimEnd()];
+    }
+    const [note, paint] = cells.at(-1);
+    const notes = note === "" ? [] : wrapped(note, Math.max(width - left, LEAST_WIDTH)).map(paint);
+    const first = aligned.slice(0, -1).join("  ");
+    const below = (lines) => lines.map((line) => " ".repeat(left) + line);
+    return isBeside && notes.length > 0
+      ? [[first, notes[0]].filter(Boolean).join("  "), ...below(notes.slice(1))]
+      : [first.trimEnd(), ...below(notes)];
+  });
 }
 
 /** Returns a bar of up to `width` characters, in steps of an eighth of a character. */

@@ -1,5 +1,5 @@
-// npm run docs:picture: draws docs/terminal.svg, the command in a terminal, from what the command
-// prints about the sample store.
+// npm run docs:picture: draws the pictures in docs/ of the command in a terminal, from what the command
+// prints about sample states.
 
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { root } from "./prepare.mjs";
-import { createSampleState } from "./sample-state.mjs";
+import { createSampleAgents, createSampleDatabase, createSampleState } from "./sample-state.mjs";
 
 const SIZE = 13;
 const LINE = 18;
@@ -18,30 +18,41 @@ const MARGIN = 20;
 /** The CSS class for each of the SGR codes that the command uses. */
 const STYLES = { 1: "b", 2: "d", 31: "r", 32: "g", 33: "y", 36: "c" };
 
+/** The pictures in docs/: the sample state that each shows, and the arguments of the calls. */
+export const PICTURES = {
+  "terminal.svg": [createSampleState, [[], ["--apply", "--yes"]]],
+  "overview.svg": [
+    createSampleAgents,
+    [[], ["--apply", "--yes", "--reset-retention", "30d", "--backup-retention", "30d"]],
+  ],
+  "database.svg": [createSampleDatabase, [[], ["--apply", "--yes"]]],
+};
+
 /**
- * Returns what the command prints about the sample store, with the typed lines. The duration of the
- * sweep is replaced, so that the picture changes only when the text changes.
+ * Returns what the command prints about a sample state, with the typed lines. The duration of a sweep is
+ * replaced, so that the picture changes only when the text changes.
  */
-export function session() {
+export function session([createState, calls]) {
   const home = mkdtempSync(join(tmpdir(), "cron-session-reaper-"));
   try {
-    createSampleState(join(home, ".openclaw"), Date.now());
+    createState(join(home, ".openclaw"), Date.now());
     const { OPENCLAW_HOME, OPENCLAW_STATE_DIR, OPENCLAW_CONFIG_PATH, NO_COLOR, ...rest } =
       process.env;
     const env = { ...rest, HOME: home, USERPROFILE: home, FORCE_COLOR: "1" };
     const main = join(root, "cli", "main.mjs");
-    const calls = [[], ["--apply", "--yes"]];
     return calls
       .map((args) => {
         const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
           env,
           encoding: "utf8",
         });
-        if (status !== 0 || stderr !== "") {
+        if (status !== 0) {
           throw new Error(`the command ended with ${status}: ${stderr}`);
         }
         const typed = ["npx cron-session-reaper", ...args].join(" ");
-        return `\x1b[32m$\x1b[0m \x1b[1m${typed}\x1b[0m\n${stdout}`;
+        // Paths in what is printed on stderr are not shortened.
+        const printed = stderr.replaceAll(home, "~") + stdout;
+        return `\x1b[32m$\x1b[0m \x1b[1m${typed}\x1b[0m\n${printed}`;
       })
       .join("")
       .replace(/ in \d[\d.]* (ms|s|min)( \d+ s)?(?=\n)/g, " in 59 ms");
@@ -94,5 +105,7 @@ function piecesOf(line, y) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  writeFileSync(join(root, "docs", "terminal.svg"), draw(session()));
+  for (const [name, sample] of Object.entries(PICTURES)) {
+    writeFileSync(join(root, "docs", name), draw(session(sample)));
+  }
 }

@@ -28,6 +28,7 @@ use serde_json::value::RawValue;
 
 use crate::abort::Abort;
 use crate::error::{self, Context, Failure};
+use crate::folder::{self, FreeRequest};
 use crate::gateway::js;
 use crate::gateway::retention::{self, Setting};
 use crate::gateway::session_key::RunKeys;
@@ -35,7 +36,7 @@ use crate::inspect::{self, InspectOptions, Inspection};
 use crate::store::survey_cache::SurveyCache;
 use crate::sweep::exclusive::{Change, ExclusiveSweep, RemovedRun, Step};
 use crate::sweep::outcome::{LogLine, Mode, Outcome, Reason};
-use crate::sweep::{self, Ageing, Options, Request};
+use crate::sweep::{self, Ageing, Options, RemovalNames, Request};
 use crate::system::{Os, Stat};
 
 /// The least time between two sweeps of one store, unless forced: the gateway's own figure.
@@ -462,19 +463,21 @@ struct StoreChange<'a> {
 
 impl<'a> From<&'a Change> for StoreChange<'a> {
     fn from(change: &'a Change) -> Self {
-        let key = |run: &RemovedRun| {
-            // The text of the file, so that JavaScript decodes the key as it decodes the store.
-            let json = String::from_utf8_lossy(&run.key).into_owned();
-            RawValue::from_string(json).expect("a scanned key is a JSON string")
-        };
         let runs = &change.removed;
         Self {
-            removed: runs.iter().map(key).collect(),
+            removed: runs.iter().map(key_of).collect(),
             session_ids: runs.iter().map(|run| run.session_id.as_deref()).collect(),
             before: FileStamp::from(&change.before),
             after: change.after.as_ref().map(FileStamp::from),
         }
     }
+}
+
+/// Returns the key of a run as the text of the file, so that JavaScript decodes it as it decodes the
+/// store.
+fn key_of(run: &RemovedRun) -> Box<RawValue> {
+    let json = String::from_utf8_lossy(&run.key).into_owned();
+    RawValue::from_string(json).expect("a scanned key is a JSON string")
 }
 
 /// The `FileStamp` of `index.d.ts`.
@@ -696,4 +699,144 @@ fn inspect_store(
         watch.bytes.store(bytes, Ordering::Relaxed);
         watch.bytes_read.store(bytes_read, Ordering::Release);
     })
+}
+
+/// Returns by name what a sweep would remove, without changing anything. The promise resolves to JSON:
+/// `{"ok": {"runs", "transcripts", "archives", "temps"}}` or `{"error"}`. Only the command calls this.
+///
+/// # Errors
+/// The promise rejects if the work panics, which is a bug in this package.
+#[napi(
+    ts_args_type = "request: SweepRequest, watch: object",
+    ts_return_type = "Promise<string>"
+)]
+pub fn list_removals<'env>(
+    env: &'env Env,
+    request: SweepRequest,
+    watch: &External<Arc<Watch>>,
+) -> Result<Object<'env>> {
+    let abort = watch.abort.clone();
+    let path = request.store_path.clone();
+    let job: Job = Box::new(move |store, report| {
+        let listed = store.and_then(|store| removals(&request, &store, abort));
+        let listed = listed.map_err(|error| Failure::from(&error));
+        report(json(&Answer::from(listed)));
+    });
+    spawn_settling(env, "cron-session-list", path, job)
+}
+
+/// The names of what a sweep would remove, as JavaScript receives them.
+#[derive(Default, Serialize)]
+struct RemovalList {
+    runs: Vec<Box<RawValue>>,
+    transcripts: Vec<String>,
+    archives: Vec<String>,
+    temps: Vec<String>,
+}
+
+impl From<RemovalNames> for RemovalList {
+    fn from(names: RemovalNames) -> Self {
+        let texts = |paths: Vec<PathBuf>| {
+            let text = |path: PathBuf| path.to_string_lossy().into_owned();
+            paths.into_iter().map(text).collect()
+        };
+        Self {
+            runs: names.runs.iter().map(key_of).collect(),
+            transcripts: texts(names.transcripts),
+            archives: texts(names.archives),
+            temps: texts(names.temps),
+        }
+    }
+}
+
+fn removals(request: &SweepRequest, store: &Path, abort: Abort) -> error::Result<RemovalList> {
+    let Some(retention_ms) = request.retention_ms else {
+        return Ok(RemovalList::default());
+    };
+    let sweep = Request {
+        store,
+        now_ms: request.now_ms,
+        retention_ms,
+    };
+    sweep::removals(&Os, sweep, &request.options(abort)).map(RemovalList::from)
+}
+
+/// Counts the files in a store's folder by class. The promise resolves to JSON: `{"ok": {"classes":
+/// [{"class", "files", "bytes", "oldestMs"}]}}` or `{"error"}`. The store need not exist. Only the
+/// command calls this.
+///
+/// # Errors
+/// The promise rejects if the work panics, which is a bug in this package.
+#[napi(
+    ts_args_type = "storePath: string, watch: object",
+    ts_return_type = "Promise<string>"
+)]
+pub fn folder_contents<'env>(
+    env: &'env Env,
+    store_path: String,
+    watch: &External<Arc<Watch>>,
+) -> Result<Object<'env>> {
+    let abort = watch.abort.clone();
+    let job: Job = Box::new(move |store, report| {
+        let found = store.and_then(|store| folder::contents(&Os, &store, &abort));
+        let found = found.map_err(|error| Failure::from(&error));
+        report(json(&Answer::from(found)));
+    });
+    spawn_settling(env, "cron-session-folder", store_path, job)
+}
+
+/// What to delete in a store's folder. Times are in milliseconds since 1970.
+#[napi(object, object_to_js = false)]
+pub struct FreeFolderRequest {
+    /// The store, which need not exist.
+    pub store_path: String,
+    /// Delete archives made before this. Absent: none.
+    pub archives_before_ms: Option<f64>,
+    /// Delete resets made before this. Absent: none.
+    pub resets_before_ms: Option<f64>,
+    /// Delete backups made before this. Absent: none.
+    pub backups_before_ms: Option<f64>,
+    /// Delete dead locks and, in the folder of a migrated store, superseded temp files.
+    pub dead: bool,
+    /// Only return what would be deleted.
+    pub dry_run: bool,
+}
+
+/// Deletes files in a store's folder that no sweep deletes. The promise resolves to JSON:
+/// `{"ok": {"files": [{"class", "path", "bytes"}], "failures": [string]}}` or `{"error"}`. Only the
+/// command calls this.
+///
+/// # Errors
+/// The promise rejects if the work panics, which is a bug in this package.
+#[napi(
+    ts_args_type = "request: FreeFolderRequest, watch: object",
+    ts_return_type = "Promise<string>"
+)]
+pub fn free_folder<'env>(
+    env: &'env Env,
+    request: FreeFolderRequest,
+    watch: &External<Arc<Watch>>,
+) -> Result<Object<'env>> {
+    let abort = watch.abort.clone();
+    let path = request.store_path.clone();
+    let job: Job = Box::new(move |store, report| {
+        let freed = store.and_then(|store| {
+            let request = FreeRequest {
+                store: &store,
+                archives_before_ms: request.archives_before_ms,
+                resets_before_ms: request.resets_before_ms,
+                backups_before_ms: request.backups_before_ms,
+                dead: request.dead,
+                mode: if request.dry_run {
+                    Mode::DryRun
+                } else {
+                    Mode::Apply
+                },
+            };
+            folder::free(&Os, &request, &abort)
+        });
+        let freed = freed.map_err(|error| Failure::from(&error));
+        report(json(&Answer::from(freed)));
+    });
+    spawn_settling(env, "cron-session-free", path, job)
 }

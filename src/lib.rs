@@ -13,10 +13,11 @@
 //!             finish  → Outcome             sweep        folder synced, archives aged, leftovers removed
 //! ```
 //!
-//! `inspect` reports what is in a store and its folder; it writes nothing. A
+//! `inspect` reports what is in a store and its folder; it writes nothing. `folder` counts the files of
+//! the folder by class and deletes, on request, those that no sweep deletes. A
 //! [`preview`](sweep::preview) makes the same plan as a sweep and does not apply it.
 //!
-//! Dependencies point downwards only: `binding` → [`sweep`], `inspect` → [`store`], [`lock`],
+//! Dependencies point downwards only: `binding` → [`sweep`], `inspect`, `folder` → [`store`], [`lock`],
 //! [`transcripts`] → [`gateway`], [`system`], [`error`]. Store, lock and transcripts do not depend on
 //! each other. Every system call of the lock and the commit goes through [`system`], so that the
 //! tests drive the code that runs in production.
@@ -34,6 +35,7 @@ pub mod abort;
 #[cfg(not(test))]
 mod binding;
 pub mod error;
+pub(crate) mod folder;
 pub mod gateway;
 pub(crate) mod inspect;
 pub mod lock;

@@ -65,6 +65,7 @@ use crate::error::{Context, Error, Result};
 use crate::system::{Heartbeat, Stat, System};
 
 use found::AtPath;
+use staleness::Staleness;
 use takeover::{Contender, LockFile};
 
 /// How long [`Lock::acquire`] waits for a holder: as long as the gateway.
@@ -89,6 +90,33 @@ pub fn is_held_by_live_process<S: System>(system: &S, lock_path: &Path) -> bool 
             staleness::protects_transcript(&found.evidence(system, Duration::ZERO))
         }
         Ok(AtPath::Busy) | Err(_) => true,
+    }
+}
+
+/// Returns whether the lock at `lock_path` is one that no process will release: its holder is gone, or
+/// it never got valid contents. Modifies nothing. In doubt the answer is `false`.
+pub(crate) fn is_dead<S: System>(system: &S, lock_path: &Path) -> bool {
+    let Ok(AtPath::Lock(found)) = AtPath::examine(system, lock_path) else {
+        return false;
+    };
+    let evidence = found.evidence(system, Duration::ZERO);
+    matches!(staleness::staleness(&evidence), Staleness::Stale(_))
+        && !staleness::protects_transcript(&evidence)
+}
+
+/// Removes a lock for which [`is_dead`] holds: takes it over, so that no live lock is removed, and
+/// releases it. Returns whether it was removed; `false` if it is no longer dead.
+///
+/// # Errors
+/// Those of [`Lock::acquire`] and [`Lock::release`].
+pub(crate) fn remove_dead<S: System>(system: &S, lock_path: &Path) -> Result<bool> {
+    if !is_dead(system, lock_path) {
+        return Ok(false);
+    }
+    let lock = Lock::acquire_within(Duration::ZERO, system, lock_path, &Abort::default());
+    match lock {
+        Err(Error::Locked { .. }) => Ok(false),
+        lock => lock?.release().map(|()| true),
     }
 }
 

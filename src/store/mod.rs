@@ -90,9 +90,7 @@ impl StorePaths {
             Err(error) => return Err(error).context("find", named),
         };
         let folder = system.canonicalize(folder).context("resolve", folder)?;
-        system
-            .confirm_rights(named, &real, &folder)
-            .map_err(|refusal| refused(named, refusal))?;
+        confirm_rights(system, named, &real, &folder)?;
         let mut lock = name.to_owned();
         lock.push(".lock");
         Ok(Some(Self {
@@ -112,6 +110,22 @@ impl StorePaths {
 pub(crate) fn limit_rights<S: System>(system: &S, named: &Path) -> Result<Rights> {
     system
         .limit_rights(named)
+        .map_err(|refusal| refused(named, refusal))
+}
+
+/// Makes sure that the path `named`, which resolves to `real` in the folder `folder`, leads to where
+/// [`limit_rights`] found it to lead.
+///
+/// # Errors
+/// [`Error::Refused`] if this user must not follow it.
+pub(crate) fn confirm_rights<S: System>(
+    system: &S,
+    named: &Path,
+    real: &Path,
+    folder: &Path,
+) -> Result<()> {
+    system
+        .confirm_rights(named, real, folder)
         .map_err(|refusal| refused(named, refusal))
 }
 

@@ -42,7 +42,7 @@ pub use outcome::Outcome;
 use cleanup::{finish, old_archives, remove_nothing};
 use commit_loop::{LockTimes, Pruned};
 use outcome::{Log, Mode, Removals, Report, StoreFigures, Times};
-use plan::{Draft, RemovalPlan};
+use plan::{Draft, RemovalPlan, RemovedRun};
 use prepared::Committed;
 
 /// Removes the expired runs of one store and archives their transcripts, as the gateway does by
@@ -128,6 +128,19 @@ pub fn preview<S: System>(
         }
         Err(error) => Outcome::failed(&error.explained_by(&rights), log),
     }
+}
+
+/// What a sweep would remove, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct RemovalNames {
+    /// The runs, which are removed from the store.
+    pub(crate) runs: Vec<RemovedRun>,
+    /// The transcripts, which are archived.
+    pub(crate) transcripts: Vec<PathBuf>,
+    /// The old archives, which are deleted.
+    pub(crate) archives: Vec<PathBuf>,
+    /// The leftover temp files, which are deleted.
+    pub(crate) temps: Vec<PathBuf>,
 }
 
 /// What the steps of one sweep share.
@@ -274,20 +287,64 @@ fn no_store<'a, S: System>(sweep: &Context<'a, S>, lock: LockTimes) -> Result<Co
     })
 }
 
-/// Reads the store once, as the preparation of a sweep does, and counts what that would remove.
-fn preview_report<S: System>(sweep: &Context<'_, S>, log: &mut Log) -> Result<Report> {
-    let no_store = || Ok(Report::of_no_store(Mode::DryRun, sweep.retention_ms));
+/// Returns by name what a sweep would remove now. Writes nothing, like [`preview`].
+///
+/// # Errors
+/// As a sweep's.
+pub(crate) fn removals<S: System>(
+    system: &S,
+    request: Request<'_>,
+    options: &Options,
+) -> Result<RemovalNames> {
+    let sweep = Context {
+        removed_runs: RemovedRuns::Collect,
+        ..Context::new(system, request, options, &SurveyCache::new())
+    };
+    let rights = store::limit_rights(system, request.store)?;
+    removal_names(&sweep).map_err(|error| error.explained_by(&rights))
+}
+
+fn removal_names<S: System>(sweep: &Context<'_, S>) -> Result<RemovalNames> {
+    let Some((paths, mut plan)) = dry_plan(sweep)? else {
+        return Ok(RemovalNames::default());
+    };
+    let temps = match &plan.leftovers {
+        Some(leftovers) => leftovers.removable(sweep.system)?,
+        None => Vec::new(),
+    };
+    let (_, folders) = plan::tally(&plan.transcripts);
+    let mut log = Log::default();
+    let archives = old_archives(sweep, &paths, folders, &mut plan.listings, &mut log);
+    Ok(RemovalNames {
+        runs: plan.removed_runs,
+        transcripts: plan.transcripts.into_iter().map(|it| it.path).collect(),
+        archives,
+        temps: temps.into_iter().map(|(path, _)| path).collect(),
+    })
+}
+
+/// Reads the store once, as the preparation of a sweep does, and plans what that would remove. Returns
+/// `None` if the store does not exist.
+fn dry_plan<S: System>(sweep: &Context<'_, S>) -> Result<Option<(StorePaths, RemovalPlan)>> {
     let Some(paths) = StorePaths::resolve(sweep.system, &sweep.store)? else {
-        return no_store();
+        return Ok(None);
     };
     let mut buffer = Buffer::new(READ_AT_ONCE);
     let read = Store::read(sweep.system, &paths, |store| {
         Draft::read(sweep, &paths, store, None, &mut buffer)
     })?;
     let Some((store, draft)) = read else {
-        return no_store();
+        return Ok(None);
     };
-    let mut plan = draft.into_plan(sweep, &paths, store.before, &mut buffer)?;
+    let plan = draft.into_plan(sweep, &paths, store.before, &mut buffer)?;
+    Ok(Some((paths, plan)))
+}
+
+/// Counts what a sweep would remove.
+fn preview_report<S: System>(sweep: &Context<'_, S>, log: &mut Log) -> Result<Report> {
+    let Some((paths, mut plan)) = dry_plan(sweep)? else {
+        return Ok(Report::of_no_store(Mode::DryRun, sweep.retention_ms));
+    };
 
     let leftovers = match &plan.leftovers {
         Some(leftovers) => leftovers.clear(sweep.system, Mode::DryRun)?,

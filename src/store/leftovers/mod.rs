@@ -65,6 +65,8 @@ pub(crate) struct Leftovers {
     /// When the store with which the files are compared was written, in nanoseconds since 1970. `None`
     /// means the current store.
     superseded_before: Option<i128>,
+    /// When the data of a missing store was moved to a database, in nanoseconds since 1970.
+    migrated_at: Option<i128>,
     files: Vec<(PathBuf, TempName)>,
 }
 
@@ -91,6 +93,7 @@ pub(crate) fn find(
     Leftovers {
         store: store.to_owned(),
         superseded_before: None,
+        migrated_at: None,
         files,
     }
 }
@@ -117,6 +120,30 @@ impl Leftovers {
         }
     }
 
+    /// Compares the files with a database to which the data of the store was moved at `mtime`, in
+    /// nanoseconds since 1970, if the store no longer exists.
+    pub(crate) fn migrated_at(self, mtime: Option<i128>) -> Self {
+        Self {
+            migrated_at: mtime,
+            ..self
+        }
+    }
+
+    /// Returns the files that [`clear`](Self::clear) would remove now, with their sizes.
+    ///
+    /// # Errors
+    /// If the store cannot be examined.
+    pub(crate) fn removable<S: System>(&self, system: &S) -> Result<Vec<(PathBuf, u64)>> {
+        let classifier = self.classifier(system)?;
+        let removable = self.files.iter().filter_map(|(path, name)| {
+            let stat = system.stat(path).ok()?;
+            let action = classifier.classify(path, &stat, *name).ok()?;
+            let is_removable = stat.kind == Kind::File && action == Action::Remove;
+            is_removable.then(|| (path.clone(), stat.size))
+        });
+        Ok(removable.collect())
+    }
+
     /// Removes the files that are superseded, and renames those that can be the only copy of something.
     /// Does not modify a file that a live process may still write. Call it with the store's lock held;
     /// [`Mode::DryRun`] gives an estimate without it.
@@ -130,21 +157,29 @@ impl Leftovers {
         if self.files.is_empty() {
             return Ok(cleared);
         }
-        let store = match system.stat(&self.store) {
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            stat => Some(stat.context("examine", &self.store)?),
-        };
-        let classifier = Classifier {
-            system,
-            superseded_before: store.map(|store| self.superseded_before.unwrap_or(store.mtime)),
-            store,
-            store_path: &self.store,
-        };
+        let classifier = self.classifier(system)?;
         for (path, name) in &self.files {
             // A file that fails is tried again by the next sweep.
             let _ = self.clear_file(&classifier, mode, path, *name, &mut cleared);
         }
         Ok(cleared)
+    }
+
+    fn classifier<'a, S: System>(&'a self, system: &'a S) -> Result<Classifier<'a, S>> {
+        let store = match system.stat(&self.store) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            stat => Some(stat.context("examine", &self.store)?),
+        };
+        let superseded_before = match store {
+            Some(store) => Some(self.superseded_before.unwrap_or(store.mtime)),
+            None => self.migrated_at,
+        };
+        Ok(Classifier {
+            system,
+            superseded_before,
+            store,
+            store_path: &self.store,
+        })
     }
 
     fn clear_file<S: System>(
@@ -215,8 +250,8 @@ struct Classifier<'a, S> {
     store_path: &'a Path,
     /// The current store, if it exists.
     store: Option<Stat>,
-    /// The store may lack what was written after this time, in nanoseconds since 1970. `None` means
-    /// that the store is missing.
+    /// The store, or the database that replaced it, may lack what was written after this time, in
+    /// nanoseconds since 1970. `None` means that both are missing.
     superseded_before: Option<i128>,
 }
 

@@ -1,0 +1,393 @@
+// What the command deletes beside a sweep, what it never deletes, the question before, and --watch.
+
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmdirSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
+import {
+  archiveName,
+  command,
+  DAY,
+  expired,
+  GATEWAY_TEMP,
+  HOUR,
+  hasScript,
+  homeWith,
+  layOut,
+  lockPayload,
+  onTerminal,
+  recent,
+  runKey,
+  setAge,
+  smallStore,
+  startCommand,
+  storeIn,
+  temporaryFolder,
+  treeOf,
+} from "./fixtures/index.mjs";
+
+const DEAD_LOCK = '{"pid":4194999,"createdAt":"2026-03-01T12:00:00.000Z","starttime":1}';
+const AGES = ["--archive-retention", "9d", "--reset-retention", "9d", "--backup-retention", "9d"];
+const APPLY = ["--apply", "--yes"];
+
+const daysAgo = (days) => Date.now() - days * DAY;
+const reset = (days) => archiveName("x.jsonl", daysAgo(days)).replace(".deleted.", ".reset.");
+
+/** A store with nothing expired, so that only other files are deleted. */
+const quietHome = () => homeWith({ main: { [runKey(1)]: recent("a", Date.now()) } });
+
+/** Lays out the folder of a gateway whose store was migrated to a database; returns its home folder. */
+function migratedHome(files) {
+  const home = temporaryFolder();
+  layOut(join(home, ".openclaw/agents/main"), {
+    "agent/openclaw-agent.sqlite": "SQLite format 3\0",
+    ...files,
+  });
+  return home;
+}
+
+/** Runs the command, and returns which paths of the home folder have disappeared. */
+async function deletedBy(home, args) {
+  const before = treeOf(home);
+  const { code, stdout, stderr } = await command(home, args);
+  const after = treeOf(home);
+  const deleted = Object.keys(before).filter((path) => !Object.hasOwn(after, path));
+  const rest = Object.fromEntries(Object.entries(before).filter(([path]) => path in after));
+  expect(after).toEqual(rest);
+  return { code, stdout, stderr, deleted: deleted.map((path) => path.replace(/.*sessions\//, "")) };
+}
+
+describe("freeing beside a sweep", () => {
+  it("deletes resets and store backups only if an age is given and they are older", async () => {
+    const home = quietHome();
+    const [old, young] = [reset(10), reset(8)];
+    const backups = [`sessions.json.bak.${daysAgo(10)}`, `sessions.json.bak.${daysAgo(8)}`];
+    const files = Object.fromEntries([old, young, ...backups].map((name) => [name, "1"]));
+    layOut(dirname(storeIn(home)), files);
+    expect((await deletedBy(home, APPLY)).deleted).toEqual([]);
+    expect(await deletedBy(home, [...APPLY, "--reset-retention", "9d"])).toMatchObject({
+      code: 0,
+      stderr: "",
+      stdout: expect.stringMatching(/^ {2}deleted 1 reset\n {2}1 B freed/m),
+      deleted: [old],
+    });
+    expect(await deletedBy(home, [...APPLY, "--backup-retention", "9d"])).toMatchObject({
+      stdout: expect.stringContaining("deleted 1 store backup\n"),
+      deleted: [backups[0]],
+    });
+  });
+
+  it("uses the time of the last change of a backup whose name has none", async () => {
+    const home = quietHome();
+    const folder = dirname(storeIn(home));
+    layOut(folder, { "sessions.json.bak.old": "1", "sessions.json.bak.new": "1" });
+    setAge(join(folder, "sessions.json.bak.old"), 10 * DAY);
+    const { deleted } = await deletedBy(home, [...APPLY, ...AGES]);
+    expect(deleted).toEqual(["sessions.json.bak.old"]);
+  });
+
+  it("deletes locks of dead processes with --apply, and no lock of a live one", async () => {
+    const home = quietHome();
+    const folder = dirname(storeIn(home));
+    layOut(folder, {
+      "a.jsonl.lock": DEAD_LOCK,
+      "b.jsonl.lock": lockPayload(),
+      "c.lock": DEAD_LOCK,
+      "sessions.json.lock": DEAD_LOCK,
+    });
+    for (const name of ["a.jsonl.lock", "c.lock", "sessions.json.lock"]) {
+      setAge(join(folder, name), DAY);
+    }
+    const { stdout } = await command(home);
+    expect(stdout).toContain("A sweep would delete 2 dead locks.");
+    const { deleted } = await deletedBy(home, APPLY);
+    expect(deleted).toEqual(["a.jsonl.lock", "sessions.json.lock"]);
+  });
+
+  it("deletes only regular files of the exact names, and follows no link", async () => {
+    const home = quietHome();
+    const elsewhere = join(home, "elsewhere");
+    const stamp = archiveName("", daysAgo(30));
+    layOut(dirname(storeIn(home)), {
+      "live.jsonl": "1",
+      [`x.jsonl${stamp}.0a.zst`]: "1",
+      [`x.jsonl${stamp}~`]: "1",
+      [`x.reset.${stamp.slice(9)}`]: "1",
+      [`folder.jsonl${stamp}`]: { dir: true },
+      [`link.jsonl${stamp}`]: { symlink: elsewhere },
+      [`link.jsonl${stamp.replace("deleted", "reset")}`]: { symlink: elsewhere },
+      "sessions.json.bak": "1",
+      [`sub/x.jsonl${stamp}`]: "1",
+      "../elsewhere.jsonl": "1",
+    });
+    layOut(home, { elsewhere: "1" });
+    expect(await deletedBy(home, [...APPLY, ...AGES])).toMatchObject({ code: 0, deleted: [] });
+  });
+
+  it("deletes nothing beside a store that cannot be read or whose retention is unknown", async () => {
+    for (const [config, store] of [
+      ["{}", "[]"],
+      ['{"cron": {"sessionRetention": "soon"}}', "{}"],
+    ]) {
+      const home = homeWith({ main: store });
+      layOut(home, { ".openclaw/openclaw.json": config });
+      layOut(dirname(storeIn(home)), {
+        [archiveName("x.jsonl", daysAgo(30))]: "1",
+        [reset(30)]: "1",
+        [`sessions.json.bak.${daysAgo(30)}`]: "{}",
+      });
+      expect(await deletedBy(home, [...APPLY, ...AGES])).toMatchObject({ code: 1, deleted: [] });
+    }
+  });
+
+  it("keeps archives if runs are kept forever, and deletes resets", async () => {
+    const home = quietHome();
+    layOut(home, { ".openclaw/openclaw.json": '{"cron": {"sessionRetention": false}}' });
+    const old = reset(30);
+    layOut(dirname(storeIn(home)), { [archiveName("x.jsonl", daysAgo(30))]: "1", [old]: "1" });
+    expect((await deletedBy(home, [...APPLY, ...AGES])).deleted).toEqual([old]);
+  });
+
+  it("does not archive a transcript that a backup references which is deleted afterwards", async () => {
+    const home = homeWith({ main: smallStore() });
+    const folder = dirname(storeIn(home));
+    const backup = `sessions.json.bak.${daysAgo(30)}`;
+    layOut(folder, { [backup]: JSON.stringify({ chat: { sessionId: "a" } }) });
+    await command(home, [...APPLY, ...AGES]);
+    expect(Object.keys(treeOf(folder))).toEqual(["a.jsonl", "b.jsonl", "c.jsonl", "sessions.json"]);
+  });
+});
+
+describe("the folder of a gateway with a database", () => {
+  const imported =
+    "session-sqlite-import-archive/legacy-store.sessions.json.imported-1795713975172";
+
+  it("frees archives, resets and backups by age, and dead temp files and locks, and nothing else", async () => {
+    const old = [
+      archiveName("x.jsonl", daysAgo(30)),
+      reset(30),
+      `sessions.json.bak.${daysAgo(30)}`,
+      GATEWAY_TEMP,
+      "x.jsonl.lock",
+    ];
+    const home = migratedHome({
+      ...Object.fromEntries(old.map((name) => [`sessions/${name}`, "12345"])),
+      "sessions/x.jsonl.lock": DEAD_LOCK,
+      "sessions/live.jsonl": "1",
+      [`sessions/${archiveName("x.jsonl", daysAgo(30))}.0a1b.zst`]: "1",
+      [`agent/${archiveName("x.jsonl", daysAgo(30))}`]: "1",
+      [`session-sqlite-import-archive/${archiveName("x.jsonl", daysAgo(30))}`]: "1",
+      [imported]: "{}",
+    });
+    const sessions = join(home, ".openclaw/agents/main/sessions");
+    setAge(join(sessions, GATEWAY_TEMP), 5 * HOUR);
+    setAge(join(sessions, "x.jsonl.lock"), 5 * HOUR);
+
+    const { stdout } = await command(home, ["--json", ...AGES]);
+    const [{ freeable }] = JSON.parse(stdout).stores;
+    const announced = freeable.reduce((sum, { bytes }) => sum + bytes, 0);
+    expect(announced).toBe(20 + DEAD_LOCK.length);
+
+    const done = await deletedBy(home, [...APPLY, ...AGES]);
+    expect(done).toMatchObject({ code: 0, deleted: [...old].sort() });
+    expect(done.stdout).toContain(`\n  ${announced} B freed\n`);
+    expect((await deletedBy(home, [...APPLY, ...AGES])).stdout).toContain("nothing expired");
+  });
+
+  it("keeps a temp file that is newer than the store that was migrated", async () => {
+    const home = migratedHome({ [`sessions/${GATEWAY_TEMP}`]: "1", [imported]: "{}" });
+    setAge(join(home, ".openclaw/agents/main/sessions", GATEWAY_TEMP), 5 * HOUR);
+    setAge(join(home, ".openclaw/agents/main", imported), 6 * HOUR);
+    const { stdout } = await command(home);
+    expect(stdout).toMatch(/temp files .* openclaw sessions cleanup --enforce$/m);
+    expect((await deletedBy(home, [...APPLY, ...AGES])).deleted).toEqual([]);
+  });
+
+  it("accepts a database without a sessions folder", async () => {
+    const home = migratedHome({});
+    const { code, stdout } = await command(home, AGES);
+    expect(code).toBe(0);
+    expect(stdout).toContain("database (SQLite)");
+  });
+});
+
+const isRoot = process.getuid?.() === 0 && process.platform === "linux";
+
+describe.skipIf(!isRoot)("as root", () => {
+  it("does not delete through another user's link", async () => {
+    const home = temporaryFolder();
+    chmodSync(home, 0o755);
+    const [a, b] = [12_001, 12_002];
+    const old = archiveName("x.jsonl", daysAgo(30));
+    layOut(home, {
+      [`b/sessions/${old}`]: "1",
+      "a/agents/main/agent/openclaw-agent.sqlite": "SQLite format 3\0",
+      "a/agents/main/sessions": { symlink: join(home, "b/sessions") },
+    });
+    const owned = [
+      [b, "b", "b/sessions", `b/sessions/${old}`],
+      [a, "a", "a/agents", "a/agents/main", "a/agents/main/agent"],
+    ];
+    for (const [uid, ...paths] of owned) {
+      for (const path of paths) chownSync(join(home, path), uid, uid);
+    }
+    spawnSync("chown", ["-h", `${a}:${a}`, join(home, "a/agents/main/sessions")]);
+    chmodSync(join(home, "b/sessions"), 0o700);
+
+    const { code, stderr } = await command(home, [...APPLY, ...AGES, join(home, "a")]);
+
+    expect(code).toBe(1);
+    expect(stderr).toContain(`permission denied with the rights of uid ${a}`);
+    expect(existsSync(join(home, "b/sessions", old))).toBe(true);
+  });
+});
+
+/** Mounts an empty file system of 3 MB. Returns whether that succeeded. */
+function mountDisk(folder) {
+  const args = ["-t", "tmpfs", "-o", "size=3m", "reaper-test", folder];
+  return spawnSync("mount", args).status === 0;
+}
+
+function canMountDisk() {
+  const folder = mkdtempSync(join(tmpdir(), "reaper-mount-"));
+  const isMounted = isRoot && mountDisk(folder);
+  if (isMounted) {
+    spawnSync("umount", ["-l", folder]);
+  }
+  rmdirSync(folder);
+  return isMounted;
+}
+
+describe.skipIf(!canMountDisk())("on a full disk", () => {
+  it.each([
+    ["an old archive", archiveName("x.jsonl", daysAgo(30)), ["--archive-retention", "7d"]],
+    ["an old backup", `sessions.json.bak.${daysAgo(30)}`, ["--backup-retention", "7d"]],
+    ["a leftover temp file", GATEWAY_TEMP, []],
+  ])("sweeps after it has deleted %s", async (_, name, ages) => {
+    const home = temporaryFolder();
+    const disk = join(home, "disk");
+    mkdirSync(disk);
+    expect(mountDisk(disk)).toBe(true);
+    onTestFinished(() => void spawnSync("umount", ["-l", disk]));
+    const text = "x".repeat(20_000);
+    const entries = Array.from({ length: 70 }, (_, at) =>
+      at < 30
+        ? [runKey(at), { ...expired(`r${at}`, Date.now()), text }]
+        : [`agent:main:chat:${at}`, { sessionId: `c${at}`, text }],
+    );
+    const store = join(disk, "sessions.json");
+    layOut(disk, {
+      "sessions.json": JSON.stringify(Object.fromEntries(entries)),
+      [name]: "z".repeat(1_200_000),
+    });
+    // What fits is written before the error.
+    const fill = join(disk, "fill");
+    expect(() => writeFileSync(fill, "f".repeat(3_000_000))).toThrow("ENOSPC");
+    // Enough for a lock file, but not for a store.
+    truncateSync(fill, statSync(fill).size - 100_000);
+    const plain = await command(home, [...APPLY, "--retention", "1h", store]);
+    expect(plain).toMatchObject({ code: 1, stderr: expect.stringContaining("ENOSPC") });
+    setAge(join(disk, name), 30 * DAY);
+    const { code, stdout, stderr } = await command(home, [
+      ...[...APPLY, "--retention", "1h", ...ages],
+      store,
+    ]);
+
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(
+      /removed 30 runs, deleted 1 (old archive|store backup|leftover temp file)\n/,
+    );
+    expect(existsSync(join(disk, name))).toBe(false);
+  });
+});
+
+describe.skipIf(!hasScript)("the question", () => {
+  it("names the stores, the counts and what cannot be undone", async () => {
+    const stores = Object.fromEntries(
+      ["a", "b", "c", "d", "e"].map((agent) => [agent, smallStore()]),
+    );
+    const home = homeWith(stores);
+    layOut(dirname(storeIn(home, "a")), { [archiveName("x.jsonl", daysAgo(30))]: "1" });
+    const { child, shows, ended } = onTerminal(home, ["--apply"]);
+    await shows("[y/N]");
+    child.stdin.write("n\n");
+    const { stdout } = await ended;
+    expect(stdout.replace(/\s+/g, " ")).toContain(
+      "This concerns a, b, c and 2 more. It removes 5 runs, archives 5 transcripts. " +
+        "It deletes 1 old archive permanently. ",
+    );
+    expect(stdout).toMatch(/Sweep 5 stores and free \d+ B\?/);
+  });
+
+  it("shows a preview before it asks whether to watch", async () => {
+    const home = homeWith({ main: smallStore() });
+    const { child, shows, ended } = onTerminal(home, ["--apply", "--watch", "1h"]);
+    await shows("without asking again?");
+    child.stdin.write("n\n");
+    expect((await ended).stdout).toMatch(
+      /A sweep would remove 1 run[\s\S]*Sweep every 1 h without asking again\?/,
+    );
+  });
+});
+
+describe("--watch", () => {
+  it("deletes by age after each sweep, and reports it", async () => {
+    const home = quietHome();
+    const folder = dirname(storeIn(home));
+    const args = [...APPLY, "--watch", "1s", "--reset-retention", "9d"];
+    const { child, shows, ended } = startCommand(home, args);
+    await shows("Sweeping every 1 s.");
+    layOut(folder, { [reset(30)]: "1" });
+    await shows("deleted 1 reset: 1 B freed");
+    child.kill("SIGTERM");
+    expect((await ended).code).toBe(0);
+    expect(Object.keys(treeOf(folder))).toEqual(["a.jsonl", "sessions.json"]);
+  });
+});
+
+describe("the options", () => {
+  it("refuses an age without a unit or below a minute, and --list with --watch", async () => {
+    const home = quietHome();
+    for (const [args, message] of [
+      [["--reset-retention", "7"], "--reset-retention 7: add a unit; do you mean 7d or 7h?"],
+      [["--backup-retention", "0h"], "--backup-retention 0h: write at least 1m"],
+      [["--backup-retention", "never"], "--backup-retention never: not a duration"],
+      [[...APPLY, "--list", "--watch", "5m"], "--list cannot be used with --watch"],
+    ]) {
+      const { code, stderr } = await command(home, args);
+      expect(code).toBe(2);
+      expect(stderr).toContain(message);
+    }
+  });
+
+  it("names with --list what would be removed, with control characters escaped", async () => {
+    const home = homeWith({
+      main: { [runKey(1, "\x1b[31m")]: expired("a", Date.now()) },
+      work: smallStore(),
+    });
+    const { stdout } = await command(home, ["--list"]);
+    expect(stdout).toContain("run         agent:main:cron:\\u{1b}[31m:run:1\n");
+    expect(stdout).toContain("transcript  ~/.openclaw/agents/work/sessions/a.jsonl\n");
+    const { stdout: json } = await command(home, ["--list", "--json"]);
+    expect(JSON.parse(json).stores[0].removals).toEqual({
+      runs: [runKey(1, "\x1b[31m")],
+      transcripts: [join(dirname(storeIn(home)), "a.jsonl")],
+      archives: [],
+      resets: [],
+      backups: [],
+      temps: [],
+      locks: [],
+    });
+  });
+});

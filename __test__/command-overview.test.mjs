@@ -1,0 +1,261 @@
+// The command's overview of two or more stores, and what it shows of a folder by class.
+
+import { dirname, join } from "node:path";
+import stringWidth from "string-width";
+import { describe, expect, it } from "vitest";
+import { shortenedInMiddle, table } from "../cli/text.mjs";
+import {
+  archiveName,
+  command,
+  DAY,
+  environment,
+  expired,
+  GATEWAY_TEMP,
+  hasScript,
+  homeWith,
+  layOut,
+  main,
+  recent,
+  run,
+  runKey,
+  setAge,
+  smallStore,
+  storeIn,
+  temporaryFolder,
+  treeOf,
+} from "./fixtures/index.mjs";
+
+const UUID = "3ab3ddeb-5fc7-4d35-adf6-d83c0627287f";
+const DEAD_LOCK = '{"pid":4194999,"createdAt":"2026-03-01T12:00:00.000Z","starttime":1}';
+
+/** Adds a file of each class to the folder of the agent `main`. */
+function addClasses(home) {
+  const folder = dirname(storeIn(home));
+  const then = Date.now() - 40 * DAY;
+  layOut(folder, {
+    "orphan.jsonl": "12",
+    [archiveName("x.jsonl", then)]: "123",
+    [archiveName("x.jsonl", then).replace(".deleted.", ".reset.")]: "1234",
+    [`sessions.json.bak.${then}`]: "{}   ",
+    [`c.checkpoint.${UUID}.jsonl`]: "123456",
+    [`${archiveName("x.jsonl", then)}.0a1b.zst`]: "1234567",
+    [GATEWAY_TEMP]: "12345678",
+    "b.jsonl.lock": DEAD_LOCK,
+    ".usage-cost-cache.json": "123456789",
+    "skills-prompts/sha256/aa/1.txt": "1",
+    "notes.txt": "1234567890",
+  });
+  setAge(join(folder, GATEWAY_TEMP), 40 * DAY);
+  setAge(join(folder, "b.jsonl.lock"), 40 * DAY);
+}
+
+/** Returns the rows of the table of classes: `{ <class>: [files, size, oldest, freed by] }`. */
+function classesIn(stdout) {
+  const [, table] = stdout.split(/In (?:the same folder|their folders)\n/);
+  const rows = table.split("\n\n")[0].split("\n").slice(1);
+  return Object.fromEntries(
+    rows.map((row) => {
+      const [name, ...cells] = row.trim().split(/ {2,}/);
+      return [name, cells];
+    }),
+  );
+}
+
+/** Creates the state folder of a gateway whose store was migrated to a database. */
+function migratedHome() {
+  const home = temporaryFolder();
+  const header = Buffer.alloc(4 * 4096);
+  header.write("SQLite format 3\0", "latin1");
+  header.writeUInt16BE(4096, 16);
+  header.writeUInt32BE(4, 28);
+  header.writeUInt32BE(2, 36);
+  layOut(join(home, ".openclaw/agents/main"), {
+    "agent/openclaw-agent.sqlite": header,
+    "agent/openclaw-agent.sqlite-wal": "123",
+    "sessions/sessions.json.bak.1760000000000": "{}",
+    "sessions/left.jsonl": "1234",
+    [`sessions/${GATEWAY_TEMP}`]: "12345",
+    [`session-sqlite-import-archive/legacy-store.sessions.json.imported-${Date.now()}`]: "{}",
+  });
+  setAge(join(home, ".openclaw/agents/main/sessions", GATEWAY_TEMP), 40 * DAY);
+  return home;
+}
+
+describe("the overview of two or more stores", () => {
+  it("shows one line for each store and totals, and modifies nothing", async () => {
+    const home = homeWith({ main: smallStore(), work: {} });
+    layOut(home, { ".openclaw/logs/gateway.log": "x".repeat(3000), ".openclaw/media/a": "1" });
+    const before = treeOf(home);
+    const { code, stdout, stderr } = await command(home);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(treeOf(home)).toEqual(before);
+    const lines = stdout.split("\n");
+    expect(lines[0]).toBe("~/.openclaw");
+    for (const line of [
+      /^ +size +runs +expired +frees$/,
+      /^main +\d+ B +2 +1 +\d+ B$/,
+      /^work +2 B +0 +0 +–$/,
+      /^Also in ~\/\.openclaw: logs\/ 3\.0 KB, media\/ 1 B$/,
+      /^2 stores, \d+ B, 2 runs, 1 expired; a sweep would free \d+ B\.$/,
+      /^Nothing was changed\. Run again with --apply to sweep\. --details shows/,
+    ]) {
+      expect(lines).toContainEqual(expect.stringMatching(line));
+    }
+    expect(classesIn(stdout).transcripts.slice(0, 2)).toEqual(["3", "9 B"]);
+  });
+
+  it("shows each store in full with --details, and one if there is only one", async () => {
+    const home = homeWith({ main: smallStore(), work: smallStore() });
+    const details = await command(home, ["--details"]);
+    expect(details.stdout.match(/^ {2}Cron runs$/gm)).toHaveLength(2);
+    const one = await command(home, [storeIn(home)]);
+    expect(one.stdout.match(/^ {2}Cron runs$/gm)).toHaveLength(1);
+  });
+
+  it("shows 400 agents in at most 450 lines", async () => {
+    const agents = Array.from({ length: 400 }, (_, at) => [`a${at}`, smallStore()]);
+    const { code, stdout } = await command(homeWith(Object.fromEntries(agents)));
+    const lines = stdout.trimEnd().split("\n");
+    expect(code).toBe(0);
+    expect(lines.length).toBeLessThanOrEqual(450);
+    expect(lines.slice(-2)[0]).toMatch(
+      /^400 stores, .*, 800 runs, 400 expired; a sweep would free/,
+    );
+  });
+
+  it("marks a store that cannot be read, and shows the others", async () => {
+    const home = homeWith({ bad: "[]", good: smallStore() });
+    const { code, stdout, stderr } = await command(home);
+    expect(code).toBe(1);
+    expect(stderr).toContain("agents/bad/sessions/sessions.json:1:1");
+    expect(stdout).toMatch(/^bad +– +– +failed +–$/m);
+    expect(stdout).toMatch(/^1 store, 1 other folder, /m);
+  });
+
+  it("prints one line for each store that was swept, and the sum", async () => {
+    const home = homeWith({ a: smallStore(), b: smallStore(), c: {} });
+    const { stdout } = await command(home, ["--apply", "--yes"]);
+    expect(
+      stdout.match(/^✓ [ab]: removed 1 run, archived 1 transcript; \d+ B freed/gm),
+    ).toHaveLength(2);
+    expect(stdout).toContain("· 1 store: nothing expired\n");
+    expect(stdout).toMatch(/^3 stores: removed 2 runs, archived 2 transcripts; \d+ B freed$/m);
+  });
+});
+
+describe("the classes of a folder", () => {
+  it("shows the files, size and age of each class, and what frees it", async () => {
+    const home = homeWith({ main: smallStore() });
+    addClasses(home);
+    const { stdout } = await command(home);
+    const lock = `${DEAD_LOCK.length} B`;
+    expect(classesIn(stdout)).toEqual({
+      transcripts: ["3", "9 B", "just now", "--apply archives 3 B (1 file); the rest: in use"],
+      "orphaned transcripts": ["1", "2 B", "just now", "openclaw doctor, which archives them"],
+      archives: ["1", "3 B", "40 days ago", "--apply frees 3 B"],
+      resets: ["1", "4 B", "40 days ago", "--apply --reset-retention <time>"],
+      "store backups": ["1", "5 B", "40 days ago", "--apply --backup-retention <time>"],
+      checkpoints: ["1", "6 B", "just now", "the gateway, with their sessions"],
+      "exports (zst)": ["1", "7 B", "just now", "the gateway, with their rows"],
+      "temp files": ["1", "8 B", "40 days ago", "--apply frees 8 B"],
+      "dead locks": ["1", lock, "40 days ago", `--apply frees ${lock}`],
+      caches: ["2", "10 B", "just now", "openclaw sessions cleanup --enforce"],
+      others: ["1", "10 B", "just now", "nothing"],
+    });
+  });
+
+  it("counts no transcript of an expired run as an orphan", async () => {
+    const home = homeWith({ main: { [runKey(1)]: expired("a", Date.now()) } });
+    expect(classesIn((await command(home)).stdout)).toEqual({
+      transcripts: ["1", "3 B", "just now", "--apply archives 3 B"],
+    });
+  });
+
+  it("does not say that there is nothing to do beside something that can be freed", async () => {
+    const home = homeWith({ main: { [runKey(1)]: recent("a", Date.now()) } });
+    expect((await command(home)).stdout).toContain("A sweep would find nothing to do.");
+    layOut(dirname(storeIn(home)), { [archiveName("x.jsonl", Date.now() - 9 * DAY)]: "1" });
+    for (const args of [[], ["--apply", "--yes"]]) {
+      const { stdout } = await command(home, args);
+      expect(stdout).not.toMatch(/nothing to do/i);
+    }
+    expect((await command(home)).stdout).toContain("--apply --archive-retention <time>");
+  });
+
+  it("reads size and free pages of a database from its header, and names the gateway's commands", async () => {
+    const home = migratedHome();
+    const before = treeOf(home);
+    const { code, stdout } = await command(home);
+    expect(code).toBe(0);
+    expect(treeOf(home)).toEqual(before);
+    expect(stdout).toContain("~/.openclaw/agents/main/sessions\n  The sessions are in a database");
+    expect(classesIn(stdout)).toMatchObject({
+      "database (SQLite)": [
+        "1",
+        "16.4 KB",
+        "just now",
+        "openclaw doctor --session-sqlite compact --session-sqlite-all-agents, offline (8.2 KB)",
+      ],
+      "write-ahead log": ["1", "3 B", "just now", "the gateway, when it is stopped"],
+      transcripts: ["1", "4 B", "just now", "openclaw doctor --fix, which imports them"],
+      "import archive": ["1", "2 B", "just now", "openclaw update cleanup, offline"],
+      "temp files": ["1", "5 B", "40 days ago", "--apply frees 5 B"],
+    });
+  });
+
+  it("shows the names of jobs from cron/jobs.json", async () => {
+    const home = homeWith({ main: smallStore() });
+    for (const invalid of ["[", "5", '{"jobs":{}}', '{"jobs":[null,{"id":"job","name":5}]}']) {
+      layOut(home, { ".openclaw/cron/jobs.json": invalid });
+      expect((await command(home)).stdout).toMatch(/2 runs {2}1 expired {2}job$/m);
+    }
+    const jobs = { version: 1, jobs: [{ id: "job", name: "朝の\x07報告" }] };
+    layOut(home, { ".openclaw/cron/jobs.json": JSON.stringify(jobs) });
+    expect((await command(home)).stdout).toMatch(/1 expired {2}朝の\\u\{7\}報告 \(job\)$/m);
+  });
+});
+
+describe.skipIf(!hasScript)("on a terminal", () => {
+  it.each([40, 57, 80, 120, 200])(
+    "prints no line wider than a terminal of %i columns",
+    async (columns) => {
+      const wide = `agent:main:telegram:${"日本語".repeat(30)}:5`;
+      const store = { ...smallStore(), [wide]: recent("w", Date.now()), ["k".repeat(300)]: {} };
+      const home = homeWith({ main: store, [`work-${"x".repeat(60)}`]: smallStore() });
+      addClasses(home);
+      for (const args of [[], ["--details"], [storeIn(home)]]) {
+        const words = [process.execPath, main, ...args].map((word) => `'${word}'`).join(" ");
+        const line = `stty cols ${columns}; ${words}`;
+        const { code, stdout } = await run("script", ["-qec", line, "/dev/null"], {
+          env: environment(home, { TERM: "xterm", NO_COLOR: "1" }),
+        });
+        expect(code).toBe(0);
+        const lines = stdout.replaceAll("\r", "").split("\n");
+        expect(lines.length).toBeGreaterThan(10);
+        expect(lines.filter((text) => stringWidth(text) > columns)).toEqual([]);
+      }
+    },
+  );
+});
+
+describe("texts", () => {
+  it("shortens a text in the middle, by the columns that it takes", () => {
+    expect(shortenedInMiddle("agent:main:cron:job:run:12345", 15)).toBe("agent:m…n:12345");
+    expect(shortenedInMiddle("日本語日本語", 9)).toBe("日本…本語");
+    expect(shortenedInMiddle("short", 9)).toBe("short");
+  });
+
+  it("aligns columns with wide characters, and puts what does not fit below its row", () => {
+    const rows = [
+      ["日本", "1", "a note with several words"],
+      ["ab", "20", ""],
+    ];
+    expect(table(rows, "lrl")).toEqual(["日本   1  a note with several words", "ab    20"]);
+    expect(table(rows, "lrl", 26)).toEqual([
+      "日本   1",
+      "  a note with several",
+      "  words",
+      "ab    20",
+    ]);
+  });
+});

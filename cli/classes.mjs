@@ -1,0 +1,107 @@
+// The classes of what is in and beside a sessions folder: their names, and what frees each of them.
+
+import { counted, size } from "./text.mjs";
+
+/** The gateway's commands that free what this command does not touch. */
+const DOCTOR = "openclaw doctor";
+const CLEANUP = "openclaw sessions cleanup --enforce";
+const UPDATE_CLEANUP = "openclaw update cleanup";
+const COMPACT = "openclaw doctor --session-sqlite compact --session-sqlite-all-agents";
+
+/** What each class is called, in the order in which the classes are shown. */
+const LABELS = {
+  database: "database (SQLite)",
+  log: "write-ahead log",
+  transcripts: "transcripts",
+  orphans: "orphaned transcripts",
+  archives: "archives",
+  resets: "resets",
+  backups: "store backups",
+  checkpoints: "checkpoints",
+  trajectories: "trajectories",
+  imported: "import archive",
+  exports: "exports (zst)",
+  temps: "temp files",
+  locks: "dead locks",
+  kept: "kept temp files",
+  caches: "caches",
+  others: "others",
+};
+
+/** Classes of which files are deleted on request, by the option that names their age. */
+const OPTIONS = {
+  archives: "--archive-retention",
+  resets: "--reset-retention",
+  backups: "--backup-retention",
+};
+
+/**
+ * Returns the figures of all classes with files, summed over `lists` of `{ class, files, bytes,
+ * oldestMs }`, in the order in which they are shown.
+ */
+export function summed(lists) {
+  const sums = new Map();
+  for (const figures of lists.flat()) {
+    const sum = sums.get(figures.class) ?? { class: figures.class, files: 0, bytes: 0 };
+    sum.files += figures.files;
+    sum.bytes += figures.bytes;
+    sum.oldestMs = Math.min(sum.oldestMs ?? Number.POSITIVE_INFINITY, figures.oldestMs);
+    sum.freeBytes = (sum.freeBytes ?? 0) + (figures.freeBytes ?? 0);
+    sum.isIncomplete ||= figures.isIncomplete ?? false;
+    sums.set(figures.class, sum);
+  }
+  return Object.keys(LABELS).flatMap((name) => sums.get(name) ?? []);
+}
+
+export const labelOf = (name) => LABELS[name];
+
+/**
+ * Returns what frees the files of a class. `due`: `{ files, bytes }` of those that --apply would delete,
+ * or archive, now. `isSwept`: whether they are beside a store, and not beside a database.
+ */
+export function freedBy(figures, due, isSwept) {
+  const rest = figures.files - due.files;
+  const verb = figures.class === "transcripts" ? "archives" : "frees";
+  const now = due.files > 0 ? `--apply ${verb} ${size(due.bytes)}` : "";
+  const later = rest > 0 ? whatElseFrees(figures, isSwept) : "";
+  if (now === "" || later === "") {
+    return now || later;
+  }
+  return `${now} (${counted(due.files, "file")}); the rest: ${later}`;
+}
+
+function whatElseFrees({ class: name, freeBytes }, isSwept) {
+  if (OPTIONS[name] !== undefined) {
+    return `--apply ${OPTIONS[name]} <time>`;
+  }
+  switch (name) {
+    case "orphans":
+      return `${DOCTOR}, which archives them`;
+    case "transcripts":
+      return isSwept ? "in use" : `${DOCTOR} --fix, which imports them`;
+    case "checkpoints":
+      return isSwept ? "the gateway, with their sessions" : `${DOCTOR} --fix, which imports them`;
+    case "temps":
+      return isSwept ? "nothing yet: they may be in use" : CLEANUP;
+    case "imported":
+      return `${UPDATE_CLEANUP}, offline`;
+    case "exports":
+      return "the gateway, with their rows";
+    case "database":
+      return freeBytes > 0 ? `${COMPACT}, offline (${size(freeBytes)})` : "in use";
+    case "log":
+      return "the gateway, when it is stopped";
+    case "kept":
+      return "nothing: they may be the only copy of sessions";
+    case "caches":
+      return isSwept ? CLEANUP : "the gateway";
+    default:
+      return name === "trajectories" ? "the gateway, with their sessions" : "nothing";
+  }
+}
+
+/** Returns whether something of a class can be freed, if not by a sweep then by an option or a command. */
+export function isFreeable({ class: name, freeBytes }) {
+  const byCommand = ["orphans", "imported", "temps", "locks", "caches"];
+  return OPTIONS[name] !== undefined || byCommand.includes(name) || freeBytes > 0;
+}
