@@ -105,7 +105,7 @@ const CHECKS = {
 };
 
 /** The checks that gateways with a write queue do not have. */
-const LOCKED_ONLY = new Set(["differential", "locks", "types", "process"]);
+const LOCKED_ONLY = new Set(["locks", "process"]);
 
 const checks = parts.split(",");
 const table = [];
