@@ -2,9 +2,11 @@
 //
 //   npm run test:gateway -- [--quick] [--versions 2026.3.2,…] [--only differential,locks,types,process,swap-in,queue,next-read]
 //                           [--cases N] [--seed N] [--lock-seconds N]
+//   npm run test:gateway -- --readme
 //
 // Each version is installed once, in CRON_SESSION_REAPER_GATEWAYS or in the temporary folder. --quick runs
-// few cases of each check in some minutes, without `process`. Any difference sets a non-zero exit code.
+// few cases of each check in some minutes, without `process`. --readme runs the command of README's section
+// on a gateway from npm instead. Any difference sets a non-zero exit code.
 
 import { execFile } from "node:child_process";
 import path from "node:path";
@@ -19,7 +21,7 @@ import {
 } from "./gateway.mjs";
 import { shareLocks } from "./locks/share.mjs";
 import { checkNextRead } from "./next-read/check.mjs";
-import { startGateway } from "./process/start.mjs";
+import { followReadme, startGateway } from "./process/start.mjs";
 import { checkQueue } from "./queue/check.mjs";
 import { checkSwapIn, checkUnsupported } from "./swap-in/check.mjs";
 import { checkTypes } from "./types/check.mjs";
@@ -38,6 +40,7 @@ const { values } = parseArgs({
     seed: { type: "string", default: String(Date.now() % 1_000_000_000) },
     "lock-seconds": { type: "string" },
     only: { type: "string" },
+    readme: { type: "boolean", default: false },
   },
 });
 const cases = values.cases ?? (values.quick ? "150" : "3500");
@@ -140,23 +143,47 @@ const isSkipped = (version, check) =>
   (UNSUPPORTED_VERSIONS.includes(version) && check !== "swap-in") ||
   (QUEUED_VERSIONS.includes(version) && check === "locks");
 
-const checks = parts.split(",");
-const table = [];
-for (const version of values.versions.split(",")) {
-  gatewayPackage(version);
-  const row = { version };
-  for (const check of checks) {
-    console.log(`${version} ${check}`);
-    const { detail, problems } = isSkipped(version, check)
-      ? { detail: null, problems: [] }
-      : await CHECKS[check](version);
-    row[check] = problems.length > 0 ? "NO" : detail === null ? "–" : `yes (${detail})`;
-    for (const problem of problems) console.log(`  DIFFERS ${problem}`);
-    if (problems.length > 0) process.exitCode = 1;
-  }
-  table.push(row);
+function printProblems(problems) {
+  for (const problem of problems) console.log(`  DIFFERS ${problem}`);
+  if (problems.length > 0) process.exitCode = 1;
 }
 
-console.log(`\n| gateway | ${checks.join(" | ")} |\n|${" --- |".repeat(checks.length + 1)}`);
-for (const row of table)
-  console.log(`| ${row.version} | ${checks.map((check) => row[check]).join(" | ")} |`);
+async function checkReadme() {
+  const { command, bytes, slowestMs, problems } = await followReadme(QUEUED_VERSIONS.at(-1));
+  console.log(command);
+  printProblems(problems);
+  if (problems.length === 0)
+    console.log(`  swept ${Math.round(bytes / 1e6)} MB, slowest answer ${slowestMs} ms`);
+}
+
+/** Returns the result of a check. An exception is a difference. */
+async function resultOf(version, check) {
+  if (isSkipped(version, check)) return { detail: null, problems: [] };
+  try {
+    return await CHECKS[check](version);
+  } catch (error) {
+    return { detail: null, problems: [error.message] };
+  }
+}
+
+async function checkVersions() {
+  const checks = parts.split(",");
+  const table = [];
+  for (const version of values.versions.split(",")) {
+    gatewayPackage(version);
+    const row = { version };
+    for (const check of checks) {
+      console.log(`${version} ${check}`);
+      const { detail, problems } = await resultOf(version, check);
+      row[check] = problems.length > 0 ? "NO" : detail === null ? "–" : `yes (${detail})`;
+      printProblems(problems);
+    }
+    table.push(row);
+  }
+
+  console.log(`\n| gateway | ${checks.join(" | ")} |\n|${" --- |".repeat(checks.length + 1)}`);
+  for (const row of table)
+    console.log(`| ${row.version} | ${checks.map((check) => row[check]).join(" | ")} |`);
+}
+
+await (values.readme ? checkReadme() : checkVersions());

@@ -38,6 +38,7 @@ const READS = {
   ...(list && { list: () => list({ storePath }).length }),
 };
 
+const { text, entries, expired } = makeStore();
 const gaps = {};
 for (const [name, read] of Object.entries(READS)) {
   gaps[name] = Number.POSITIVE_INFINITY;
@@ -50,7 +51,7 @@ process.exit(0);
 
 /** Writes a store, reads it, sweeps it, and reads it again. Returns the longest gap in milliseconds. */
 async function gapOf(read) {
-  const { entries, expired } = writeStore();
+  fs.writeFileSync(storePath, text, { mode: 0o600 });
   if (read() !== entries) throw new Error(`the gateway does not read ${entries} entries`);
   // Until the garbage of the first read is collected.
   await pause(200);
@@ -88,8 +89,8 @@ async function gapOf(read) {
   return longest;
 }
 
-function writeStore() {
-  const entries = {};
+function makeStore() {
+  const rows = {};
   let bytes = 0;
   let expired = 0;
   for (let n = 0; bytes < Number(megabytes) * 1e6; n++) {
@@ -101,10 +102,9 @@ function writeStore() {
       updatedAt,
       systemPromptReport: { prompt: `${n} ${TEXT}` },
     };
-    entries[key] = entry;
+    rows[key] = entry;
     bytes += JSON.stringify(entry).length;
     expired += Number(isExpired);
   }
-  fs.writeFileSync(storePath, JSON.stringify(entries, null, 2), { mode: 0o600 });
-  return { entries: Object.keys(entries).length, expired };
+  return { text: JSON.stringify(rows, null, 2), entries: Object.keys(rows).length, expired };
 }
