@@ -362,9 +362,16 @@ async function end(child) {
   }
 }
 
-/** Compares the first sweep of a started gateway by the native reaper with one by its own reaper. */
+/**
+ * Compares the sweep of a started gateway by the native reaper with one by its own reaper, and from
+ * 2026.5.7 on with what its own reaper would need if it emitted no event for each archive.
+ */
 export async function startGateway(version) {
   const native = await sweepOnce(version, "native");
   const own = await sweepOnce(version, "own");
-  return { native, own, problems: [...native.problems, ...own.problems] };
+  const repaired = QUEUED_VERSIONS.includes(version)
+    ? await sweepOnce(version, "repaired")
+    : undefined;
+  const problems = [native, own, repaired].flatMap((result) => result?.problems ?? []);
+  return { native, own, ...(repaired && { repaired }), problems };
 }
