@@ -105,6 +105,56 @@ describe("release.yml", () => {
   });
 });
 
+describe("new-gateways.yml", () => {
+  const { jobs } = parse(read(".github/workflows/new-gateways.yml"));
+  const RESULT = "latest 2026.9.9: unknown text";
+
+  it("lets only the job that runs no gateway write issues", () => {
+    const permissions = Object.entries(jobs).map(([name, job]) => [name, job.permissions]);
+    expect(Object.fromEntries(permissions)).toEqual({
+      try: { contents: "read" },
+      report: { issues: "write" },
+    });
+  });
+
+  it.skipIf(process.platform === "win32").each([
+    { code: 0, differs: "", fails: 0 },
+    { code: 1, differs: "", fails: 1 },
+    { code: 3, differs: "differs=true\n", fails: 0 },
+  ])("reports a gateway if the command ends with 3: $code", async ({ code, differs, fails }) => {
+    const folder = fakeProgram("npm", `echo "$@"; exit ${code}`);
+    layOut(folder, { output: "" });
+    const { run: script } = jobs.try.steps.find(({ id }) => id === "try");
+    const ended = await run("bash", ["-e", "-c", script], {
+      cwd: folder,
+      env: { PATH: `${folder}/bin${delimiter}${process.env.PATH}`, GITHUB_OUTPUT: "output" },
+    });
+    expect(ended).toMatchObject({ code: fails, stdout: "run --silent interop:new\n" });
+    expect(readFileSync(join(folder, "output"), "utf8")).toBe(differs);
+  });
+
+  it.skipIf(process.platform === "win32").each([
+    ["creates an issue if none is open", "", "", `issue create --title "$title"`],
+    ["comments on the open issue if the result is new", "7", "another result", "issue comment 7"],
+    ["does nothing if the open issue contains the result", "7", `reported\n${RESULT}\nbefore`, ""],
+  ])("%s", async (_, number, reported, expected) => {
+    const folder = fakeProgram(
+      "gh",
+      `case "$2" in list) echo '${number}';; view) echo '${reported}';; *) echo "$@";; esac`,
+    );
+    layOut(folder, { "result.txt": `${RESULT}\n` });
+    const { run: script } = jobs.report.steps.at(-1);
+    const { stdout } = await run("bash", ["-e", "-c", script], {
+      cwd: folder,
+      env: { PATH: `${folder}/bin${delimiter}${process.env.PATH}` },
+    });
+    const title = "A new gateway is not swept by the native reaper";
+    const command = expected.replace('"$title"', title);
+    expect(stdout.trim()).toBe(command && `${command} --body-file body.md`);
+    expect(readFileSync(join(folder, "body.md"), "utf8")).toContain(RESULT);
+  });
+});
+
 /** Returns a folder whose `bin` contains a program with this shell script. */
 function fakeProgram(name, script) {
   const folder = temporaryFolder();

@@ -32,6 +32,9 @@ export const QUEUED_VERSIONS = [
   "2026.7.35",
 ];
 
+/** A gateway that is not supported: its store is a database. */
+export const UNSUPPORTED_VERSIONS = ["2026.9.6"];
+
 const OLDEST_NODE = 22;
 const NAMES = [
   "sweepCronRunSessions",

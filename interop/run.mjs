@@ -1,40 +1,55 @@
 // Tests the package against published gateways. Usage:
 //
-//   npm run test:gateway -- [--quick] [--versions 2026.3.2,…] [--only differential,locks,types,process,swap-in,queue]
+//   npm run test:gateway -- [--quick] [--versions 2026.3.2,…] [--only differential,locks,types,process,swap-in,queue,next-read]
 //                           [--cases N] [--seed N] [--lock-seconds N]
+//   npm run test:gateway -- --readme
 //
 // Each version is installed once, in CRON_SESSION_REAPER_GATEWAYS or in the temporary folder. --quick runs
-// few cases of each check in some minutes, without `process`. Any difference sets a non-zero exit code.
+// few cases of each check in some minutes, without `process`. --readme runs the command of README's section
+// on a gateway from npm instead. Any difference sets a non-zero exit code.
 
 import { execFile } from "node:child_process";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
-import { gatewayNode, gatewayPackage, QUEUED_VERSIONS, VERSIONS } from "./gateway.mjs";
+import {
+  gatewayNode,
+  gatewayPackage,
+  QUEUED_VERSIONS,
+  UNSUPPORTED_VERSIONS,
+  VERSIONS,
+} from "./gateway.mjs";
 import { shareLocks } from "./locks/share.mjs";
-import { startGateway } from "./process/start.mjs";
+import { checkNextRead } from "./next-read/check.mjs";
+import { followReadme, startGateway } from "./process/start.mjs";
 import { checkQueue } from "./queue/check.mjs";
-import { checkSwapIn } from "./swap-in/check.mjs";
+import { checkSwapIn, checkUnsupported } from "./swap-in/check.mjs";
 import { checkTypes } from "./types/check.mjs";
 
-// One version before and one after the change of the cron service.
-const STARTED = ["2026.3.2", "2026.4.15"];
+// One version before and one after each change of the cron service or of the store.
+const STARTED = ["2026.3.2", "2026.4.15", "2026.5.7", "2026.6.11", "2026.7.35"];
 
 const { values } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
-    versions: { type: "string", default: [...VERSIONS, ...QUEUED_VERSIONS].join(",") },
+    versions: {
+      type: "string",
+      default: [...VERSIONS, ...QUEUED_VERSIONS, ...UNSUPPORTED_VERSIONS].join(","),
+    },
     cases: { type: "string" },
     seed: { type: "string", default: String(Date.now() % 1_000_000_000) },
     "lock-seconds": { type: "string" },
     only: { type: "string" },
+    readme: { type: "boolean", default: false },
   },
 });
 const cases = values.cases ?? (values.quick ? "150" : "3500");
 const lockSeconds = Number(values["lock-seconds"] ?? (values.quick ? 5 : 120));
 const parts =
-  values.only ?? `differential,locks,types${values.quick ? "" : ",process"},swap-in,queue`;
+  values.only ??
+  `differential,locks,types${values.quick ? "" : ",process"},swap-in,queue,next-read`;
 const QUEUE_UPDATES = values.quick ? 400 : 2000;
+const NEXT_READ_MEGABYTES = values.quick ? [20] : [20, 58, 121];
 
 const COMPARE = path.join(
   path.dirname(fileURLToPath(import.meta.url)),
@@ -78,13 +93,18 @@ const CHECKS = {
 
   process: async (version) => {
     if (!STARTED.includes(version)) return { detail: null, problems: [] };
-    const { native, own, problems } = await startGateway(version);
-    if (problems.length === 0)
-      for (const [reaper, { bytes, stallMs, sweepMs }] of Object.entries({ native, own }))
-        console.log(
-          `  ${reaper}: a store of ${Math.round(bytes / 1e6)} MB swept in ${sweepMs} ms, longest stall ${stallMs} ms`,
-        );
-    return { detail: `stall ${native.stallMs} ms, its own reaper ${own.stallMs} ms`, problems };
+    const { problems, ...reapers } = await startGateway(version);
+    if (problems.length > 0) return { detail: null, problems };
+    for (const [reaper, { bytes, stallMs, noiseMs, sweepMs }] of Object.entries(reapers))
+      console.log(
+        `  ${reaper}: a store of ${Math.round(bytes / 1e6)} MB swept in ${sweepMs} ms, slowest answer ${stallMs} ms, without a sweep ${noiseMs} ms`,
+      );
+    const { native, own, repaired } = reapers;
+    const without = repaired ? ` (${repaired.stallMs} ms without its events)` : "";
+    return {
+      detail: `answers ≤ ${native.stallMs} ms, without a sweep ≤ ${native.noiseMs} ms, its own reaper ≤ ${own.stallMs} ms${without}`,
+      problems,
+    };
   },
 
   queue: async (version) => {
@@ -98,33 +118,74 @@ const CHECKS = {
     return { detail: `${inside.updates} updates, ${hold}`, problems };
   },
 
+  "next-read": async (version) => {
+    if (!QUEUED_VERSIONS.includes(version)) return { detail: null, problems: [] };
+    const { rows, problems } = await checkNextRead(version, NEXT_READ_MEGABYTES, 3);
+    const ms = (value) => `${Math.round(value)} ms`;
+    for (const { megabytes, read, native, own } of rows)
+      console.log(`  ${megabytes} MB, ${read}: ${ms(native)}, its own reaper ${ms(own)}`);
+    const most = (reaper) => ms(Math.max(...rows.map((row) => row[reaper])));
+    const size = Math.max(...NEXT_READ_MEGABYTES);
+    return {
+      detail: `≤ ${most("native")} up to ${size} MB, its own reaper ≤ ${most("own")}`,
+      problems,
+    };
+  },
+
   "swap-in": async (version) => {
-    const { files, problems } = checkSwapIn(version);
-    return { detail: `${files} file${files > 1 ? "s" : ""}`, problems };
+    const isSupported = !UNSUPPORTED_VERSIONS.includes(version);
+    const { files, problems } = isSupported ? checkSwapIn(version) : checkUnsupported(version);
+    const detail = `${files} file${files > 1 ? "s" : ""}`;
+    return { detail: isSupported ? detail : `not replaced, one line, ${detail}`, problems };
   },
 };
 
-/** The checks that gateways with a write queue do not have. */
-const LOCKED_ONLY = new Set(["differential", "locks", "types", "process"]);
+/** Returns whether a check does not apply to a version. */
+const isSkipped = (version, check) =>
+  (UNSUPPORTED_VERSIONS.includes(version) && check !== "swap-in") ||
+  (QUEUED_VERSIONS.includes(version) && check === "locks");
 
-const checks = parts.split(",");
-const table = [];
-for (const version of values.versions.split(",")) {
-  gatewayPackage(version);
-  const row = { version };
-  for (const check of checks) {
-    console.log(`${version} ${check}`);
-    const isSkipped = QUEUED_VERSIONS.includes(version) && LOCKED_ONLY.has(check);
-    const { detail, problems } = isSkipped
-      ? { detail: null, problems: [] }
-      : await CHECKS[check](version);
-    row[check] = problems.length > 0 ? "NO" : detail === null ? "–" : `yes (${detail})`;
-    for (const problem of problems) console.log(`  DIFFERS ${problem}`);
-    if (problems.length > 0) process.exitCode = 1;
-  }
-  table.push(row);
+function printProblems(problems) {
+  for (const problem of problems) console.log(`  DIFFERS ${problem}`);
+  if (problems.length > 0) process.exitCode = 1;
 }
 
-console.log(`\n| gateway | ${checks.join(" | ")} |\n|${" --- |".repeat(checks.length + 1)}`);
-for (const row of table)
-  console.log(`| ${row.version} | ${checks.map((check) => row[check]).join(" | ")} |`);
+async function checkReadme() {
+  const { command, bytes, slowestMs, problems } = await followReadme(QUEUED_VERSIONS.at(-1));
+  console.log(command);
+  printProblems(problems);
+  if (problems.length === 0)
+    console.log(`  swept ${Math.round(bytes / 1e6)} MB, slowest answer ${slowestMs} ms`);
+}
+
+/** Returns the result of a check. An exception is a difference. */
+async function resultOf(version, check) {
+  if (isSkipped(version, check)) return { detail: null, problems: [] };
+  try {
+    return await CHECKS[check](version);
+  } catch (error) {
+    return { detail: null, problems: [error.message] };
+  }
+}
+
+async function checkVersions() {
+  const checks = parts.split(",");
+  const table = [];
+  for (const version of values.versions.split(",")) {
+    gatewayPackage(version);
+    const row = { version };
+    for (const check of checks) {
+      console.log(`${version} ${check}`);
+      const { detail, problems } = await resultOf(version, check);
+      row[check] = problems.length > 0 ? "NO" : detail === null ? "–" : `yes (${detail})`;
+      printProblems(problems);
+    }
+    table.push(row);
+  }
+
+  console.log(`\n| gateway | ${checks.join(" | ")} |\n|${" --- |".repeat(checks.length + 1)}`);
+  for (const row of table)
+    console.log(`| ${row.version} | ${checks.map((check) => row[check]).join(" | ")} |`);
+}
+
+await (values.readme ? checkReadme() : checkVersions());

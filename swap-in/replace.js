@@ -266,6 +266,7 @@ function fingerprintOf(text, { region, declaration } = { ...REAPER, declaration:
 }
 
 module.exports = {
+  REAPER,
   STORE_CACHE,
   STORE_WRITER,
   SWEEP,

@@ -227,6 +227,8 @@ function runKey(random) {
       plain.replace("run", "RUN"),
       plain.replace("main", "MAIN"),
       `${plain}\u0130`,
+      `${plain}:subagent:1`,
+      `${plain}:Sub::1:`,
     ]),
   );
 }

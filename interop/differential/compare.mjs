@@ -10,7 +10,8 @@ import { createRequire } from "node:module";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { loadGateway } from "../gateway.mjs";
+import { loadExported, loadGateway, QUEUED_VERSIONS } from "../gateway.mjs";
+import { REGISTER } from "../swap-in/check.mjs";
 import { randomCase } from "./case.mjs";
 import { expectedOf, problems, twinOf } from "./differences.mjs";
 import { layOut, snapshot, sweepScene } from "./scene.mjs";
@@ -33,11 +34,44 @@ const scratch = fs.mkdtempSync(
 const root = path.join(scratch, "scene");
 createHome(path.join(scratch, "home"));
 
+const require = createRequire(import.meta.url);
+const library = require(process.env.CRON_SESSION_REAPER_PACKAGE ?? "../../index.js");
+const isQueued = QUEUED_VERSIONS.includes(version);
+if (isQueued) await exposeWriter();
 const gateway = await loadGateway(version);
-const native = createRequire(import.meta.url)(
-  process.env.CRON_SESSION_REAPER_PACKAGE ?? "../../index.js",
-);
 const lastSweeps = gateway.lastSweepAtMsByStore;
+const native = isQueued ? await insideTheQueue() : library;
+
+/** Installs the swap-in for its access to the gateway's queue, with the gateway's own reaper. */
+async function exposeWriter() {
+  await import(REGISTER);
+  Object.defineProperty(globalThis, Symbol.for("cron-session-reaper.sweep"), { get() {} });
+}
+
+/**
+ * Returns the native reaper that joins the gateway's queue. Its sweep begins with a warm cache and
+ * ends with a comparison of the cache and the file.
+ */
+async function insideTheQueue() {
+  const functions = globalThis[Symbol.for("cron-session-reaper.store-writer")];
+  const writer = require("../../swap-in/store-writer.js").storeWriterOf(functions);
+  const reaper = library.createCronSessionReaper(writer, { runKeys: functions.runKeys });
+  const load = await loadExported(version, "store-", "loadSessionStore");
+  const forget = (storePath) => writer.changed(storePath, { after: null });
+  const sweepCronRunSessions = async (params) => {
+    const { sessionStorePath: store } = params;
+    forget(store);
+    load(store, { clone: false });
+    const result = await reaper.sweepCronRunSessions(params);
+    const [cached, read] = [{ clone: false }, { skipCache: true }].map((options) =>
+      JSON.stringify(load(store, options)),
+    );
+    if (cached !== read)
+      throw new Error(`the gateway's cache contains ${cached}, the file ${read}`);
+    return result;
+  };
+  return { ...reaper, sweepCronRunSessions, forget };
+}
 
 /** Creates a gateway's home with store maintenance off, which is not part of the native sweep. */
 function createHome(home) {
@@ -60,8 +94,15 @@ async function compare(made) {
   for (const [index, step] of made.steps.entries()) {
     layOut(root, made.store, step);
     const lastSweep = lastSweeps.get(storePath);
-    const scene = { version, root, store: made.store, lastSweepMs: lastSweep };
-    const { twin, keys, rules: twinRules } = twinOf(step, scene);
+    const retentionMs = gateway.resolveRetentionMs(step.params.cronConfig);
+    const scene = { version, root, store: made.store, retentionMs, lastSweepMs: lastSweep };
+    const twinCase = twinOf(step, scene);
+    if (twinCase === null) {
+      rules.add("not compared: a time before 1970 expires only before 2026.5.22");
+      break;
+    }
+    const { twin, keys, rules: twinRules } = twinCase;
+    native.forget?.(storePath);
     const outcome = await sweepScene(gateway.sweepCronRunSessions, root, made.store, twin);
 
     layOut(root, made.store, step);

@@ -14,8 +14,11 @@ const OLD_ARCHIVE = /\.deleted\.\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d{3})?Z$/;
 const ID = /^[a-z0-9][a-z0-9._-]{0,127}$/i;
 const FAILED = "cron-reaper: failed to sweep session store";
 
+/** A time that no cutoff of a case exceeds. From 2026.5.22 on, an infinite time counts as 0. */
+const NEVER = "1.7e308";
+
 const atLeast = (version, since) => {
-  const [a, b] = [version, since].map((v) => v.split(".").map(Number));
+  const [a, b] = [version, since].map((v) => v.split(".").map((part) => Number.parseInt(part, 10)));
   for (let i = 0; i < 3; i += 1) if (a[i] !== b[i]) return a[i] > b[i];
   return true;
 };
@@ -36,9 +39,19 @@ const parsed = (text) => {
   }
 };
 
-const isRunKey = (key) => {
+const RUN = /^cron:[^:]+:run:[^:]+$/;
+const RUN_OR_DESCENDANT = /^cron:[^:]+:run:[^:]+(?::|$)/;
+
+/** Returns whether the rest of an agent's key matches. Empty parts of the key are ignored. */
+const matches = (key, pattern) => {
   const [agent, id, ...rest] = key.trim().toLowerCase().split(":").filter(Boolean);
-  return agent === "agent" && Boolean(id?.trim()) && /^cron:[^:]+:run:[^:]+$/.test(rest.join(":"));
+  return agent === "agent" && Boolean(id?.trim()) && pattern.test(rest.join(":"));
+};
+
+/** Returns whether the native sweep beside a gateway of this version treats a key as that of a run. */
+const isRunKey = (key, version) => {
+  if (!atLeast(version, "2026.5.12")) return matches(key, RUN);
+  return matches(key, RUN_OR_DESCENDANT) && key.trim().split(":").slice(0, 6).every(Boolean);
 };
 
 /** Returns the resolved path of an entry's sessionFile, or null. */
@@ -76,27 +89,39 @@ const entryOf = (value) =>
 /**
  * Returns the twin of a step, which the gateway gets instead: `{ twin, keys, rules }`. `keys` maps
  * changed keys to those of the twin; `rules` are the names of the applied rules. The step must be laid
- * out in `root`. `lastSweepMs` is the time of the gateway's last sweep of this store.
+ * out in `root`. `lastSweepMs` is the time of the gateway's last sweep of this store. Returns null if no
+ * twin has the same outcome.
  */
-export function twinOf(step, { version, root, store, lastSweepMs = 0 }) {
+export function twinOf(step, { version, root, store, retentionMs, lastSweepMs = 0 }) {
   const folder = path.join(root, path.dirname(store));
   const rules = new Set();
   const keys = new Map();
   const parsedKeys = step.members.map(([key]) => parsed(key));
 
-  const members = step.members.map(([key, value], index) => {
-    let twinKey = key;
-    if (
-      !atLeast(version, "2026.2.26") &&
-      isRunKey(parsedKeys[index]) &&
-      parsedKeys[index].trim() !== parsedKeys[index].trim().toLowerCase()
-    ) {
+  const renamed = (key, prefix) => {
+    if (!keys.has(key)) keys.set(key, `${prefix}:${keys.size}`);
+    return JSON.stringify(keys.get(key));
+  };
+  const twinKeyOf = (text, key) => {
+    const isRun = isRunKey(key, version);
+    if (!atLeast(version, "2026.2.26") && isRun && key.trim() !== key.trim().toLowerCase()) {
       rules.add("before 2026.2.26 only lower-case keys are runs");
-      const name = keys.get(parsedKeys[index]) ?? `agent:twin:cron:j:run:${keys.size}`;
-      keys.set(parsedKeys[index], name);
-      twinKey = JSON.stringify(name);
+      return renamed(key, "agent:twin:cron:j:run");
     }
-    if (typeof value === "string" || !isRunKey(parsedKeys[index])) return [twinKey, value];
+    if (atLeast(version, "2026.5.12") && !isRun && matches(key, RUN_OR_DESCENDANT)) {
+      rules.add("a key with an empty part before the run's id is kept");
+      return renamed(key, "agent:twin:kept");
+    }
+    if (atLeast(version, "2026.6.9") && isRun && key !== key.trim()) {
+      rules.add("from 2026.6.9 on a key with white space around it is not removed");
+      return renamed(key, "agent:twin:cron:j:run");
+    }
+    return text;
+  };
+
+  const members = step.members.map(([key, value], index) => {
+    const twinKey = twinKeyOf(key, parsedKeys[index]);
+    if (typeof value === "string" || !isRunKey(parsedKeys[index], version)) return [twinKey, value];
 
     const entry = entryOf(value.map(([n, v]) => [n, v.replaceAll("{ROOT}", root)]));
     let fields = value;
@@ -128,14 +153,20 @@ export function twinOf(step, { version, root, store, lastSweepMs = 0 }) {
     // Entries whose transcript a live process writes are kept: in the twin they have not expired.
     const locked = path.join(realpath(folder) ?? folder, `${step.lockedTranscript}.jsonl`);
     step.members.forEach(([, value], index) => {
-      if (typeof value === "string" || !isRunKey(parsedKeys[index]) || !fs.existsSync(locked))
-        return;
+      const isRun = isRunKey(parsedKeys[index], version);
+      if (typeof value === "string" || !isRun || !fs.existsSync(locked)) return;
       const entry = entryOf(value.map(([n, v]) => [n, v.replaceAll("{ROOT}", root)]));
       if (![candidateOf(entry, folder), transcriptOf(entry, folder)].includes(locked)) return;
       rules.add("a transcript that a live process holds locked");
       const fields = members[index][1].filter(([n]) => parsed(n) !== "updatedAt");
-      members[index][1] = [...fields, ['"updatedAt"', "1e400"]];
+      members[index][1] = [...fields, ['"updatedAt"', NEVER]];
     });
+  }
+  if (atLeast(version, "2026.5.22")) {
+    const cutoff = (step.params.nowMs ?? Date.now()) - (retentionMs ?? 0);
+    const wellFormed = wellFormedMembers(members, parsedKeys, { version, cutoff, rules });
+    if (wellFormed === null) return null;
+    members.splice(0, members.length, ...wellFormed);
   }
   const params = { ...step.params };
   if (!params.force && params.nowMs < lastSweepMs) {
@@ -143,6 +174,70 @@ export function twinOf(step, { version, root, store, lastSweepMs = 0 }) {
     params.force = true;
   }
   return { twin: { ...step, params, members }, keys, rules };
+}
+
+/**
+ * Returns members that a gateway from 2026.5.22 on treats as earlier ones and the native sweep treat the
+ * given ones. When these gateways read a store, they drop or change malformed entries. Returns null if
+ * that is not possible.
+ */
+function wellFormedMembers(members, parsedKeys, { version, cutoff, rules }) {
+  const entries = members.map(([, value]) => entryOf(value));
+  const isLast = (index) => parsedKeys.lastIndexOf(parsedKeys[index]) === index;
+  const otherForms = (id) =>
+    entries.some(
+      (entry, index) =>
+        isLast(index) &&
+        typeof entry?.sessionId === "string" &&
+        entry.sessionId !== id &&
+        entry.sessionId.trim() === id.trim(),
+    );
+  const twinIds = new Map();
+  const twinIdOf = (value) => {
+    if (!twinIds.has(value)) twinIds.set(value, `"twin-${twinIds.size}"`);
+    return twinIds.get(value);
+  };
+
+  const twins = [];
+  for (const [index, [key, value]] of members.entries()) {
+    const entry = entries[index];
+    const isRun = isRunKey(parsedKeys[index], version);
+    if (entry === null || typeof entry !== "object" || Array.isArray(entry)) {
+      rules.add("from 2026.5.22 on a value that is not an object is dropped");
+      twins.push([key, [['"updatedAt"', entry ? "0" : NEVER]]]);
+      continue;
+    }
+    let fields = typeof value === "string" ? [] : value;
+    const set = (name, text) => {
+      fields = [...fields.filter(([n]) => parsed(n) !== name), [JSON.stringify(name), text]];
+    };
+
+    const isExpired = isRun && (entry.updatedAt ?? 0) < cutoff;
+    const isTime = Number.isFinite(entry.updatedAt) && entry.updatedAt >= 0;
+    if (isRun && !isTime && isExpired !== 0 < cutoff) {
+      // A time before the cutoff of a clock before 1970.
+      if (isExpired) return null;
+      rules.add("from 2026.5.22 on a time that is not a number from 0 up counts as 0");
+      set("updatedAt", NEVER);
+    }
+
+    const { sessionId } = entry;
+    if (sessionId === undefined) {
+      if (isExpired && entry.sessionFile && atLeast(version, "2026.6.9")) {
+        rules.add("from 2026.6.9 on nothing is archived for an entry without id");
+        set("sessionId", twinIdOf(undefined));
+      }
+    } else if (typeof sessionId !== "string" || !ID.test(sessionId.trim())) {
+      rules.add("from 2026.5.22 on an entry is dropped, or loses its id, if the id is malformed");
+      // An empty id of a kept entry is not a reference.
+      set("sessionId", twinIdOf(sessionId || isExpired ? sessionId : Symbol()));
+    } else if (sessionId !== sessionId.trim() && otherForms(sessionId)) {
+      rules.add("from 2026.5.22 on ids are trimmed");
+      set("sessionId", twinIdOf(sessionId));
+    }
+    twins.push([key, fields]);
+  }
+  return twins;
 }
 
 /** Returns the expected outcome of the native sweep. The step must be laid out in `root`. */

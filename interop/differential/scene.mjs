@@ -25,7 +25,7 @@ export function layOut(root, store, step) {
     const lock = {
       pid: process.pid,
       createdAt: new Date().toISOString(),
-      starttime: ownStartTime(),
+      starttime: startTimeOf("self"),
     };
     fs.writeFileSync(
       place(path.join(path.dirname(store), `${step.lockedTranscript}.jsonl.lock`)),
@@ -34,8 +34,9 @@ export function layOut(root, store, step) {
   }
 }
 
-export function ownStartTime() {
-  const stat = fs.readFileSync("/proc/self/stat", "utf8");
+/** Returns the start time of a process as it is written to a lock file. */
+export function startTimeOf(pid) {
+  const stat = fs.readFileSync(`/proc/${pid}/stat`, "utf8");
   return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
 }
 
