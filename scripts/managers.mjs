@@ -2,7 +2,7 @@
 // what was installed.
 
 import { execFile } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { root } from "./prepare.mjs";
@@ -66,7 +66,7 @@ export function layOutProject(folder, { tarballs, registry, version }) {
       dependencies: { [NAME]: main ? `file:${main}` : version },
       // Without a registry, the tarballs stand for the optional dependencies.
       overrides: asFiles(platforms),
-      resolutions: asFiles(platforms),
+      resolutions: { ...asFiles(platforms), ...asFiles(bundledPackages()) },
     }),
   );
   write(
@@ -96,6 +96,14 @@ unsafeHttpWhitelist: ["127.0.0.1"]
 `,
   );
   write("yarn.lock", ""); // Otherwise Yarn searches for a project in the folders above.
+}
+
+/** Returns the folders of the bundled packages, by name: Yarn ignores that they are bundled. */
+function bundledPackages() {
+  const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
+  const bundled = Object.keys(packages).filter((path) => packages[path].inBundle);
+  const nameOf = (path) => path.slice("node_modules/".length);
+  return Object.fromEntries(bundled.map((path) => [nameOf(path), join(root, path)]));
 }
 
 function asFiles(tarballs) {
