@@ -66,7 +66,7 @@ export function layOutProject(folder, { tarballs, registry, version }) {
       dependencies: { [NAME]: main ? `file:${main}` : version },
       // Without a registry, the tarballs stand for the optional dependencies.
       overrides: asFiles(platforms),
-      resolutions: { ...asFiles(platforms), ...asFiles(bundledPackages()) },
+      resolutions: { ...asFiles(platforms), ...bundled() },
     }),
   );
   write(
@@ -98,12 +98,13 @@ unsafeHttpWhitelist: ["127.0.0.1"]
   write("yarn.lock", ""); // Otherwise Yarn searches for a project in the folders above.
 }
 
-/** Returns the folders of the bundled packages, by name: Yarn ignores that they are bundled. */
-function bundledPackages() {
+/** Returns where Yarn finds the bundled packages. It ignores that they are in the tarball. */
+function bundled() {
   const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
-  const bundled = Object.keys(packages).filter((path) => packages[path].inBundle);
-  const nameOf = (path) => path.slice("node_modules/".length);
-  return Object.fromEntries(bundled.map((path) => [nameOf(path), join(root, path)]));
+  const paths = Object.keys(packages).filter((path) => packages[path].inBundle);
+  return Object.fromEntries(
+    paths.map((path) => [path.split("node_modules/").at(-1), `file:${join(root, path)}`]),
+  );
 }
 
 function asFiles(tarballs) {
