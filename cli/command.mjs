@@ -394,7 +394,7 @@ class Command {
 
   /** Shows every store or, with --apply, sweeps them, if the user agrees. */
   async once() {
-    const { apply, yes, json, list, ages } = this.options;
+    const { apply, yes, json, list } = this.options;
     const asks = apply && !yes;
     if (asks && !(process.stdin.isTTY && process.stderr.isTTY)) {
       throw new UsageError("--apply needs a terminal to ask for confirmation; add --yes");
@@ -403,12 +403,10 @@ class Command {
     this.#printPathProblems(missing, failed);
     this.#printNotes(notes);
 
-    // With --yes alone, nothing is shown: only the sweep reads the stores. Before anything is deleted by
-    // its age, its store must have been readable.
-    const hasAges = Object.values(ages).some((age) => age !== undefined);
-    const isInspected = !yes || json || list || hasAges;
+    // With --yes alone, nothing is shown, and only the sweep reads the stores.
+    const isInspected = !yes || json || list;
     const results = await this.#lookAtAll(targets, isInspected);
-    if (!json && (asks || !apply || list)) {
+    if (!json && isInspected) {
       this.#showAll(results);
     }
     if (apply && (yes || (await this.#confirm(results)))) {
@@ -590,6 +588,7 @@ class Command {
       });
     result.inspection = await withProgress("Reading", path, inspect);
     result.preview = await this.#sweepSessionStore(result, { dryRun: true });
+    result.isReadable = true;
   }
 
   /** Returns the classes of the files in the folder. Beside a database, the folder may be missing. */
@@ -665,8 +664,8 @@ class Command {
    * Backups come last, because a sweep keeps the transcripts that they reference.
    */
   async #applyTo(result) {
-    const { isStore, retentionMs, preview } = result;
-    const isReadable = !isStore || preview !== undefined;
+    const { isStore, retentionMs } = result;
+    const isReadable = !isStore || result.isReadable;
     const keepsArchives = isStore && retentionMs === null;
     const first = keepsArchives ? ["resets", "dead"] : ["archives", "resets", "dead"];
     try {
@@ -687,7 +686,8 @@ class Command {
     const { freed } = result;
     try {
       // Fails if the store cannot be read: then its backups must not be deleted.
-      result.preview = await this.#sweepSessionStore(result, { dryRun: true });
+      await this.#sweepSessionStore(result, { dryRun: true });
+      result.isReadable = true;
       const backups = await this.#free(result, ["backups"], false);
       // A sweep that removes no run needs hardly any space, and deletes temp files.
       const cronConfig = { sessionRetention: KEEPS_RUNS };
@@ -734,12 +734,13 @@ class Command {
     const done = results.filter(({ error }) => !error);
     const unchanged = done.filter((result) => !isChange(doneBy(result)));
     const changes = sumOf(done.map(doneBy));
+    const noun = results.every(({ isStore }) => isStore) ? "store" : "folder";
     if (unchanged.length > 0) {
-      process.stdout.write(`${dim("·")} ${counted(unchanged.length, "store")}: nothing expired\n`);
+      process.stdout.write(`${dim("·")} ${counted(unchanged.length, noun)}: nothing expired\n`);
     }
     if (isChange(changes)) {
       const actions = actionsOf(["removed", "archived", "deleted"], changes);
-      const sum = `${counted(done.length, "store")}: ${actions}; ${size(changes.bytes)} freed`;
+      const sum = `${counted(done.length, noun)}: ${actions}; ${size(changes.bytes)} freed`;
       process.stdout.write(`${green(sum)}\n`);
     }
   }
