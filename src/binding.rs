@@ -87,32 +87,21 @@ impl Environment {
         request.retention_ms.ok_or(Reason::Disabled)
     }
 
-    fn sweep(
-        &self,
-        request: &SweepRequest,
-        retention_ms: f64,
-        store: error::Result<PathBuf>,
-        abort: Abort,
-        report: impl FnOnce(Outcome),
-    ) {
-        let now_ms = request.now_ms;
-        let store = match store {
-            Ok(store) => store,
-            Err(error) => return report(Outcome::failed_to_begin(&error)),
-        };
-        let sweep = Request {
-            store: &store,
-            now_ms,
-            retention_ms,
-        };
-        let options = request.options(abort);
-        if request.dry_run {
-            return report(sweep::preview(&Os, sweep, &options, &self.survey_cache));
-        }
-        sweep::sweep_with(&Os, sweep, &options, &self.survey_cache, |outcome| {
-            self.remember_sweep(request, &outcome);
-            report(outcome);
-        });
+    /// Returns the store's absolute path and the retention to sweep with, or the outcome of a call that
+    /// does not sweep. Both are decided during the call, so that nothing that JavaScript does later
+    /// changes them.
+    fn begin(&self, request: &SweepRequest) -> std::result::Result<(PathBuf, f64), Box<Outcome>> {
+        let retention_ms = self.due(request).map_err(|reason| {
+            let mode = if request.dry_run {
+                Mode::DryRun
+            } else {
+                Mode::Apply
+            };
+            Outcome::not_swept(mode, reason, request.retention_ms)
+        })?;
+        let store = absolute(&request.store_path);
+        let store = store.map_err(|error| Outcome::failed_to_begin(&error))?;
+        Ok((store, retention_ms))
     }
 
     /// Starts the throttle of a store after a successful sweep.
@@ -166,14 +155,6 @@ impl SweepRequest {
             remove_temps: self.remove_temps,
             abort,
             ..Options::default()
-        }
-    }
-
-    fn mode(&self) -> Mode {
-        if self.dry_run {
-            Mode::DryRun
-        } else {
-            Mode::Apply
         }
     }
 }
@@ -244,22 +225,35 @@ pub fn sweep<'env>(
     watch: &External<Arc<Watch>>,
 ) -> Result<Object<'env>> {
     let environment = Environment::of(*env)?;
-    // The throttle and the meaning of a relative path are decided during the call, so that nothing
-    // that JavaScript does later changes them.
-    let retention_ms = match environment.due(&request) {
-        Ok(retention_ms) => retention_ms,
-        Err(reason) => {
+    let (store, retention_ms) = match environment.begin(&request) {
+        Ok(begun) => begun,
+        Err(outcome) => {
             let (deferred, promise) = env.create_deferred()?;
-            let outcome = Outcome::not_swept(request.mode(), reason, request.retention_ms);
             resolve(deferred, sweep_answer(&outcome));
             return Ok(promise);
         }
     };
     let abort = watch.abort.clone();
     let path = request.store_path.clone();
-    let job: Job = Box::new(move |store, report| {
-        let report = |outcome| report(sweep_answer(&outcome));
-        environment.sweep(&request, retention_ms, store, abort, report);
+    let job: Job = Box::new(move |started, report| {
+        let mut report = |outcome: &Outcome| report(sweep_answer(outcome));
+        if let Err(error) = started {
+            return report(&Outcome::failed_to_begin(&error));
+        }
+        let sweep = Request {
+            store: &store,
+            now_ms: request.now_ms,
+            retention_ms,
+        };
+        let options = request.options(abort);
+        let cache = &environment.survey_cache;
+        if request.dry_run {
+            return report(&sweep::preview(&Os, sweep, &options, cache));
+        }
+        sweep::sweep_with(&Os, sweep, &options, cache, |outcome| {
+            environment.remember_sweep(&request, &outcome);
+            report(&outcome);
+        });
     });
     spawn_settling(env, "cron-session-reaper", path, job)
 }
@@ -269,15 +263,8 @@ pub fn sweep<'env>(
 pub struct Steps {
     environment: Arc<Environment>,
     request: SweepRequest,
-    state: StepsState,
-}
-
-enum StepsState {
-    /// Not begun. With the retention.
-    New(f64, RunKeys),
-    Begun(Box<ExclusiveSweep<'static, Os>>),
-    /// Ended before it began, or finished.
-    Ended(Option<Box<Outcome>>),
+    /// The sweep, or the outcome if it did not begin. `None` while a step runs, and after the last.
+    sweep: Option<std::result::Result<ExclusiveSweep<'static, Os>, Box<Outcome>>>,
 }
 
 /// Creates a sweep that [`prepare_sweep`], [`commit_sweep`] and [`finish_sweep`] drive. If none is due
@@ -297,17 +284,22 @@ pub fn new_sweep(
     } else {
         RunKeys::Runs
     };
-    let state = match environment.due(&request) {
-        Ok(retention_ms) => StepsState::New(retention_ms, run_keys),
-        Err(reason) => {
-            let outcome = Outcome::not_swept(request.mode(), reason, request.retention_ms);
-            StepsState::Ended(Some(Box::new(outcome)))
-        }
-    };
+    let sweep = environment.begin(&request).map(|(store, retention_ms)| {
+        let sweep = Request {
+            store: &store,
+            now_ms: request.now_ms,
+            retention_ms,
+        };
+        let options = Options {
+            run_keys,
+            ..request.options(Abort::default())
+        };
+        ExclusiveSweep::new(&Os, sweep, &options, environment.survey_cache(run_keys))
+    });
     Ok(External::new(Arc::new(Mutex::new(Steps {
         environment,
         request,
-        state,
+        sweep: Some(sweep),
     }))))
 }
 
@@ -321,14 +313,7 @@ pub fn prepare_sweep<'env>(
     env: &'env Env,
     sweep: &External<Arc<Mutex<Steps>>>,
 ) -> Result<Object<'env>> {
-    spawn_step(env, sweep, |steps, store| {
-        (
-            steps
-                .begun(store)
-                .map_or(Step::Ended, ExclusiveSweep::prepare),
-            None,
-        )
-    })
+    spawn_step(env, sweep, |sweep| (sweep.prepare(), None))
 }
 
 /// Replaces the store. The promise resolves to JSON: `{"step", "change"}`. The step is `"committed"`,
@@ -341,10 +326,7 @@ pub fn commit_sweep<'env>(
     env: &'env Env,
     sweep: &External<Arc<Mutex<Steps>>>,
 ) -> Result<Object<'env>> {
-    spawn_step(env, sweep, |steps, store| {
-        let begun = steps.begun(store);
-        begun.map_or((Step::Ended, None), ExclusiveSweep::commit)
-    })
+    spawn_step(env, sweep, ExclusiveSweep::commit)
 }
 
 /// Completes or discards the sweep. The promise resolves to the same JSON as that of [`sweep`].
@@ -360,56 +342,19 @@ pub fn finish_sweep<'env>(
     let path = lock_steps(&sweep).request.store_path.clone();
     let job: Job = Box::new(move |_, report| {
         let mut steps = lock_steps(&sweep);
-        let ended = StepsState::Ended(None);
-        match std::mem::replace(&mut steps.state, ended) {
-            StepsState::Begun(begun) => begun.finish(|outcome| {
+        match steps.sweep.take() {
+            Some(Ok(sweep)) => sweep.finish(|outcome| {
                 steps.environment.remember_sweep(&steps.request, &outcome);
                 report(sweep_answer(&outcome));
             }),
-            StepsState::Ended(Some(outcome)) => report(sweep_answer(&outcome)),
-            StepsState::Ended(None) | StepsState::New(..) => {
-                report(sweep_answer(&Outcome::failed_to_begin(
-                    &error::Error::Aborted,
-                )));
-            }
+            Some(Err(outcome)) => report(sweep_answer(&outcome)),
+            // A step panicked.
+            None => report(sweep_answer(&Outcome::failed_to_begin(
+                &error::Error::Aborted,
+            ))),
         }
     });
     spawn_settling(env, "cron-session-reaper", path, job)
-}
-
-impl Steps {
-    /// Returns the sweep, and begins it if it is new; `None` if it ended.
-    fn begun(&mut self, store: error::Result<PathBuf>) -> Option<&mut ExclusiveSweep<'static, Os>> {
-        match (&mut self.state, store) {
-            (&mut StepsState::New(retention_ms, run_keys), Ok(store)) => {
-                let request = Request {
-                    store: &store,
-                    now_ms: self.request.now_ms,
-                    retention_ms,
-                };
-                let options = Options {
-                    run_keys,
-                    ..self.request.options(Abort::default())
-                };
-                let cache = self.environment.survey_cache(run_keys);
-                let begun = ExclusiveSweep::new(&Os, request, &options, cache);
-                self.state = StepsState::Begun(Box::new(begun));
-            }
-            (StepsState::New(..), Err(error)) => {
-                self.state = StepsState::Ended(Some(Box::new(Outcome::failed_to_begin(&error))));
-            }
-            // The thread did not start.
-            (StepsState::Begun(begun), Err(error)) => {
-                begun.fail(error);
-                return None;
-            }
-            _ => {}
-        }
-        match &mut self.state {
-            StepsState::Begun(begun) => Some(begun),
-            _ => None,
-        }
-    }
 }
 
 fn lock_steps(steps: &Mutex<Steps>) -> std::sync::MutexGuard<'_, Steps> {
@@ -417,37 +362,39 @@ fn lock_steps(steps: &Mutex<Steps>) -> std::sync::MutexGuard<'_, Steps> {
     steps.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-type StepResult = (Step, Option<Change>);
-
 fn spawn_step<'env>(
     env: &'env Env,
     steps: &Arc<Mutex<Steps>>,
-    step: impl FnOnce(&mut Steps, error::Result<PathBuf>) -> StepResult + Send + 'static,
+    step: impl FnOnce(ExclusiveSweep<'static, Os>) -> (ExclusiveSweep<'static, Os>, Option<Change>)
+    + Send
+    + 'static,
 ) -> Result<Object<'env>> {
-    let steps = Arc::clone(steps);
-    let path = lock_steps(&steps).request.store_path.clone();
-    let job: Job = Box::new(move |store, report| {
-        let (step, change) = step(&mut lock_steps(&steps), store);
-        report(step_answer(step, change.as_ref()));
-    });
-    spawn_settling(env, "cron-session-reaper", path, job)
-}
-
-fn step_answer(step: Step, change: Option<&Change>) -> String {
     #[derive(Serialize)]
     struct StepAnswer<'a> {
-        step: &'a str,
+        step: Step,
         change: Option<StoreChange<'a>>,
     }
-    json(&StepAnswer {
-        step: match step {
-            Step::Ready => "ready",
-            Step::Changed => "changed",
-            Step::Committed => "committed",
-            Step::Ended => "ended",
-        },
-        change: change.map(StoreChange::from),
-    })
+    let steps = Arc::clone(steps);
+    let path = lock_steps(&steps).request.store_path.clone();
+    let job: Job = Box::new(move |started, report| {
+        let mut steps = lock_steps(&steps);
+        let (sweep, change) = match (steps.sweep.take(), started) {
+            (Some(Ok(sweep)), Ok(())) => {
+                let (sweep, change) = step(sweep);
+                (Some(Ok(sweep)), change)
+            }
+            (Some(Ok(sweep)), Err(error)) => (Some(Ok(sweep.fail(error))), None),
+            (ended, _) => (ended, None),
+        };
+        let step = match &sweep {
+            Some(Ok(sweep)) => sweep.step(),
+            _ => Step::Ended,
+        };
+        steps.sweep = sweep;
+        let change = change.as_ref().map(StoreChange::from);
+        report(json(&StepAnswer { step, change }));
+    });
+    spawn_settling(env, "cron-session-reaper", path, job)
 }
 
 /// The `StoreChange` of `index.d.ts`.
@@ -537,9 +484,9 @@ fn resolve(deferred: Deferred, json: String) {
     deferred.resolve(Box::new(move |_| Ok(json)));
 }
 
-/// The work on one store. It receives the store's absolute path, or the error that prevented it from
-/// starting, and calls the function once with the resulting JSON.
-type Job = Box<dyn FnOnce(error::Result<PathBuf>, &mut dyn FnMut(String)) + Send>;
+/// The work on one store. It receives the error if its thread did not start, and calls the function
+/// once with the resulting JSON.
+type Job = Box<dyn FnOnce(error::Result<()>, &mut dyn FnMut(String)) + Send>;
 
 /// Runs a job on a new thread and returns a promise for its result.
 ///
@@ -552,7 +499,6 @@ fn spawn_settling<'env>(
     job: Job,
 ) -> Result<Object<'env>> {
     let (deferred, promise) = env.create_deferred()?;
-    let store = absolute(&path);
     // The thread takes the job out of the mutex instead of owning it: if the thread never starts,
     // its closure is dropped, and a dropped deferred would keep Node.js running for ever.
     let task = Arc::new(Mutex::new(Some((job, deferred))));
@@ -560,7 +506,7 @@ fn spawn_settling<'env>(
     let started = thread::Builder::new()
         .name(name.to_owned())
         .stack_size(STACK)
-        .spawn(move || settle(&task_of_thread, store));
+        .spawn(move || settle(&task_of_thread, Ok(())));
     if let Err(source) = started {
         let failure = error::Error::Io {
             operation: "start a thread for",
@@ -573,7 +519,7 @@ fn spawn_settling<'env>(
 }
 
 /// Runs the job, and settles its promise as soon as the job reports.
-fn settle(task: &Mutex<Option<(Job, Deferred)>>, store: error::Result<PathBuf>) {
+fn settle(task: &Mutex<Option<(Job, Deferred)>>, started: error::Result<()>) {
     let task = task.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some((job, deferred)) = task else {
         return;
@@ -584,7 +530,7 @@ fn settle(task: &Mutex<Option<(Job, Deferred)>>, store: error::Result<PathBuf>) 
             resolve(deferred, json);
         }
     };
-    let job = AssertUnwindSafe(|| job(store, &mut report));
+    let job = AssertUnwindSafe(|| job(started, &mut report));
     if let (Err(panic), Some(deferred)) = (panic::catch_unwind(job), deferred) {
         deferred.reject(Error::from_reason(panic_message(&*panic)));
     }
@@ -673,8 +619,11 @@ pub fn inspect<'env>(
 ) -> Result<Object<'env>> {
     let watch = Arc::clone(watch);
     let path = request.store_path.clone();
-    let job: Job = Box::new(move |store, report| {
-        let found = store.and_then(|store| inspect_store(&request, &store, &watch));
+    let store = absolute(&path);
+    let job: Job = Box::new(move |started, report| {
+        let found = started
+            .and(store)
+            .and_then(|store| inspect_store(&request, &store, &watch));
         let found = found.map_err(|error| Failure::from(&error));
         report(json(&Answer::from(found)));
     });

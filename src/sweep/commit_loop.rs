@@ -1,16 +1,18 @@
 //! When a prepared sweep is committed, and when it is prepared again.
 
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::store::StorePaths;
 use crate::store::reading::Buffer;
-use crate::system::{Stat, System};
+use crate::system::System;
 
-use super::Context;
-use super::outcome::{Log, StoreFigures};
-use super::prepared::{Committed, Preparation, Prepared};
+use super::NothingToRemove;
+use super::context::Context;
+use super::outcome::Log;
+use super::prepared::{Commit, Committed, Preparation, Prepared};
 
 /// The store may change while a sweep is prepared, which takes no lock. After so many attempts the
 /// sweep is prepared with the lock held, so that it succeeds however busy the store is.
@@ -19,15 +21,6 @@ pub(super) const ATTEMPTS_WITHOUT_LOCK: u32 = 2;
 /// With the lock held, only a process that ignores the lock can change the store. After so many
 /// attempts in all, the sweep gives up.
 pub(super) const ATTEMPTS: u32 = 8;
-
-/// What came of removing the expired runs.
-pub(super) enum Pruned<'a, S: System> {
-    Committed(Box<Committed<'a, S>>),
-    /// Nothing was to be removed.
-    Nothing(Stat, StoreFigures),
-    /// The store no longer exists.
-    NoStore,
-}
 
 /// How long a sweep waited for the store's lock and held it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,13 +33,6 @@ pub(super) struct LockTimes {
 pub(super) struct Held<'a, S: System> {
     pub(super) lock: Lock<'a, S>,
     since: Duration,
-}
-
-impl<S: System> Held<'_, S> {
-    /// See [`Lock::start_heartbeat`].
-    pub(super) fn start_heartbeat(&mut self) {
-        self.lock.start_heartbeat();
-    }
 }
 
 impl LockTimes {
@@ -83,9 +69,9 @@ pub(super) fn prune<'a, S: System>(
     sweep: &Context<'a, S>,
     paths: &StorePaths,
     buffer: &mut Buffer,
+    times: &mut LockTimes,
     log: &mut Log,
-) -> Result<(Pruned<'a, S>, LockTimes)> {
-    let mut times = LockTimes::default();
+) -> Result<ControlFlow<NothingToRemove, Box<Committed<'a, S>>>> {
     let mut held: Option<Held<'a, S>> = None;
     for attempt in 1..=ATTEMPTS {
         if attempt > ATTEMPTS_WITHOUT_LOCK {
@@ -97,14 +83,11 @@ pub(super) fn prune<'a, S: System>(
         }
         if let Some(held) = &mut held {
             // The preparation reads and writes the whole store.
-            held.start_heartbeat();
+            held.lock.start_heartbeat();
         }
         let prepared = match Prepared::prepare(sweep, paths, buffer)? {
             Preparation::Ready(prepared) => prepared,
-            Preparation::NothingToRemove(store, figures) => {
-                return Ok((Pruned::Nothing(store, figures), times));
-            }
-            Preparation::NoStore => return Ok((Pruned::NoStore, times)),
+            Preparation::Nothing(nothing) => return Ok(Break(nothing)),
             Preparation::Changed => continue,
         };
         let mut lock = match held.take() {
@@ -113,16 +96,12 @@ pub(super) fn prune<'a, S: System>(
             None if !prepared.is_current(sweep)? => continue,
             None => times.acquire(sweep, paths)?,
         };
-        if prepared.moves_files() {
-            lock.start_heartbeat();
-        }
-        if prepared.may_commit(sweep, &lock.lock)?
-            && let Some(committed) = prepared.commit(sweep, log)?
-        {
+        let commit = prepared.commit(sweep, &mut lock, log)?;
+        if let Commit::Committed(committed) = commit {
             if let Err(error) = times.release(sweep, lock) {
                 log.failed_after_commit(&error);
             }
-            return Ok((Pruned::Committed(committed), times));
+            return Ok(Continue(committed));
         }
         // Other processes get the lock while the sweep is prepared once more without it.
         if attempt < ATTEMPTS_WITHOUT_LOCK {
@@ -132,8 +111,13 @@ pub(super) fn prune<'a, S: System>(
             held = Some(lock);
         }
     }
-    Err(Error::Contended {
+    Err(contended(paths))
+}
+
+/// Returns the error of a sweep that made all its attempts.
+pub(super) fn contended(paths: &StorePaths) -> Error {
+    Error::Contended {
         path: paths.named.clone(),
         attempts: ATTEMPTS,
-    })
+    }
 }

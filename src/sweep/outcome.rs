@@ -254,6 +254,14 @@ pub(super) struct StoreFigures {
 }
 
 impl StoreFigures {
+    /// A store that does not exist.
+    pub(super) fn of_no_store() -> Self {
+        Self {
+            unchanged: Reason::NoStore,
+            ..Self::of_read(0, 0, 0)
+        }
+    }
+
     /// A store that was not read again.
     pub(super) fn of_cached(bytes: u64, entries: u64) -> Self {
         Self {
@@ -309,7 +317,7 @@ pub(super) struct Removals {
 }
 
 impl Report {
-    /// Computes the report of a sweep of an existing store. The durations and warnings are added
+    /// Computes the report of a sweep. The durations and warnings are added
     /// once they are known.
     pub(super) fn new(
         mode: Mode,
@@ -344,17 +352,6 @@ impl Report {
                 reclaimed: freed + removed.archives.bytes + removed.leftovers.bytes,
             },
             temps: removed.leftovers.into(),
-            ..Self::default()
-        }
-    }
-
-    /// Computes the report of a sweep whose store does not exist.
-    pub(super) fn of_no_store(mode: Mode, retention_ms: f64) -> Self {
-        Self {
-            swept: mode == Mode::Apply,
-            reason: Some(Reason::NoStore),
-            dry_run: mode == Mode::DryRun,
-            retention_ms: Some(retention_ms),
             ..Self::default()
         }
     }

@@ -17,8 +17,8 @@ use crate::transcripts::listing::Listings;
 use crate::transcripts::locate::{Folder, Transcript};
 use crate::transcripts::references::References;
 
+use super::context::{Context, RemovedRuns};
 use super::outcome::StoreFigures;
-use super::{Context, RemovedRuns};
 
 /// What a sweep of a store removes.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
         let mut collected = Collector::new(sweep, folder_of(paths));
         let rewrite = rewrite::rewrite(
             store.source(sweep.system, &sweep.options.abort),
-            sweep.expiry(),
+            sweep.expiry,
             out,
             &mut collected,
             buffer.bytes(),
@@ -326,7 +326,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
                 abort,
             };
             let mut kept = KeptEntries {
-                expiry: self.sweep.expiry(),
+                expiry: self.sweep.expiry,
                 collector: self,
             };
             let mut reading = Reading::new(source, buffer.bytes());

@@ -2,7 +2,6 @@
 
 use crate::error::Result;
 use crate::gateway::js;
-use crate::lock::Lock;
 use crate::store::leftovers::Cleared;
 use crate::store::reading::Buffer;
 use crate::store::replace::{Replaced, Replacement, Swap};
@@ -11,8 +10,10 @@ use crate::system::{Stat, System};
 use crate::transcripts::Tally;
 use crate::transcripts::archive::Archive;
 
-use super::Context;
-use super::outcome::{Log, Mode, StoreFigures};
+use super::NothingToRemove;
+use super::commit_loop::Held;
+use super::context::Context;
+use super::outcome::{Log, Mode};
 use super::plan::{Draft, RemovalPlan, RemovedRun, is_any_locked};
 
 /// A sweep that only has to be committed. It may wait for that, and dropping it leaves no trace: the
@@ -26,15 +27,22 @@ pub(super) struct Prepared<'a, S: System> {
 /// What came of preparing a sweep.
 pub(super) enum Preparation<'a, S: System> {
     Ready(Box<Prepared<'a, S>>),
-    /// Nothing is to be removed.
-    NothingToRemove(Stat, StoreFigures),
-    /// The store no longer exists.
-    NoStore,
+    Nothing(NothingToRemove),
     /// The store changed while it was read.
     Changed,
 }
 
-/// A sweep whose store is replaced. It is durable after [`finish`](Self::finish).
+/// What came of committing a prepared sweep.
+pub(super) enum Commit<'a, S: System> {
+    Committed(Box<Committed<'a, S>>),
+    /// The plan did not hold any more, and nothing was changed. Dropping the preparation frees its
+    /// blocks, which takes a while.
+    Stale(Box<Prepared<'a, S>>),
+    /// The store changed just before it was replaced, and what was done is undone.
+    Changed,
+}
+
+/// A sweep whose store is replaced. It is durable after [`make_durable`](Self::make_durable).
 pub(super) struct Committed<'a, S: System> {
     pub(super) paths: StorePaths,
     pub(super) plan: RemovalPlan,
@@ -56,7 +64,7 @@ impl<'a, S: System> Prepared<'a, S> {
     ) -> Result<Preparation<'a, S>> {
         let read_at = sweep.system.now();
         let Some(store) = Store::open(sweep.system, paths)? else {
-            return Ok(Preparation::NoStore);
+            return Ok(Preparation::Nothing(NothingToRemove::no_store()));
         };
         let replacement = Replacement::create(sweep.system, store)?;
         let store = replacement.store();
@@ -69,7 +77,8 @@ impl<'a, S: System> Prepared<'a, S> {
         let rewrite = draft.rewrite();
         if rewrite.removed == 0 {
             sweep.remember(&before, rewrite.entries, rewrite.earliest, read_at);
-            return Ok(Preparation::NothingToRemove(before, draft.figures(&before)));
+            let figures = draft.figures(&before);
+            return Ok(Preparation::Nothing(NothingToRemove::of(before, figures)));
         }
         replacement.sync(rewrite.bytes)?;
         // After the sync, which takes a while: a link may have been made that protects a transcript.
@@ -100,38 +109,30 @@ impl<'a, S: System> Prepared<'a, S> {
         self.replacement.store().is_current(sweep.system)
     }
 
-    /// Returns whether the commit also moves or removes other files than the store. There may be
-    /// thousands of them.
-    pub(super) fn moves_files(&self) -> bool {
-        let leftovers = self.plan.leftovers.as_ref();
-        !self.plan.transcripts.is_empty() || leftovers.is_some_and(|it| !it.is_empty())
-    }
-
-    /// Returns whether the plan still holds: `lock` is ours, the store is unchanged, and no process
-    /// has locked one of the transcripts since.
-    pub(super) fn may_commit(&self, sweep: &Context<'a, S>, lock: &Lock<'a, S>) -> Result<bool> {
-        sweep.options.abort.check()?;
-        lock.verify()?;
-        Ok(self.is_current(sweep)? && !is_any_locked(sweep.system, &self.plan.transcripts))
-    }
-
-    /// Archives the transcripts and replaces the store. Returns `None`, with the archives undone, if
-    /// the store changed since it was read. The caller holds the lock and has asked
-    /// [`may_commit`](Self::may_commit).
+    /// Archives the transcripts and replaces the store, with the lock held, if the plan still holds.
     ///
     /// The transcripts are archived first: after a crash in between, the store still has their
     /// entries, and the next sweep completes the work. In the other order nothing would ever refer
     /// to them again.
     pub(super) fn commit(
-        self,
+        self: Box<Self>,
         sweep: &Context<'a, S>,
+        held: &mut Held<'a, S>,
         log: &mut Log,
-    ) -> Result<Option<Box<Committed<'a, S>>>> {
+    ) -> Result<Commit<'a, S>> {
+        if self.moves_files() {
+            held.lock.start_heartbeat();
+        }
+        sweep.options.abort.check()?;
+        held.lock.verify()?;
+        if !self.is_current(sweep)? || is_any_locked(sweep.system, &self.plan.transcripts) {
+            return Ok(Commit::Stale(self));
+        }
         let Self {
             paths,
             plan,
             replacement,
-        } = self;
+        } = *self;
         let system = sweep.system;
         let mut archive = Archive::new(system);
         let mut archived = Tally::default();
@@ -145,7 +146,7 @@ impl<'a, S: System> Prepared<'a, S> {
             Ok(Swap::Changed { kept }) => {
                 log.not_restored(archive.undo());
                 log.kept(kept);
-                return Ok(None);
+                return Ok(Commit::Changed);
             }
             Err(error) => {
                 log.not_restored(archive.undo());
@@ -167,7 +168,7 @@ impl<'a, S: System> Prepared<'a, S> {
                     })
             });
         log.kept(cleared.kept.drain(..));
-        Ok(Some(Box::new(Committed {
+        Ok(Commit::Committed(Box::new(Committed {
             paths,
             plan,
             archive,
@@ -175,6 +176,13 @@ impl<'a, S: System> Prepared<'a, S> {
             cleared,
             replaced,
         })))
+    }
+
+    /// Returns whether the commit also moves or removes other files than the store. There may be
+    /// thousands of them.
+    fn moves_files(&self) -> bool {
+        let leftovers = self.plan.leftovers.as_ref();
+        !self.plan.transcripts.is_empty() || leftovers.is_some_and(|it| !it.is_empty())
     }
 }
 
@@ -185,7 +193,7 @@ impl<S: System> Committed<'_, S> {
     }
 
     /// Waits until the archives and the new store are on the disk, then removes the old store.
-    pub(super) fn finish(&mut self, log: &mut Log) -> Result<()> {
+    pub(super) fn make_durable(&mut self, log: &mut Log) -> Result<()> {
         log.not_archived(self.archive.warnings());
         self.archive.sync_outside(self.replaced.folder())?;
         log.kept(self.replaced.finish()?);

@@ -1,0 +1,96 @@
+//! A dry run: the plan of a sweep, counted and not applied.
+
+use crate::error::Result;
+use crate::gateway::js;
+use crate::store::leftovers::Cleared;
+use crate::store::reading::{Buffer, READ_AT_ONCE};
+use crate::store::survey_cache::SurveyCache;
+use crate::store::{Store, StorePaths};
+use crate::system::System;
+use crate::transcripts::{archive, archive_name};
+
+use super::cleanup::old_archives;
+use super::context::Context;
+use super::outcome::{Log, Mode, Outcome, Removals, Report, StoreFigures, Times};
+use super::plan::{self, Draft};
+use super::{Options, Request};
+
+/// Returns what a sweep would do now. Takes no lock, writes nothing, and neither uses nor changes
+/// what the cache holds about the store's contents.
+///
+/// ```
+/// use cron_session_reaper::{store::survey_cache::SurveyCache, sweep, system::Os};
+///
+/// let folder = tempfile::tempdir()?;
+/// let store = folder.path().join("sessions.json");
+/// std::fs::write(&store, r#"{"agent:main:cron:job:run:1":{"updatedAt":0},"agent:main:main":{}}"#)?;
+///
+/// let request = sweep::Request { store: &store, now_ms: 2e9, retention_ms: 1e9 };
+/// let options = sweep::Options::default();
+/// let outcome = sweep::preview(&Os, request, &options, &SurveyCache::new());
+///
+/// let report = outcome.result.expect("the store is valid");
+/// assert_eq!((report.dry_run, report.pruned), (true, 1));
+/// assert_eq!(report.bytes.before, std::fs::metadata(&store)?.len());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn preview<S: System>(
+    system: &S,
+    request: Request<'_>,
+    options: &Options,
+    cache: &SurveyCache,
+) -> Outcome {
+    let started = system.monotonic();
+    let sweep = Context::new(system, request, options, cache);
+    let mut log = Log::default();
+    match sweep.with_rights(|| count(&sweep, &mut log)) {
+        Ok(report) => {
+            let total = system.monotonic().saturating_sub(started);
+            let ms = Times {
+                surveying: total,
+                total,
+                ..Times::default()
+            };
+            Outcome::completed(Report { ms, ..report }, log)
+        }
+        Err(error) => Outcome::failed(&error, log),
+    }
+}
+
+/// Reads the store once, as the preparation of a sweep does, and counts what that would remove.
+fn count<S: System>(sweep: &Context<'_, S>, log: &mut Log) -> Result<Report> {
+    let no_store = || {
+        let (figures, removed) = (StoreFigures::of_no_store(), Removals::default());
+        Ok(sweep.report(Mode::DryRun, &figures, removed))
+    };
+    let Some(paths) = StorePaths::resolve(sweep.system, &sweep.store)? else {
+        return no_store();
+    };
+    let mut buffer = Buffer::new(READ_AT_ONCE);
+    let read = Store::read(sweep.system, &paths, |store| {
+        Draft::read(sweep, &paths, store, None, &mut buffer)
+    })?;
+    let Some((store, draft)) = read else {
+        return no_store();
+    };
+    let mut plan = draft.into_plan(sweep, &paths, store.before, &mut buffer)?;
+
+    let leftovers = match &plan.leftovers {
+        Some(leftovers) => leftovers.clear(sweep.system, Mode::DryRun)?,
+        None => Cleared::default(),
+    };
+    let (archived, folders) = plan::tally(&plan.transcripts);
+    let old = old_archives(sweep, &paths, folders, &mut plan.listings, log);
+    let mut aged = archive::count(old);
+    // With `now` in the future, an archive may be old at once.
+    let now_ms = js::epoch_ms(sweep.system.now()).max(0);
+    if archive_name::is_expired(now_ms, sweep.archive_cutoff_ms) {
+        aged += archived;
+    }
+    let removed = Removals {
+        archived,
+        archives: aged,
+        leftovers,
+    };
+    Ok(sweep.report(Mode::DryRun, &plan.figures(), removed))
+}
