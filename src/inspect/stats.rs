@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::gateway::session_key;
+use crate::store::Expiry;
 use crate::store::reading::{Reading, Source};
 use crate::store::scan::{Entry, Key, Visitor};
 use crate::system::System;
@@ -108,7 +109,7 @@ pub(super) fn stats<S: System>(
     buffer: &mut [u8],
     mut progress: impl FnMut(u64),
 ) -> Result<Stats> {
-    let mut counter = Counter::new(cutoff_ms, top.min(MOST_LISTED));
+    let mut counter = Counter::new(cutoff_ms.into(), top.min(MOST_LISTED));
     let mut reading = Reading::new(store, buffer);
     while let Some(chunk) = reading.next(&mut counter)? {
         progress(chunk.end());
@@ -132,7 +133,7 @@ struct JobSum {
 
 /// Counts the entries of a store while it is read.
 struct Counter {
-    cutoff_ms: f64,
+    expiry: Expiry,
     top: usize,
     /// The offset at which the current entry begins.
     start: u64,
@@ -175,9 +176,9 @@ impl Visitor for Counter {
 }
 
 impl Counter {
-    fn new(cutoff_ms: f64, top: usize) -> Self {
+    fn new(expiry: Expiry, top: usize) -> Self {
         Self {
-            cutoff_ms,
+            expiry,
             top,
             start: 0,
             entries: 0,
@@ -212,7 +213,7 @@ impl Counter {
         job.runs.add(bytes);
         runs.total += 1;
         runs.bytes += bytes;
-        if updated_at.is_some_and(|at| at < self.cutoff_ms) {
+        if updated_at.is_some_and(|at| self.expiry.expires(at)) {
             job.expired += 1;
             runs.expired += 1;
             runs.expired_bytes += bytes;

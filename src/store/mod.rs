@@ -38,6 +38,13 @@ pub struct Expiry {
     pub keys: RunKeys,
 }
 
+impl Expiry {
+    /// Returns whether a run with this `updatedAt` is expired. NaN, as in JavaScript, never is.
+    pub(crate) fn expires(self, updated_at: f64) -> bool {
+        updated_at < self.cutoff_ms
+    }
+}
+
 impl From<f64> for Expiry {
     fn from(cutoff_ms: f64) -> Self {
         Self {

@@ -10,7 +10,7 @@ use crate::store::leftovers::{self, Leftovers};
 use crate::store::reading::{Buffer, Reading, Source};
 use crate::store::rewrite::{self, RemovalPolicy, Rewritten, Run};
 use crate::store::scan::{Entry, SessionId, Visitor};
-use crate::store::{Expiry, Store, StorePaths};
+use crate::store::{Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::Tally;
 use crate::transcripts::listing::Listings;
@@ -325,10 +325,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
                 path: &path,
                 abort,
             };
-            let mut kept = KeptEntries {
-                expiry: self.sweep.expiry,
-                collector: self,
-            };
+            let mut kept = KeptEntries { collector: self };
             let mut reading = Reading::new(source, buffer.bytes());
             while matches!(reading.next(&mut kept), Ok(Some(_))) {}
             abort.check()?;
@@ -373,15 +370,14 @@ fn last_session_file(runs: &[RemovedSession]) -> [Option<NonZeroU32>; 2] {
 
 /// Passes the entries of another store that a sweep of it would keep.
 struct KeptEntries<'k, 'c, 'a, S: System> {
-    expiry: Expiry,
     collector: &'k mut Collector<'c, 'a, S>,
 }
 
 impl<S: System> Visitor for KeptEntries<'_, '_, '_, S> {
     fn entry(&mut self, entry: &Entry<'_>, _: u64) {
-        let Expiry { cutoff_ms, keys } = self.expiry;
-        let is_old = entry.updated_at().is_some_and(|at| at < cutoff_ms);
-        if entry.is_object() && !(is_old && entry.key().is_run(keys)) {
+        let expiry = self.collector.sweep.expiry;
+        let expires = entry.updated_at().is_some_and(|at| expiry.expires(at));
+        if entry.is_object() && !(expires && entry.key().is_run(expiry.keys)) {
             let file = entry.session_file();
             self.collector.keeps(&entry.session_id(), file.as_deref());
         }

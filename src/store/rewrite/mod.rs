@@ -18,7 +18,6 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::error::{Context, Result};
-use crate::gateway::session_key::RunKeys;
 use crate::system::System;
 
 use self::duplicate_keys::{DuplicateKeys, KeyHashes};
@@ -208,7 +207,7 @@ impl<'a> Facts<'a> {
 
 /// Decides about one entry after the other.
 struct Decisions<'a, P> {
-    cutoff_ms: f64,
+    expiry: Expiry,
     policy: &'a mut P,
     /// The result so far; `bytes` is not counted here.
     result: Rewritten,
@@ -218,7 +217,7 @@ impl<P: RemovalPolicy> Decisions<'_, P> {
     /// Returns whether an entry is kept, and records the decision.
     fn decide(&mut self, facts: Facts<'_>) -> bool {
         if let Some(updated_at) = facts.updated_at {
-            if updated_at < self.cutoff_ms {
+            if self.expiry.expires(updated_at) {
                 return self.decide_expired(facts, updated_at);
             }
             // `min` ignores NaN.
@@ -258,7 +257,6 @@ struct Selector<'a, P> {
     hashes: Option<&'a mut KeyHashes>,
     /// Empty in the first pass.
     duplicates: DuplicateKeys,
-    run_keys: RunKeys,
     /// Whether the current entry is a run.
     is_run: bool,
     ranges: KeptRanges,
@@ -268,7 +266,7 @@ impl<'a, P: RemovalPolicy> Selector<'a, P> {
     fn new(expiry: Expiry, policy: &'a mut P) -> Self {
         Self {
             decisions: Decisions {
-                cutoff_ms: expiry.cutoff_ms,
+                expiry,
                 policy,
                 result: Rewritten {
                     entries: 0,
@@ -280,7 +278,6 @@ impl<'a, P: RemovalPolicy> Selector<'a, P> {
             },
             hashes: None,
             duplicates: DuplicateKeys::default(),
-            run_keys: expiry.keys,
             is_run: false,
             ranges: KeptRanges::default(),
         }
@@ -295,7 +292,7 @@ impl<P: RemovalPolicy> Visitor for Selector<'_, P> {
     #[inline]
     fn key(&mut self, key: Key<'_>, start: u64) {
         self.decisions.result.entries += 1;
-        self.is_run = key.is_run(self.run_keys);
+        self.is_run = key.is_run(self.decisions.expiry.keys);
         self.ranges.begin_entry(start);
         if !self.is_run {
             self.ranges.keep_begun_entry();
