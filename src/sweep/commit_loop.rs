@@ -3,7 +3,7 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lock::Lock;
 use crate::store::StorePaths;
 use crate::store::reading::Buffer;
@@ -73,19 +73,17 @@ pub(super) fn prune<'a, S: System>(
     log: &mut Log,
 ) -> Result<ControlFlow<NothingToRemove, Box<Committed<'a, S>>>> {
     let mut held: Option<Held<'a, S>> = None;
-    for attempt in 1..=ATTEMPTS {
-        if attempt > ATTEMPTS_WITHOUT_LOCK {
-            // No other process is to wait for a file system that the store's content names.
-            sweep.lookups.end();
-            if held.is_none() {
-                held = Some(times.acquire(sweep, paths)?);
-            }
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        if attempt > ATTEMPTS_WITHOUT_LOCK && held.is_none() {
+            held = Some(times.acquire(sweep, paths)?);
         }
         if let Some(held) = &mut held {
             // The preparation reads and writes the whole store.
             held.lock.start_heartbeat();
         }
-        let prepared = match Prepared::prepare(sweep, paths, buffer)? {
+        let prepared = match Prepared::prepare(sweep, paths, attempt, buffer)? {
             Preparation::Ready(prepared) => prepared,
             Preparation::Nothing(nothing) => return Ok(Break(nothing)),
             Preparation::Changed => continue,
@@ -110,14 +108,5 @@ pub(super) fn prune<'a, S: System>(
         } else {
             held = Some(lock);
         }
-    }
-    Err(contended(paths))
-}
-
-/// Returns the error of a sweep that made all its attempts.
-pub(super) fn contended(paths: &StorePaths) -> Error {
-    Error::Contended {
-        path: paths.named.clone(),
-        attempts: ATTEMPTS,
     }
 }

@@ -25,7 +25,7 @@ use crate::store::survey_cache::SurveyCache;
 use crate::system::{Stat, System};
 
 use super::cleanup::{finish, finish_without_commit};
-use super::commit_loop::{ATTEMPTS, ATTEMPTS_WITHOUT_LOCK, LockTimes, contended};
+use super::commit_loop::LockTimes;
 use super::context::{Context, RemovedRuns};
 use super::outcome::Log;
 pub(crate) use super::plan::RemovedRun;
@@ -212,22 +212,17 @@ fn prepare<'s, S: System>(sweep: &Context<'s, S>, stage: Stage<'s, S>) -> Result
             Break(nothing) => return Ok(Stage::Nothing(nothing)),
         },
     };
-    if attempts > ATTEMPTS {
-        return Err(contended(&paths));
-    }
-    if attempts > ATTEMPTS_WITHOUT_LOCK {
-        // Other writers must not wait for a file system that the store's content names.
-        sweep.lookups.end();
-    }
-    Ok(match Prepared::prepare(sweep, &paths, &mut buffer)? {
-        Preparation::Ready(prepared) => Stage::Prepared { attempts, prepared },
-        Preparation::Nothing(nothing) => Stage::Nothing(nothing),
-        Preparation::Changed => Stage::Unprepared {
-            attempts,
-            paths: Some(paths),
-            stale: None,
+    Ok(
+        match Prepared::prepare(sweep, &paths, attempts, &mut buffer)? {
+            Preparation::Ready(prepared) => Stage::Prepared { attempts, prepared },
+            Preparation::Nothing(nothing) => Stage::Nothing(nothing),
+            Preparation::Changed => Stage::Unprepared {
+                attempts,
+                paths: Some(paths),
+                stale: None,
+            },
         },
-    })
+    )
 }
 
 fn commit<'s, S: System>(

@@ -1,6 +1,6 @@
 //! A prepared sweep: the plan, and the store's replacement on the disk.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gateway::js;
 use crate::store::leftovers::Cleared;
 use crate::store::reading::Buffer;
@@ -11,7 +11,7 @@ use crate::transcripts::Tally;
 use crate::transcripts::archive::Archive;
 
 use super::NothingToRemove;
-use super::commit_loop::Held;
+use super::commit_loop::{ATTEMPTS, ATTEMPTS_WITHOUT_LOCK, Held};
 use super::context::Context;
 use super::outcome::{Log, Mode};
 use super::plan::{Draft, RemovalPlan, RemovedRun, is_any_locked};
@@ -56,12 +56,23 @@ pub(super) struct Committed<'a, S: System> {
 
 impl<'a, S: System> Prepared<'a, S> {
     /// Writes the kept entries to a new file and waits until it is on the disk. Takes no lock: the
-    /// commit detects a store that changed since.
+    /// commit detects a store that changed since. `attempt` is counted from 1.
     pub(super) fn prepare(
         sweep: &Context<'a, S>,
         paths: &StorePaths,
+        attempt: u32,
         buffer: &mut Buffer,
     ) -> Result<Preparation<'a, S>> {
+        if attempt > ATTEMPTS {
+            return Err(Error::Contended {
+                path: paths.named.clone(),
+                attempts: ATTEMPTS,
+            });
+        }
+        if attempt > ATTEMPTS_WITHOUT_LOCK {
+            // No other process is to wait for a file system that the store's content names.
+            sweep.lookups.end();
+        }
         let read_at = sweep.system.now();
         let Some(store) = Store::open(sweep.system, paths)? else {
             return Ok(Preparation::Nothing(NothingToRemove::no_store()));
