@@ -3,8 +3,8 @@
 //! Each sweep and each inspection runs on a separate thread, so that neither the JavaScript thread
 //! nor one of libuv's four threads waits for a disk.
 //!
-//! Every result crosses the bridge as one JSON text: `{"ok": …}` or `{"error": …}`, in the shapes
-//! that `index.d.ts` documents. Log lines are part of it, and `index.js` replays them: no caller
+//! Every result crosses the bridge as one JSON text: `{"ok", "error", "log"}`, of which `ok` or `error`
+//! is `null`, in the shapes that `index.d.ts` documents. `index.js` replays the log lines: no caller
 //! could catch what a logger throws if it were called from here.
 
 #![expect(
@@ -17,14 +17,13 @@ use std::env;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use napi::JsDeferred;
 use napi::bindgen_prelude::{Either, Env, Error, External, Object, Result};
 use napi_derive::napi;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::abort::Abort;
 use crate::error::{self, Context, Failure};
@@ -33,10 +32,10 @@ use crate::gateway::retention::{self, Setting};
 use crate::gateway::session_key::RunKeys;
 use crate::inspect::{self, InspectOptions, Inspection};
 use crate::store::survey_cache::SurveyCache;
-use crate::sweep::exclusive::{Change, ExclusiveSweep, RemovedRun, Step};
+use crate::sweep::exclusive::{ExclusiveSweep, Step, StoreChange};
 use crate::sweep::outcome::{LogLine, Mode, Outcome, Reason};
 use crate::sweep::{self, Ageing, Options, Request};
-use crate::system::{Os, Stat};
+use crate::system::Os;
 
 /// The least time between two sweeps of one store, unless forced: the gateway's own figure.
 const MIN_INTERVAL_MS: f64 = 5.0 * 60.0 * 1000.0;
@@ -49,9 +48,8 @@ const STACK: usize = 512 * 1024;
 struct Environment {
     /// The time of the last sweep of each store, in milliseconds since 1970, by the path as given.
     last_sweep_ms: Mutex<HashMap<String, f64>>,
-    survey_cache: SurveyCache,
-    /// The same for sweeps that remove the descendants of runs as well.
-    descendants_survey_cache: SurveyCache,
+    /// One for each value of [`RunKeys`].
+    survey_caches: [SurveyCache; 2],
 }
 
 impl Environment {
@@ -61,19 +59,12 @@ impl Environment {
             .ok_or_else(|| Error::from_reason("the addon was not initialised in this environment"))
     }
 
-    fn last_sweep_ms(&self) -> std::sync::MutexGuard<'_, HashMap<String, f64>> {
-        // A panic in another thread cannot leave the map half changed: each change is one insert.
-        self.last_sweep_ms
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns the retention to sweep with, or the reason why no sweep is due.
     fn due(&self, request: &SweepRequest) -> std::result::Result<f64, Reason> {
         if request.dry_run {
             return request.retention_ms.ok_or(Reason::Disabled);
         }
-        let mut last_sweep_ms = self.last_sweep_ms();
+        let mut last_sweep_ms = lock(&self.last_sweep_ms);
         let last = last_sweep_ms.get(&request.store_path).copied();
         let since = request.now_ms - last.unwrap_or(0.0);
         // A negative interval means that the clock was set back since: without a sweep now, the
@@ -107,16 +98,12 @@ impl Environment {
     /// Starts the throttle of a store after a successful sweep.
     fn remember_sweep(&self, request: &SweepRequest, outcome: &Outcome) {
         if outcome.result.is_ok() {
-            self.last_sweep_ms()
-                .insert(request.store_path.clone(), request.now_ms);
+            lock(&self.last_sweep_ms).insert(request.store_path.clone(), request.now_ms);
         }
     }
 
     fn survey_cache(&self, run_keys: RunKeys) -> &SurveyCache {
-        match run_keys {
-            RunKeys::Runs => &self.survey_cache,
-            RunKeys::RunsAndDescendants => &self.descendants_survey_cache,
-        }
+        &self.survey_caches[run_keys as usize]
     }
 }
 
@@ -203,10 +190,9 @@ pub fn progress_of(watch: &External<Arc<Watch>>) -> String {
     }
     // Acquired before `bytes` is read, so that no bytes appear as read of a store of size 0.
     let bytes_read = watch.bytes_read.load(Ordering::Acquire);
-    json(&Answer::<_>::Ok(InspectProgress {
-        bytes_read,
-        bytes: watch.bytes.load(Ordering::Relaxed),
-    }))
+    let bytes = watch.bytes.load(Ordering::Relaxed);
+    let progress = InspectProgress { bytes_read, bytes };
+    answer(&std::result::Result::<_, Failure>::Ok(progress), &[])
 }
 
 /// Sweeps one store on a separate thread. The promise resolves to JSON: `{"ok": SweepReport}` or
@@ -246,7 +232,7 @@ pub fn sweep<'env>(
             retention_ms,
         };
         let options = request.options(abort);
-        let cache = &environment.survey_cache;
+        let cache = environment.survey_cache(options.run_keys);
         if request.dry_run {
             return report(&sweep::preview(&Os, sweep, &options, cache));
         }
@@ -339,9 +325,9 @@ pub fn finish_sweep<'env>(
     sweep: &External<Arc<Mutex<Steps>>>,
 ) -> Result<Object<'env>> {
     let sweep = Arc::clone(sweep);
-    let path = lock_steps(&sweep).request.store_path.clone();
+    let path = lock(&sweep).request.store_path.clone();
     let job: Job = Box::new(move |_, report| {
-        let mut steps = lock_steps(&sweep);
+        let mut steps = lock(&sweep);
         match steps.sweep.take() {
             Some(Ok(sweep)) => sweep.finish(|outcome| {
                 steps.environment.remember_sweep(&steps.request, &outcome);
@@ -357,27 +343,27 @@ pub fn finish_sweep<'env>(
     spawn_settling(env, "cron-session-reaper", path, job)
 }
 
-fn lock_steps(steps: &Mutex<Steps>) -> std::sync::MutexGuard<'_, Steps> {
-    // After a panic the sweep is only dropped.
-    steps.lock().unwrap_or_else(PoisonError::into_inner)
+/// Locks a mutex, also after a panic: no change in this file can be left half made.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn spawn_step<'env>(
     env: &'env Env,
     steps: &Arc<Mutex<Steps>>,
-    step: impl FnOnce(ExclusiveSweep<'static, Os>) -> (ExclusiveSweep<'static, Os>, Option<Change>)
+    step: impl FnOnce(ExclusiveSweep<'static, Os>) -> (ExclusiveSweep<'static, Os>, Option<StoreChange>)
     + Send
     + 'static,
 ) -> Result<Object<'env>> {
     #[derive(Serialize)]
-    struct StepAnswer<'a> {
+    struct StepAnswer {
         step: Step,
-        change: Option<StoreChange<'a>>,
+        change: Option<StoreChange>,
     }
     let steps = Arc::clone(steps);
-    let path = lock_steps(&steps).request.store_path.clone();
+    let path = lock(&steps).request.store_path.clone();
     let job: Job = Box::new(move |started, report| {
-        let mut steps = lock_steps(&steps);
+        let mut steps = lock(&steps);
         let (sweep, change) = match (steps.sweep.take(), started) {
             (Some(Ok(sweep)), Ok(())) => {
                 let (sweep, change) = step(sweep);
@@ -391,86 +377,31 @@ fn spawn_step<'env>(
             _ => Step::Ended,
         };
         steps.sweep = sweep;
-        let change = change.as_ref().map(StoreChange::from);
         report(json(&StepAnswer { step, change }));
     });
     spawn_settling(env, "cron-session-reaper", path, job)
 }
 
-/// The `StoreChange` of `index.d.ts`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct StoreChange<'a> {
-    removed: Vec<Box<RawValue>>,
-    session_ids: Vec<Option<&'a str>>,
-    before: FileStamp,
-    after: Option<FileStamp>,
-}
-
-impl<'a> From<&'a Change> for StoreChange<'a> {
-    fn from(change: &'a Change) -> Self {
-        let key = |run: &RemovedRun| {
-            // The text of the file, so that JavaScript decodes the key as it decodes the store.
-            let json = String::from_utf8_lossy(&run.key).into_owned();
-            RawValue::from_string(json).expect("a scanned key is a JSON string")
-        };
-        let runs = &change.removed;
-        Self {
-            removed: runs.iter().map(key).collect(),
-            session_ids: runs.iter().map(|run| run.session_id.as_deref()).collect(),
-            before: FileStamp::from(&change.before),
-            after: change.after.as_ref().map(FileStamp::from),
-        }
+/// Returns a result, and the lines to log, as JavaScript receives them.
+fn answer<T: Serialize, E: Serialize>(
+    result: &std::result::Result<T, E>,
+    log: &[LogLine],
+) -> String {
+    #[derive(Serialize)]
+    struct Answer<'a, T, E> {
+        ok: Option<&'a T>,
+        error: Option<&'a E>,
+        log: &'a [LogLine],
     }
-}
-
-/// The `FileStamp` of `index.d.ts`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FileStamp {
-    mtime_ms: f64,
-    size_bytes: u64,
-    inode: u64,
-}
-
-impl From<&Stat> for FileStamp {
-    fn from(stat: &Stat) -> Self {
-        Self {
-            mtime_ms: js::mtime_ms(stat.mtime),
-            size_bytes: stat.size,
-            inode: stat.ino,
-        }
-    }
-}
-
-/// A result as JavaScript receives it: `{"ok": …}` or `{"error": …}`.
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Answer<T, E = Failure> {
-    Ok(T),
-    Error(E),
-}
-
-impl<T, E> From<std::result::Result<T, E>> for Answer<T, E> {
-    fn from(result: std::result::Result<T, E>) -> Self {
-        match result {
-            Ok(value) => Self::Ok(value),
-            Err(error) => Self::Error(error),
-        }
-    }
+    json(&Answer {
+        ok: result.as_ref().ok(),
+        error: result.as_ref().err(),
+        log,
+    })
 }
 
 fn sweep_answer(outcome: &Outcome) -> String {
-    #[derive(Serialize)]
-    struct SweepAnswer<'a, T, E> {
-        #[serde(flatten)]
-        answer: Answer<T, E>,
-        log: &'a [LogLine],
-    }
-    json(&SweepAnswer {
-        answer: outcome.result.as_ref().into(),
-        log: &outcome.log,
-    })
+    answer(&outcome.result, &outcome.log)
 }
 
 fn json(value: &impl Serialize) -> String {
@@ -520,7 +451,7 @@ fn spawn_settling<'env>(
 
 /// Runs the job, and settles its promise as soon as the job reports.
 fn settle(task: &Mutex<Option<(Job, Deferred)>>, started: error::Result<()>) {
-    let task = task.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let task = lock(task).take();
     let Some((job, deferred)) = task else {
         return;
     };
@@ -586,7 +517,7 @@ pub fn parse_duration(text: String) -> Option<f64> {
 /// If the addon was not initialised in this environment.
 #[napi]
 pub fn reset_reaper_throttle(env: Env) -> Result<()> {
-    Environment::of(env)?.last_sweep_ms().clear();
+    lock(&Environment::of(env)?.last_sweep_ms).clear();
     Ok(())
 }
 
@@ -625,7 +556,7 @@ pub fn inspect<'env>(
             .and(store)
             .and_then(|store| inspect_store(&request, &store, &watch));
         let found = found.map_err(|error| Failure::from(&error));
-        report(json(&Answer::from(found)));
+        report(answer(&found, &[]));
     });
     spawn_settling(env, "cron-session-inspect", path, job)
 }

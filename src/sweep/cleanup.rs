@@ -37,11 +37,12 @@ pub(super) fn finish<'a, S: System>(
         ..
     } = &mut *committed;
     // With `now` in the future, an archive may be old at once. Its folder was listed before.
-    let made_old = archive::remove(sweep.system, archive.expired(sweep.archive_cutoff_ms));
+    let mut archives = archive::remove(sweep.system, archive.expired(sweep.archive_cutoff_ms));
     let old = old_archives(sweep, paths, archive.folders(), &mut plan.listings, log);
+    archives += archive::remove(sweep.system, old);
     let removed = Removals {
         archived: committed.archived,
-        archives: made_old + archive::remove(sweep.system, old),
+        archives,
         leftovers: committed.cleared.clone(),
     };
     Ok(Completed {

@@ -17,8 +17,10 @@ use std::ops::ControlFlow::{Break, Continue};
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
+use crate::gateway::js;
 use crate::store::StorePaths;
 use crate::store::reading::{Buffer, READ_AT_ONCE};
 use crate::store::survey_cache::SurveyCache;
@@ -28,7 +30,7 @@ use super::cleanup::{finish, finish_without_commit};
 use super::commit_loop::LockTimes;
 use super::context::{Context, RemovedRuns};
 use super::outcome::Log;
-pub(crate) use super::plan::RemovedRun;
+use super::plan::RemovedRun;
 use super::prepared::{Commit, Committed, Preparation, Prepared};
 use super::{NothingToRemove, Options, Outcome, Request, check_due, conclude};
 
@@ -80,15 +82,53 @@ pub(crate) enum Step {
     Ended,
 }
 
-/// How a commit changed the store's file.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Change {
-    /// The removed runs.
-    pub(crate) removed: Vec<RemovedRun>,
+/// How a commit changed the store's file: the `StoreChange` of `index.d.ts`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StoreChange {
+    /// The keys of the removed runs, as they are in the file, so that JavaScript decodes them as it
+    /// decodes the store.
+    pub(crate) removed: Vec<Box<RawValue>>,
+    /// Their session ids.
+    pub(crate) session_ids: Vec<Option<String>>,
     /// The file that was read and replaced.
-    pub(crate) before: Stat,
+    pub(crate) before: FileStamp,
     /// The file that is the store now; `None` if it is not known.
-    pub(crate) after: Option<Stat>,
+    pub(crate) after: Option<FileStamp>,
+}
+
+/// The `FileStamp` of `index.d.ts`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FileStamp {
+    mtime_ms: f64,
+    size_bytes: u64,
+    inode: u64,
+}
+
+impl From<&Stat> for FileStamp {
+    fn from(stat: &Stat) -> Self {
+        Self {
+            mtime_ms: js::mtime_ms(stat.mtime),
+            size_bytes: stat.size,
+            inode: stat.ino,
+        }
+    }
+}
+
+impl StoreChange {
+    fn new(removed: Vec<RemovedRun>, before: &Stat, after: Option<&Stat>) -> Self {
+        let (keys, session_ids) = removed
+            .into_iter()
+            .map(|run| (run.key, run.session_id))
+            .unzip();
+        Self {
+            removed: keys,
+            session_ids,
+            before: before.into(),
+            after: after.map(FileStamp::from),
+        }
+    }
 }
 
 impl<'s, S: System> ExclusiveSweep<'s, S> {
@@ -140,7 +180,7 @@ impl<'s, S: System> ExclusiveSweep<'s, S> {
 
     /// Replaces the store if it is still the one for which the sweep was prepared. The caller excludes
     /// all other writers of its process. Also returns how the store's file changed, if it did.
-    pub(crate) fn commit(self) -> (Self, Option<Change>) {
+    pub(crate) fn commit(self) -> (Self, Option<StoreChange>) {
         let Self {
             sweep,
             mut lock,
@@ -230,8 +270,8 @@ fn commit<'s, S: System>(
     stage: Stage<'s, S>,
     times: &mut LockTimes,
     log: &mut Log,
-) -> Result<(Stage<'s, S>, Option<Change>)> {
-    let (attempts, mut prepared) = match stage {
+) -> Result<(Stage<'s, S>, Option<StoreChange>)> {
+    let (attempts, prepared) = match stage {
         Stage::Prepared { attempts, prepared } => (attempts, prepared),
         other => return Ok((other, None)),
     };
@@ -244,21 +284,17 @@ fn commit<'s, S: System>(
     if !prepared.is_current(sweep)? {
         return Ok((again(Some(prepared)), None));
     }
-    let (before, removed) = (prepared.before(), prepared.take_removed_runs());
+    let before = prepared.before();
     let mut held = times.acquire(sweep, &paths)?;
     let commit = prepared.commit(sweep, &mut held, log);
     let released = times.release(sweep, held);
     let stage = match commit {
-        Ok(Commit::Committed(committed)) => {
+        Ok(Commit::Committed(mut committed)) => {
             if let Err(error) = released {
                 log.failed_after_commit(&error);
             }
-            let after = committed.after().copied();
-            let change = Change {
-                removed,
-                before,
-                after,
-            };
+            let removed = std::mem::take(&mut committed.plan.removed_runs);
+            let change = StoreChange::new(removed, &before, committed.after());
             return Ok((Stage::Committed(committed), Some(change)));
         }
         // The next attempt finds out whether the lock was lost.
@@ -269,10 +305,6 @@ fn commit<'s, S: System>(
     // Another process may have replaced the store, or an exchange was undone.
     let now = sweep.system.stat(&paths.real);
     let is_unchanged = now.is_ok_and(|now| now.same_contents(&before));
-    let uncertain = Change {
-        removed: Vec::new(),
-        before,
-        after: None,
-    };
-    Ok((stage, (!is_unchanged).then_some(uncertain)))
+    let uncertain = || StoreChange::new(Vec::new(), &before, None);
+    Ok((stage, (!is_unchanged).then(uncertain)))
 }

@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use serde_json::value::RawValue;
+
 use crate::error::Result;
 use crate::lock;
 use crate::store::leftovers::{self, Leftovers};
@@ -43,12 +45,12 @@ pub(super) struct RemovalPlan {
 }
 
 /// A run that is removed from the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemovedRun {
-    /// The entry's key: the JSON string in the file, byte for byte.
-    pub key: Vec<u8>,
+#[derive(Debug)]
+pub(super) struct RemovedRun {
+    /// The entry's key: the JSON string in the file.
+    pub(super) key: Box<RawValue>,
     /// The entry's `sessionId`, if it is a string.
-    pub session_id: Option<String>,
+    pub(super) session_id: Option<String>,
 }
 
 impl RemovalPlan {
@@ -393,8 +395,9 @@ impl<S: System> RemovalPolicy for Collector<'_, '_, S> {
             return false;
         };
         if self.sweep.removed_runs == RemovedRuns::Collect {
+            let json = String::from_utf8_lossy(&run.key).into_owned();
             self.removed_runs.push(RemovedRun {
-                key: run.key.clone(),
+                key: RawValue::from_string(json).expect("a scanned key is a JSON string"),
                 session_id: run.session_id.text().map(str::to_owned),
             });
         }

@@ -14,7 +14,7 @@ use super::NothingToRemove;
 use super::commit_loop::{ATTEMPTS, ATTEMPTS_WITHOUT_LOCK, Held};
 use super::context::Context;
 use super::outcome::{Log, Mode};
-use super::plan::{Draft, RemovalPlan, RemovedRun, is_any_locked};
+use super::plan::{Draft, RemovalPlan, is_any_locked};
 
 /// A sweep that only has to be committed. It may wait for that, and dropping it leaves no trace: the
 /// store, its folder and its lock are untouched until [`commit`](Self::commit).
@@ -108,11 +108,6 @@ impl<'a, S: System> Prepared<'a, S> {
     /// Returns the attributes of the store for which this was prepared.
     pub(super) fn before(&self) -> Stat {
         self.plan.before
-    }
-
-    /// Takes the removed runs out of the plan.
-    pub(super) fn take_removed_runs(&mut self) -> Vec<RemovedRun> {
-        std::mem::take(&mut self.plan.removed_runs)
     }
 
     /// Returns whether the store is still the one for which this was prepared.
