@@ -68,7 +68,7 @@ pub(super) fn finish_without_commit<'a, S: System>(
         _ => None,
     };
     let found = paths.as_ref().zip(nothing.store.as_ref());
-    let mut listings = sweep.listings();
+    let mut listings = Listings::new(sweep.archive_cutoff_ms);
     let mut leftovers = clear_leftovers(sweep, found, &mut listings, &mut lock)
         // The next sweep searches again.
         .inspect_err(|_| sweep.cache.forget(&sweep.store))?;
@@ -102,9 +102,7 @@ fn clear_leftovers<S: System>(
     let Some((paths, store)) = found else {
         return Ok(Cleared::default());
     };
-    let Some(leftovers) = plan::find_leftovers(sweep, paths, store, 0, listings)? else {
-        return Ok(Cleared::default());
-    };
+    let leftovers = plan::find_leftovers(sweep, paths, store, 0, listings)?;
     if leftovers.clear(sweep.system, Mode::DryRun)? == Cleared::default() {
         return Ok(Cleared::default());
     }

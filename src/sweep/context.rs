@@ -9,7 +9,6 @@ use crate::store::rewrite::Rewritten;
 use crate::store::survey_cache::SurveyCache;
 use crate::store::{self, Expiry};
 use crate::system::{Stat, System};
-use crate::transcripts::listing::Listings;
 use crate::transcripts::outside::OutsideLookups;
 
 use super::options::{Options, Request};
@@ -74,11 +73,6 @@ impl<'a, S: System> Context<'a, S> {
     pub(super) fn with_rights<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let rights = store::limit_rights(self.system, &self.store)?;
         work().map_err(|error| error.explained_by(&rights))
-    }
-
-    /// Returns listings of which none is made yet.
-    pub(super) fn listings(&self) -> Listings {
-        Listings::new(self.archive_cutoff_ms)
     }
 
     pub(super) fn report(&self, mode: Mode, figures: &StoreFigures, removed: Removals) -> Report {

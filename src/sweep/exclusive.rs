@@ -275,7 +275,7 @@ fn commit<'s, S: System>(
         Stage::Prepared { attempts, prepared } => (attempts, prepared),
         other => return Ok((other, None)),
     };
-    let paths = prepared.paths().clone();
+    let paths = prepared.paths.clone();
     let again = |stale| Stage::Unprepared {
         attempts,
         paths: Some(paths.clone()),
@@ -284,7 +284,7 @@ fn commit<'s, S: System>(
     if !prepared.is_current(sweep)? {
         return Ok((again(Some(prepared)), None));
     }
-    let before = prepared.before();
+    let before = prepared.plan.before;
     let mut held = times.acquire(sweep, &paths)?;
     let commit = prepared.commit(sweep, &mut held, log);
     let released = times.release(sweep, held);
@@ -294,7 +294,7 @@ fn commit<'s, S: System>(
                 log.failed_after_commit(&error);
             }
             let removed = std::mem::take(&mut committed.plan.removed_runs);
-            let change = StoreChange::new(removed, &before, committed.after());
+            let change = StoreChange::new(removed, &before, committed.replaced.after());
             return Ok((Stage::Committed(committed), Some(change)));
         }
         // The next attempt finds out whether the lock was lost.

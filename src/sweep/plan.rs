@@ -1,6 +1,7 @@
 //! What a sweep removes, keeps and archives: read from the store in one pass, applied or previewed.
 
 use std::collections::{HashMap, HashSet};
+use std::mem;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
@@ -33,8 +34,8 @@ pub(super) struct RemovalPlan {
     pub(super) locked: u64,
     /// The transcripts to archive.
     pub(super) transcripts: Vec<Transcript>,
-    /// The temp files to classify, if this sweep searches for them.
-    pub(super) leftovers: Option<Leftovers>,
+    /// The temp files to classify: none if this sweep does not search for them.
+    pub(super) leftovers: Leftovers,
     /// When the store's contents were last written by any process but a sweep, in nanoseconds since
     /// 1970.
     pub(super) written_at: i128,
@@ -63,7 +64,7 @@ impl RemovalPlan {
 /// What one pass over a store found. Nothing but the store was looked at so far, except for the
 /// transcripts of expired runs.
 pub(super) struct Draft<'c, 'a, S: System> {
-    rewrite: Rewritten,
+    pub(super) rewrite: Rewritten,
     collected: Collector<'c, 'a, S>,
 }
 
@@ -87,10 +88,6 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
         Ok(Self { rewrite, collected })
     }
 
-    pub(super) fn rewrite(&self) -> &Rewritten {
-        &self.rewrite
-    }
-
     /// Returns what the plan will remove from the store.
     pub(super) fn figures(&self, before: &Stat) -> StoreFigures {
         StoreFigures::of_rewrite(before.size, &self.rewrite, self.collected.locked)
@@ -99,31 +96,30 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
     /// Completes the plan: lists the folders, to find out which transcripts kept entries reference
     /// and which temp files crashed writers left.
     pub(super) fn into_plan(
-        mut self,
+        self,
         sweep: &Context<'a, S>,
         paths: &StorePaths,
         before: Stat,
         buffer: &mut Buffer,
     ) -> Result<RemovalPlan> {
-        let mut listings = sweep.listings();
-        let removed = self.rewrite.removed;
-        let locked = self.collected.locked;
-        if removed > 0 {
-            self.collected
-                .add_other_stores(paths, &mut listings, buffer)?;
+        let Self {
+            rewrite,
+            mut collected,
+        } = self;
+        let mut listings = Listings::new(sweep.archive_cutoff_ms);
+        let (locked, removed_runs) = (collected.locked, mem::take(&mut collected.removed_runs));
+        let mut transcripts = Vec::new();
+        if rewrite.removed > 0 {
+            collected.add_other_stores(paths, &mut listings, buffer)?;
+            transcripts = collected.unreferenced_transcripts(&mut listings)?;
         }
-        let removed_runs = std::mem::take(&mut self.collected.removed_runs);
         Ok(RemovalPlan {
             before,
             locked,
-            transcripts: if removed > 0 {
-                self.collected.unreferenced_transcripts(&mut listings)?
-            } else {
-                Vec::new()
-            },
-            leftovers: find_leftovers(sweep, paths, &before, removed, &mut listings)?,
+            transcripts,
+            leftovers: find_leftovers(sweep, paths, &before, rewrite.removed, &mut listings)?,
             written_at: sweep.written_at(&before),
-            rewrite: self.rewrite,
+            rewrite,
             removed_runs,
             listings,
         })
@@ -162,10 +158,10 @@ pub(super) fn find_leftovers<S: System>(
     before: &Stat,
     removed: u64,
     listings: &mut Listings,
-) -> Result<Option<Leftovers>> {
+) -> Result<Leftovers> {
     let search = Search::of(sweep, removed);
     if search == Search::None {
-        return Ok(None);
+        return Ok(Leftovers::default());
     }
     let beside_store = listings.beside(&paths.real)?;
     let beside_lock = listings.of(&paths.folder)?;
@@ -174,9 +170,12 @@ pub(super) fn find_leftovers<S: System>(
         &paths.lock,
         &beside_store.temp_files,
         &beside_lock.temp_files,
-    )
-    .superseded_before(sweep.written_at(before));
-    Ok((search == Search::All || found.has_native()).then_some(found))
+        sweep.written_at(before),
+    );
+    if search == Search::IfSweepCrashed && !found.has_native() {
+        return Ok(Leftovers::default());
+    }
+    Ok(found)
 }
 
 /// Returns how many transcripts there are, and the folders that they are in.

@@ -6,7 +6,7 @@ use crate::store::leftovers::Cleared;
 use crate::store::reading::Buffer;
 use crate::store::replace::{Replaced, Replacement, Swap};
 use crate::store::{Store, StorePaths};
-use crate::system::{Stat, System};
+use crate::system::System;
 use crate::transcripts::Tally;
 use crate::transcripts::archive::Archive;
 
@@ -19,8 +19,8 @@ use super::plan::{Draft, RemovalPlan, is_any_locked};
 /// A sweep that only has to be committed. It may wait for that, and dropping it leaves no trace: the
 /// store, its folder and its lock are untouched until [`commit`](Self::commit).
 pub(super) struct Prepared<'a, S: System> {
-    paths: StorePaths,
-    plan: RemovalPlan,
+    pub(super) paths: StorePaths,
+    pub(super) plan: RemovalPlan,
     replacement: Replacement<'a, S>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Committed<'a, S: System> {
     pub(super) archived: Tally,
     /// What became of the leftover temp files.
     pub(super) cleared: Cleared,
-    replaced: Box<Replaced<'a, S>>,
+    pub(super) replaced: Box<Replaced<'a, S>>,
 }
 
 impl<'a, S: System> Prepared<'a, S> {
@@ -85,7 +85,7 @@ impl<'a, S: System> Prepared<'a, S> {
         }
         let draft = draft?;
         let before = store.before;
-        let rewrite = draft.rewrite();
+        let rewrite = &draft.rewrite;
         if rewrite.removed == 0 {
             sweep.remember(&before, rewrite.entries, rewrite.earliest, read_at);
             let figures = draft.figures(&before);
@@ -99,15 +99,6 @@ impl<'a, S: System> Prepared<'a, S> {
             plan,
             replacement,
         })))
-    }
-
-    pub(super) fn paths(&self) -> &StorePaths {
-        &self.paths
-    }
-
-    /// Returns the attributes of the store for which this was prepared.
-    pub(super) fn before(&self) -> Stat {
-        self.plan.before
     }
 
     /// Returns whether the store is still the one for which this was prepared.
@@ -162,17 +153,11 @@ impl<'a, S: System> Prepared<'a, S> {
         if let Some(after) = replaced.after() {
             sweep.remember_replaced(&plan, after);
         }
-        let mut cleared = plan
-            .leftovers
-            .as_ref()
-            .map_or_else(Cleared::default, |leftovers| {
-                leftovers
-                    .clear(system, Mode::Apply)
-                    .unwrap_or_else(|error| {
-                        log.failed_after_commit(&error);
-                        Cleared::default()
-                    })
-            });
+        let cleared = plan.leftovers.clear(system, Mode::Apply);
+        let mut cleared = cleared.unwrap_or_else(|error| {
+            log.failed_after_commit(&error);
+            Cleared::default()
+        });
         log.kept(cleared.kept.drain(..));
         Ok(Commit::Committed(Box::new(Committed {
             paths,
@@ -187,17 +172,11 @@ impl<'a, S: System> Prepared<'a, S> {
     /// Returns whether the commit also moves or removes other files than the store. There may be
     /// thousands of them.
     fn moves_files(&self) -> bool {
-        let leftovers = self.plan.leftovers.as_ref();
-        !self.plan.transcripts.is_empty() || leftovers.is_some_and(|it| !it.is_empty())
+        !self.plan.transcripts.is_empty() || !self.plan.leftovers.is_empty()
     }
 }
 
 impl<S: System> Committed<'_, S> {
-    /// Returns the attributes of the new store, if they are known.
-    pub(super) fn after(&self) -> Option<&Stat> {
-        self.replaced.after()
-    }
-
     /// Waits until the archives and the new store are on the disk, then removes the old store.
     pub(super) fn make_durable(&mut self, log: &mut Log) -> Result<()> {
         log.not_archived(self.archive.warnings());

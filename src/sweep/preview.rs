@@ -2,7 +2,6 @@
 
 use crate::error::Result;
 use crate::gateway::js;
-use crate::store::leftovers::Cleared;
 use crate::store::reading::{Buffer, READ_AT_ONCE};
 use crate::store::survey_cache::SurveyCache;
 use crate::store::{Store, StorePaths};
@@ -75,10 +74,7 @@ fn count<S: System>(sweep: &Context<'_, S>, log: &mut Log) -> Result<Report> {
     };
     let mut plan = draft.into_plan(sweep, &paths, store.before, &mut buffer)?;
 
-    let leftovers = match &plan.leftovers {
-        Some(leftovers) => leftovers.clear(sweep.system, Mode::DryRun)?,
-        None => Cleared::default(),
-    };
+    let leftovers = plan.leftovers.clear(sweep.system, Mode::DryRun)?;
     let (archived, folders) = plan::tally(&plan.transcripts);
     let old = old_archives(sweep, &paths, folders, &mut plan.listings, log);
     let mut aged = archive::count(old);
