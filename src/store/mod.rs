@@ -21,7 +21,7 @@ use crate::abort::Abort;
 use crate::error::{Context, Error, Result, is_missing};
 use crate::gateway::session_key::RunKeys;
 use crate::store::reading::Source;
-use crate::system::{Kind, Refusal, Rights, Stat, System};
+use crate::system::{Kind, Refusal, Stat, System};
 
 /// How often a store is read that another process is writing in place.
 const READ_ATTEMPTS: u32 = 8;
@@ -111,15 +111,19 @@ impl StorePaths {
     }
 }
 
-/// Limits this thread's rights, until the result is dropped, to those that a sweep or an inspection
-/// of the store at `named` may use.
+/// Does a part of a sweep or an inspection of the store at `named` with the rights that it may use:
+/// those of the user who controls the path.
 ///
 /// # Errors
-/// [`Error::Refused`] if this user must not access the store.
-pub(crate) fn limit_rights<S: System>(system: &S, named: &Path) -> Result<Rights> {
-    system
-        .limit_rights(named)
-        .map_err(|refusal| refused(named, refusal))
+/// [`Error::Refused`] if this user must not access the store, and those of `work`.
+pub(crate) fn with_rights<S: System, T>(
+    system: &S,
+    named: &Path,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let rights = system.limit_rights(named);
+    let rights = rights.map_err(|refusal| refused(named, refusal))?;
+    work().map_err(|error| error.explained_by(&rights))
 }
 
 fn refused(store: &Path, refusal: Refusal) -> Error {
@@ -166,28 +170,31 @@ impl<F> Store<F> {
         }))
     }
 
-    /// Opens the store and calls `read` with it, again as long as another process is writing the
-    /// store in place. Returns `None` if it no longer exists.
+    /// Opens the store at `named` and calls `read` with it, again as long as another process is writing
+    /// the store in place. Returns `None` if it does not exist.
     ///
     /// # Errors
-    /// Those of [`open`](Self::open) and of `read`; [`Error::ModifiedWhileRead`] after eight
+    /// Those of [`StorePaths::resolve`], of [`open`](Self::open) and of `read`; [`Error::ModifiedWhileRead`] after eight
     /// attempts.
     pub fn read<S: System<File = F>, T>(
         system: &S,
-        paths: &StorePaths,
-        mut read: impl FnMut(&Self) -> Result<T>,
-    ) -> Result<Option<(Self, T)>> {
+        named: &Path,
+        mut read: impl FnMut(&StorePaths, &Self) -> Result<T>,
+    ) -> Result<Option<(StorePaths, Self, T)>> {
+        let Some(paths) = StorePaths::resolve(system, named)? else {
+            return Ok(None);
+        };
         for _ in 0..READ_ATTEMPTS {
-            let Some(store) = Self::open(system, paths)? else {
+            let Some(store) = Self::open(system, &paths)? else {
                 return Ok(None);
             };
-            let outcome = read(&store);
+            let outcome = read(&paths, &store);
             if !store.was_incomplete(system, &outcome)? {
-                return Ok(Some((store, outcome?)));
+                return Ok(Some((paths, store, outcome?)));
             }
         }
         Err(Error::ModifiedWhileRead {
-            path: paths.named.clone(),
+            path: paths.named,
             attempts: READ_ATTEMPTS,
         })
     }

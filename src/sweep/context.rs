@@ -69,10 +69,8 @@ impl<'a, S: System> Context<'a, S> {
         }
     }
 
-    /// Does a part of the sweep with the rights of the user who controls the path to the store.
     pub(super) fn with_rights<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let rights = store::limit_rights(self.system, &self.store)?;
-        work().map_err(|error| error.explained_by(&rights))
+        store::with_rights(self.system, &self.store, work)
     }
 
     pub(super) fn report(&self, mode: Mode, figures: &StoreFigures, removed: Removals) -> Report {

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::lock;
 use crate::store::leftovers::{self, Leftovers};
 use crate::store::reading::{Buffer, Reading, Source};
-use crate::store::rewrite::{self, RemovalPolicy, Rewritten, Run};
+use crate::store::rewrite::{self, Facts, RemovalPolicy, Rewritten};
 use crate::store::scan::{Entry, SessionId, Visitor};
 use crate::store::{Store, StorePaths};
 use crate::system::{Stat, System};
@@ -238,7 +238,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
     }
 
     /// Returns the transcripts of an expired run; `None` if a live process holds one of them locked.
-    fn unlocked_transcripts(&mut self, run: &Run) -> Option<Vec<Transcript>> {
+    fn unlocked_transcripts(&mut self, run: &Facts<'_>) -> Option<Vec<Transcript>> {
         let sweep = self.sweep;
         let find = |file| {
             let id = run.session_id.text();
@@ -266,7 +266,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
         Some(transcripts)
     }
 
-    fn add(&mut self, run: &Run, transcripts: Vec<Transcript>) {
+    fn add(&mut self, run: &Facts<'_>, transcripts: Vec<Transcript>) {
         let has_file = run.session_file.is_some();
         if transcripts.is_empty() && !has_file {
             return;
@@ -388,7 +388,7 @@ impl<S: System> Visitor for KeptEntries<'_, '_, '_, S> {
 impl<S: System> RemovalPolicy for Collector<'_, '_, S> {
     /// A run whose transcript is locked by a live process is still being written, however old its
     /// entry is.
-    fn removes(&mut self, run: &Run) -> bool {
+    fn removes(&mut self, run: &Facts<'_>) -> bool {
         let Some(transcripts) = self.unlocked_transcripts(run) else {
             self.locked += 1;
             return false;

@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::gateway::js;
+use crate::store::Store;
 use crate::store::reading::{Buffer, READ_AT_ONCE};
 use crate::store::survey_cache::SurveyCache;
-use crate::store::{Store, StorePaths};
 use crate::system::System;
 use crate::transcripts::{archive, archive_name};
 
@@ -58,19 +58,13 @@ pub fn preview<S: System>(
 
 /// Reads the store once, as the preparation of a sweep does, and counts what that would remove.
 fn count<S: System>(sweep: &Context<'_, S>, log: &mut Log) -> Result<Report> {
-    let no_store = || {
-        let (figures, removed) = (StoreFigures::of_no_store(), Removals::default());
-        Ok(sweep.report(Mode::DryRun, &figures, removed))
-    };
-    let Some(paths) = StorePaths::resolve(sweep.system, &sweep.store)? else {
-        return no_store();
-    };
     let mut buffer = Buffer::new(READ_AT_ONCE);
-    let read = Store::read(sweep.system, &paths, |store| {
-        Draft::read(sweep, &paths, store, None, &mut buffer)
+    let read = Store::read(sweep.system, &sweep.store, |paths, store| {
+        Draft::read(sweep, paths, store, None, &mut buffer)
     })?;
-    let Some((store, draft)) = read else {
-        return no_store();
+    let Some((paths, store, draft)) = read else {
+        let (figures, removed) = (StoreFigures::of_no_store(), Removals::default());
+        return Ok(sweep.report(Mode::DryRun, &figures, removed));
     };
     let mut plan = draft.into_plan(sweep, &paths, store.before, &mut buffer)?;
 

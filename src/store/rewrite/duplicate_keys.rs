@@ -99,7 +99,7 @@ impl DuplicateKeys {
     pub(super) fn is_kept(
         &mut self,
         key: Key<'_>,
-        decide: impl FnOnce(Facts<'_>) -> bool,
+        decide: impl FnOnce(&Facts<'_>) -> bool,
     ) -> Option<bool> {
         if self.0.is_empty() {
             return None;
@@ -108,7 +108,7 @@ impl DuplicateKeys {
         let undecided = std::mem::replace(duplicate, Duplicate::Decided { is_kept: true });
         let is_kept = match undecided {
             Duplicate::Decided { is_kept } => is_kept,
-            Duplicate::Undecided(facts) => decide(facts),
+            Duplicate::Undecided(facts) => decide(&facts),
         };
         *duplicate = Duplicate::Decided { is_kept };
         Some(is_kept)
