@@ -14,7 +14,7 @@
 //!       prepare → Prepared         sweep/prepared     the plan, and the new store, synced; no lock
 //!       commit → Committed         sweep/prepared     with the lock: archives transcripts, exchanges the stores
 //!     finish                       sweep/cleanup      syncs folders, removes the old store, deletes old archives
-//!     finish_without_commit        sweep/cleanup      instead of the last two, where there is nothing to do
+//!     finish_without_commit        sweep/cleanup      if nothing is to be removed: leftovers and old archives
 //!     conclude → Outcome           sweep              computes the report from these values
 //!   replay                         index.js           replays the log lines, then settles the promise
 //! ```

@@ -46,7 +46,7 @@ pub(super) fn finish<'a, S: System>(
         leftovers: committed.cleared.clone(),
     };
     Ok(Completed {
-        report: sweep.report(Mode::Apply, &committed.plan.figures(), removed),
+        report: sweep.report(Mode::Apply, &committed.plan.figures, removed),
         lock,
         cleanup_since,
         old_store: Some(committed),

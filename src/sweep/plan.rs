@@ -30,8 +30,7 @@ pub(super) struct RemovalPlan {
     pub(super) before: Stat,
     /// What was found in the store, and what remains of it.
     pub(super) rewrite: Rewritten,
-    /// How many expired runs are kept because a live process holds their transcript locked.
-    pub(super) locked: u64,
+    pub(super) figures: StoreFigures,
     /// The transcripts to archive.
     pub(super) transcripts: Vec<Transcript>,
     /// The temp files to classify: none if this sweep does not search for them.
@@ -54,17 +53,11 @@ pub(super) struct RemovedRun {
     pub(super) session_id: Option<String>,
 }
 
-impl RemovalPlan {
-    /// Returns what the plan removes from the store.
-    pub(super) fn figures(&self) -> StoreFigures {
-        StoreFigures::of_rewrite(self.before.size, &self.rewrite, self.locked)
-    }
-}
-
 /// What one pass over a store found. Nothing but the store was looked at so far, except for the
 /// transcripts of expired runs.
 pub(super) struct Draft<'c, 'a, S: System> {
     pub(super) rewrite: Rewritten,
+    pub(super) figures: StoreFigures,
     collected: Collector<'c, 'a, S>,
 }
 
@@ -85,12 +78,12 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
             &mut collected,
             buffer.bytes(),
         )?;
-        Ok(Self { rewrite, collected })
-    }
-
-    /// Returns what the plan will remove from the store.
-    pub(super) fn figures(&self, before: &Stat) -> StoreFigures {
-        StoreFigures::of_rewrite(before.size, &self.rewrite, self.collected.locked)
+        let figures = StoreFigures::of_rewrite(store.before.size, &rewrite, collected.locked);
+        Ok(Self {
+            rewrite,
+            figures,
+            collected,
+        })
     }
 
     /// Completes the plan: lists the folders, to find out which transcripts kept entries reference
@@ -104,10 +97,11 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
     ) -> Result<RemovalPlan> {
         let Self {
             rewrite,
+            figures,
             mut collected,
         } = self;
         let mut listings = Listings::new(sweep.archive_cutoff_ms);
-        let (locked, removed_runs) = (collected.locked, mem::take(&mut collected.removed_runs));
+        let removed_runs = mem::take(&mut collected.removed_runs);
         let mut transcripts = Vec::new();
         if rewrite.removed > 0 {
             collected.add_other_stores(paths, &mut listings, buffer)?;
@@ -115,7 +109,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
         }
         Ok(RemovalPlan {
             before,
-            locked,
+            figures,
             transcripts,
             leftovers: find_leftovers(sweep, paths, &before, rewrite.removed, &mut listings)?,
             written_at: sweep.written_at(&before),

@@ -88,8 +88,8 @@ impl<'a, S: System> Prepared<'a, S> {
         let rewrite = &draft.rewrite;
         if rewrite.removed == 0 {
             sweep.remember(&before, rewrite.entries, rewrite.earliest, read_at);
-            let figures = draft.figures(&before);
-            return Ok(Preparation::Nothing(NothingToRemove::of(before, figures)));
+            let nothing = NothingToRemove::of(before, draft.figures);
+            return Ok(Preparation::Nothing(nothing));
         }
         replacement.sync(rewrite.bytes)?;
         // After the sync, which takes a while: a link may have been made that protects a transcript.

@@ -82,5 +82,5 @@ fn count<S: System>(sweep: &Context<'_, S>, log: &mut Log) -> Result<Report> {
         archives: aged,
         leftovers,
     };
-    Ok(sweep.report(Mode::DryRun, &plan.figures(), removed))
+    Ok(sweep.report(Mode::DryRun, &plan.figures, removed))
 }
