@@ -34,7 +34,9 @@ const detectedBy = [...page.matchAll(/^\| \d+ \|.*\| (.*) \|$/gm)].map(([, tests
 function defines(file, name) {
   const paths = [file, `src/${file}.rs`, `src/${file}/mod.rs`].map((path) => join(root, path));
   const path = paths.find((path) => /\.\w+$/.test(path) && existsSync(path));
-  const definition = new RegExp(`\\b(fn|function|struct|enum|trait|type|const|static) ${name}\\b`);
+  const definition = new RegExp(
+    `\\b(fn|function|struct|enum|trait|type|interface|const|static) ${name}\\b`,
+  );
   return path !== undefined && definition.test(readFileSync(path, "utf8"));
 }
 
