@@ -101,10 +101,6 @@ impl Environment {
             lock(&self.last_sweep_ms).insert(request.store_path.clone(), request.now_ms);
         }
     }
-
-    fn survey_cache(&self, run_keys: RunKeys) -> &SurveyCache {
-        &self.survey_caches[run_keys as usize]
-    }
 }
 
 #[napi(module_exports)]
@@ -232,7 +228,7 @@ pub fn sweep<'env>(
             retention_ms,
         };
         let options = request.options(abort);
-        let cache = environment.survey_cache(options.run_keys);
+        let cache = &environment.survey_caches[options.run_keys as usize];
         if request.dry_run {
             return report(&sweep::preview(&Os, sweep, &options, cache));
         }
@@ -280,7 +276,8 @@ pub fn new_sweep(
             run_keys,
             ..request.options(Abort::default())
         };
-        ExclusiveSweep::new(&Os, sweep, &options, environment.survey_cache(run_keys))
+        let cache = &environment.survey_caches[run_keys as usize];
+        ExclusiveSweep::new(&Os, sweep, &options, cache)
     });
     Ok(External::new(Arc::new(Mutex::new(Steps {
         environment,

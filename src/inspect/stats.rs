@@ -137,10 +137,10 @@ struct Counter {
     top: usize,
     /// The offset at which the current entry begins.
     start: u64,
-    entries: u64,
     kinds: HashMap<String, Sum>,
     other: Sum,
-    runs: RunStats,
+    /// What is counted in the result itself.
+    stats: Stats,
     jobs: HashMap<String, JobSum>,
     /// How much memory `jobs` uses, in bytes.
     job_memory: usize,
@@ -162,7 +162,7 @@ impl Visitor for Counter {
 
     fn entry(&mut self, entry: &Entry<'_>, end: u64) {
         let bytes = end - self.start;
-        self.entries += 1;
+        self.stats.entries += 1;
         let key = entry.key().text();
         let key = key.as_deref();
         self.add_largest(key, bytes);
@@ -180,10 +180,9 @@ impl Counter {
             expiry,
             top,
             start: 0,
-            entries: 0,
             kinds: HashMap::new(),
             other: Sum::default(),
-            runs: RunStats::default(),
+            stats: Stats::default(),
             jobs: HashMap::new(),
             job_memory: 0,
             largest: BinaryHeap::new(),
@@ -223,7 +222,7 @@ impl Counter {
             }
         }
         let job = self.jobs.entry(job).or_default();
-        let runs = &mut self.runs;
+        let runs = &mut self.stats.runs;
         job.runs += 1;
         job.bytes += bytes;
         runs.total += 1;
@@ -269,12 +268,10 @@ impl Counter {
         jobs.truncate(self.top);
         let largest = self.largest.into_sorted_vec().into_iter();
         Stats {
-            entries: self.entries,
             kinds: kinds
                 .into_iter()
                 .map(|(kind, sum)| KindStats { kind, sum })
                 .collect(),
-            runs: self.runs,
             biggest_entries: largest
                 .map(|Reverse((bytes, Reverse(key)))| EntrySize { key, bytes })
                 .collect(),
@@ -282,6 +279,7 @@ impl Counter {
                 .into_iter()
                 .map(|(job, sum)| JobStats { job, sum })
                 .collect(),
+            ..self.stats
         }
     }
 }

@@ -38,7 +38,7 @@ pub use preview::preview;
 use cleanup::{finish, finish_without_commit};
 use commit_loop::{LockTimes, prune};
 use context::Context;
-use outcome::{Log, Report, StoreFigures, Times};
+use outcome::{Log, Reason, Report, StoreFigures, Times};
 use prepared::Committed;
 
 /// Removes the expired runs of one store and archives their transcripts, as the gateway does by
@@ -123,7 +123,7 @@ fn check_due<S: System>(
             .cache
             .nothing_due(named, &stat, sweep.expiry.cutoff_ms)
     {
-        let figures = StoreFigures::of_cached(stat.size, entries);
+        let figures = StoreFigures::unchanged(Reason::Unchanged, stat.size, entries, 0);
         return Ok(Break(NothingToRemove::of(stat, figures)));
     }
     let read_at = system.now();
@@ -148,8 +148,9 @@ fn check_due<S: System>(
     else {
         return Ok(Continue(paths));
     };
+    let size = store.before.size;
     sweep.remember(&store.before, entries, earliest, read_at);
-    let figures = StoreFigures::of_read(store.before.size, entries, locked);
+    let figures = StoreFigures::unchanged(Reason::NothingExpired, size, entries, locked);
     Ok(Break(NothingToRemove::of(store.before, figures)))
 }
 
@@ -164,7 +165,7 @@ impl NothingToRemove {
     fn no_store() -> Self {
         Self {
             store: None,
-            figures: StoreFigures::of_no_store(),
+            figures: StoreFigures::unchanged(Reason::NoStore, 0, 0, 0),
         }
     }
 }

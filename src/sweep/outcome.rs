@@ -198,24 +198,8 @@ pub(super) struct StoreFigures {
 }
 
 impl StoreFigures {
-    /// A store that does not exist.
-    pub(super) fn of_no_store() -> Self {
-        Self {
-            unchanged: Reason::NoStore,
-            ..Self::of_read(0, 0, 0)
-        }
-    }
-
-    /// A store that was not read again.
-    pub(super) fn of_cached(bytes: u64, entries: u64) -> Self {
-        Self {
-            unchanged: Reason::Unchanged,
-            ..Self::of_read(bytes, entries, 0)
-        }
-    }
-
-    /// A store from which no run can be removed.
-    pub(super) fn of_read(bytes: u64, entries: u64, locked: u64) -> Self {
+    /// A store from which nothing is removed, for this reason.
+    pub(super) fn unchanged(reason: Reason, bytes: u64, entries: u64, locked: u64) -> Self {
         Self {
             entries: Entries {
                 seen: entries,
@@ -225,27 +209,20 @@ impl StoreFigures {
             },
             before: bytes,
             after: bytes,
-            unchanged: Reason::NothingExpired,
+            unchanged: reason,
         }
     }
 
     /// A store that was read to its end.
     pub(super) fn of_rewrite(bytes: u64, rewrite: &Rewritten, locked: u64) -> Self {
-        Self {
-            entries: Entries {
-                seen: rewrite.entries,
-                kept: rewrite.kept,
-                pruned: rewrite.removed,
-                locked,
-            },
-            before: bytes,
-            after: if rewrite.removed > 0 {
-                rewrite.bytes
-            } else {
-                bytes
-            },
-            unchanged: Reason::NothingExpired,
+        let entries = rewrite.entries;
+        let mut figures = Self::unchanged(Reason::NothingExpired, bytes, entries, locked);
+        if rewrite.removed > 0 {
+            figures.entries.kept = rewrite.kept;
+            figures.entries.pruned = rewrite.removed;
+            figures.after = rewrite.bytes;
         }
+        figures
     }
 }
 

@@ -10,9 +10,9 @@ use crate::transcripts::{archive, archive_name};
 
 use super::cleanup::old_archives;
 use super::context::Context;
-use super::outcome::{Log, Mode, Outcome, Removals, Report, StoreFigures, Times};
+use super::outcome::{Log, Mode, Outcome, Removals, Report, Times};
 use super::plan::{self, Draft};
-use super::{Options, Request};
+use super::{NothingToRemove, Options, Request};
 
 /// Returns what a sweep would do now. Takes no lock, writes nothing, and neither uses nor changes
 /// what the cache holds about the store's contents.
@@ -63,8 +63,8 @@ fn count<S: System>(sweep: &Context<'_, S>, log: &mut Log) -> Result<Report> {
         Draft::read(sweep, paths, store, None, &mut buffer)
     })?;
     let Some((paths, store, draft)) = read else {
-        let (figures, removed) = (StoreFigures::of_no_store(), Removals::default());
-        return Ok(sweep.report(Mode::DryRun, &figures, removed));
+        let figures = NothingToRemove::no_store().figures;
+        return Ok(sweep.report(Mode::DryRun, &figures, Removals::default()));
     };
     let mut plan = draft.into_plan(sweep, &paths, store.before, &mut buffer)?;
 
