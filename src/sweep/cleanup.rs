@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::store::StorePaths;
@@ -13,10 +14,21 @@ use crate::transcripts::listing::Listings;
 use super::commit_loop::LockTimes;
 use super::context::Context;
 use super::options::Ageing;
-use super::outcome::{Log, Mode, Removals};
+use super::outcome::{Log, Mode, NothingToRemove, Removals, Report};
 use super::plan::{self, Search};
 use super::prepared::Committed;
-use super::{Completed, NothingToRemove};
+
+/// What keeps a replaced store open. Closing it may take long.
+pub(super) type OldStore<'a, S> = Option<Box<Committed<'a, S>>>;
+
+/// A sweep that ran to its end.
+pub(super) struct Completed<'a, S: System> {
+    pub(super) report: Report,
+    pub(super) lock: LockTimes,
+    /// When the lock was released for the last time and only the cleanup remained.
+    pub(super) cleanup_since: Duration,
+    pub(super) old_store: OldStore<'a, S>,
+}
 
 /// Makes a commit durable, then deletes old archives.
 pub(super) fn finish<'a, S: System>(

@@ -9,18 +9,9 @@ use crate::store::StorePaths;
 use crate::store::reading::Buffer;
 use crate::system::System;
 
-use super::NothingToRemove;
 use super::context::Context;
-use super::outcome::Log;
-use super::prepared::{Commit, Committed, Preparation, Prepared};
-
-/// The store may change while a sweep is prepared, which takes no lock. After so many attempts the
-/// sweep is prepared with the lock held, so that it succeeds however busy the store is.
-pub(super) const ATTEMPTS_WITHOUT_LOCK: u32 = 2;
-
-/// With the lock held, only a process that ignores the lock can change the store. After so many
-/// attempts in all, the sweep gives up.
-pub(super) const ATTEMPTS: u32 = 8;
+use super::outcome::{Log, NothingToRemove};
+use super::prepared::{ATTEMPTS_WITHOUT_LOCK, Commit, Committed, Preparation, Prepared};
 
 /// How long a sweep waited for the store's lock and held it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -94,7 +85,7 @@ pub(super) fn prune<'a, S: System>(
             None if !prepared.is_current(sweep)? => continue,
             None => times.acquire(sweep, paths)?,
         };
-        let commit = prepared.commit(sweep, &mut lock, log)?;
+        let commit = prepared.commit(sweep, &mut lock.lock, log)?;
         if let Commit::Committed(committed) = commit {
             if let Err(error) = times.release(sweep, lock) {
                 log.failed_after_commit(&error);

@@ -13,7 +13,6 @@ use crate::transcripts::outside::OutsideLookups;
 
 use super::options::{Options, Request};
 use super::outcome::{Mode, Removals, Report, StoreFigures};
-use super::plan::RemovalPlan;
 
 /// What one sweep is asked to do, and what it does it with.
 pub(super) struct Context<'a, S> {
@@ -91,12 +90,12 @@ impl<'a, S: System> Context<'a, S> {
             .remember(&self.store, store, entries, earliest, changed, read_at);
     }
 
-    /// Remembers the store that replaced the one for which `plan` was made.
-    pub(super) fn remember_replaced(&self, plan: &RemovalPlan, after: &Stat) {
-        let Rewritten { kept, earliest, .. } = plan.rewrite;
+    /// Remembers the result of a rewrite, which replaced a store that was written at `written_at`.
+    pub(super) fn remember_replaced(&self, rewrite: &Rewritten, written_at: i128, after: &Stat) {
+        let Rewritten { kept, earliest, .. } = *rewrite;
         let (named, now) = (&*self.store, self.system.now());
         self.cache
             .remember(named, after, kept, earliest, after.mtime, now);
-        self.cache.mark_derived(named, after, plan.written_at);
+        self.cache.mark_derived(named, after, written_at);
     }
 }

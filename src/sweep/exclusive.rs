@@ -29,10 +29,11 @@ use crate::system::{Stat, System};
 use super::cleanup::{finish, finish_without_commit};
 use super::commit_loop::LockTimes;
 use super::context::{Context, RemovedRuns};
-use super::outcome::Log;
+use super::options::{Options, Request};
+use super::outcome::{Log, NothingToRemove, Outcome};
 use super::plan::RemovedRun;
 use super::prepared::{Commit, Committed, Preparation, Prepared};
-use super::{NothingToRemove, Options, Outcome, Request, check_due, conclude};
+use super::{check_due, conclude};
 
 /// How long a commit waits for the store's lock. All writers of the process wait with it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -286,7 +287,7 @@ fn commit<'s, S: System>(
     }
     let before = prepared.plan.before;
     let mut held = times.acquire(sweep, &paths)?;
-    let commit = prepared.commit(sweep, &mut held, log);
+    let commit = prepared.commit(sweep, &mut held.lock, log);
     let released = times.release(sweep, held);
     let stage = match commit {
         Ok(Commit::Committed(mut committed)) => {

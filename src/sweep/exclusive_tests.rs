@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 use crate::store::survey_cache::SurveyCache;
-use crate::sweep::commit_loop::ATTEMPTS;
 use crate::sweep::exclusive::{ExclusiveSweep, FileStamp, Step};
 use crate::sweep::outcome::Reason;
+use crate::sweep::prepared::ATTEMPTS;
 use crate::sweep::{Options, Outcome, Request};
 use crate::system::System;
 use crate::testing::{Faulty, Tree};

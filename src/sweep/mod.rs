@@ -29,17 +29,16 @@ use crate::store::scan::Entry;
 use crate::store::survey::{Survey, survey};
 use crate::store::survey_cache::SurveyCache;
 use crate::store::{Store, StorePaths};
-use crate::system::{Stat, System};
+use crate::system::System;
 
 pub use options::{Ageing, Options, Request};
 pub use outcome::Outcome;
 pub use preview::preview;
 
-use cleanup::{finish, finish_without_commit};
+use cleanup::{Completed, OldStore, finish, finish_without_commit};
 use commit_loop::{LockTimes, prune};
 use context::Context;
-use outcome::{Log, Reason, Report, StoreFigures, Times};
-use prepared::Committed;
+use outcome::{Log, NothingToRemove, Reason, Report, StoreFigures, Times};
 
 /// Removes the expired runs of one store and archives their transcripts, as the gateway does by
 /// default.
@@ -80,9 +79,6 @@ pub fn sweep_with<S: System>(
     drop(old_store);
 }
 
-/// What keeps a replaced store open. Closing it may take long.
-type OldStore<'a, S> = Option<Box<Committed<'a, S>>>;
-
 fn run<'a, S: System>(sweep: &Context<'a, S>) -> (Outcome, OldStore<'a, S>) {
     let started = sweep.system.monotonic();
     let mut log = Log::default();
@@ -102,13 +98,6 @@ fn complete<'a, S: System>(sweep: &Context<'a, S>, log: &mut Log) -> Result<Comp
         Continue(committed) => finish(sweep, committed, lock, log),
         Break(nothing) => finish_without_commit(sweep, &nothing, lock, log),
     }
-}
-
-/// A store from which nothing is to be removed.
-struct NothingToRemove {
-    /// Its attributes; `None` if it does not exist.
-    store: Option<Stat>,
-    figures: StoreFigures,
 }
 
 /// Finds out whether a run may be expired, and if so, returns the paths of the store. Takes no lock
@@ -152,31 +141,6 @@ fn check_due<S: System>(
     sweep.remember(&store.before, entries, earliest, read_at);
     let figures = StoreFigures::unchanged(Reason::NothingExpired, size, entries, locked);
     Ok(Break(NothingToRemove::of(store.before, figures)))
-}
-
-impl NothingToRemove {
-    fn of(store: Stat, figures: StoreFigures) -> Self {
-        Self {
-            store: Some(store),
-            figures,
-        }
-    }
-
-    fn no_store() -> Self {
-        Self {
-            store: None,
-            figures: StoreFigures::unchanged(Reason::NoStore, 0, 0, 0),
-        }
-    }
-}
-
-/// A sweep that ran to its end.
-struct Completed<'a, S: System> {
-    report: Report,
-    lock: LockTimes,
-    /// When the lock was released for the last time and only the cleanup remained.
-    cleanup_since: Duration,
-    old_store: OldStore<'a, S>,
 }
 
 /// Computes the outcome of a sweep that began at `started`.

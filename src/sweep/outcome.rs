@@ -14,6 +14,7 @@ use crate::error::{Error, Failure};
 use crate::store::leftovers::Cleared;
 pub use crate::store::leftovers::Mode;
 use crate::store::rewrite::Rewritten;
+use crate::system::Stat;
 use crate::transcripts::Tally;
 
 /// What one sweep or preview came to.
@@ -223,6 +224,29 @@ impl StoreFigures {
             figures.after = rewrite.bytes;
         }
         figures
+    }
+}
+
+/// A store from which nothing is to be removed.
+pub(super) struct NothingToRemove {
+    /// Its attributes; `None` if it does not exist.
+    pub(super) store: Option<Stat>,
+    pub(super) figures: StoreFigures,
+}
+
+impl NothingToRemove {
+    pub(super) fn of(store: Stat, figures: StoreFigures) -> Self {
+        Self {
+            store: Some(store),
+            figures,
+        }
+    }
+
+    pub(super) fn no_store() -> Self {
+        Self {
+            store: None,
+            figures: StoreFigures::unchanged(Reason::NoStore, 0, 0, 0),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::gateway::js;
+use crate::lock::Lock;
 use crate::store::leftovers::Cleared;
 use crate::store::reading::Buffer;
 use crate::store::replace::{Replaced, Replacement, Swap};
@@ -10,11 +11,17 @@ use crate::system::System;
 use crate::transcripts::Tally;
 use crate::transcripts::archive::Archive;
 
-use super::NothingToRemove;
-use super::commit_loop::{ATTEMPTS, ATTEMPTS_WITHOUT_LOCK, Held};
 use super::context::Context;
-use super::outcome::{Log, Mode};
+use super::outcome::{Log, Mode, NothingToRemove};
 use super::plan::{Draft, RemovalPlan, is_any_locked};
+
+/// The store may change while a sweep is prepared, which takes no lock. After so many attempts the
+/// sweep is prepared with the lock held, so that it succeeds however busy the store is.
+pub(super) const ATTEMPTS_WITHOUT_LOCK: u32 = 2;
+
+/// With the lock held, only a process that ignores the lock can change the store. After so many
+/// attempts in all, the sweep gives up.
+pub(super) const ATTEMPTS: u32 = 8;
 
 /// A sweep that only has to be committed. It may wait for that, and dropping it leaves no trace: the
 /// store, its folder and its lock are untouched until [`commit`](Self::commit).
@@ -114,14 +121,14 @@ impl<'a, S: System> Prepared<'a, S> {
     pub(super) fn commit(
         self: Box<Self>,
         sweep: &Context<'a, S>,
-        held: &mut Held<'a, S>,
+        lock: &mut Lock<'a, S>,
         log: &mut Log,
     ) -> Result<Commit<'a, S>> {
         if self.moves_files() {
-            held.lock.start_heartbeat();
+            lock.start_heartbeat();
         }
         sweep.options.abort.check()?;
-        held.lock.verify()?;
+        lock.verify()?;
         if !self.is_current(sweep)? || is_any_locked(sweep.system, &self.plan.transcripts) {
             return Ok(Commit::Stale(self));
         }
@@ -151,7 +158,7 @@ impl<'a, S: System> Prepared<'a, S> {
             }
         };
         if let Some(after) = replaced.after() {
-            sweep.remember_replaced(&plan, after);
+            sweep.remember_replaced(&plan.rewrite, plan.written_at, after);
         }
         let cleared = plan.leftovers.clear(system, Mode::Apply);
         let mut cleared = cleared.unwrap_or_else(|error| {

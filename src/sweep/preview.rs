@@ -10,9 +10,9 @@ use crate::transcripts::{archive, archive_name};
 
 use super::cleanup::old_archives;
 use super::context::Context;
-use super::outcome::{Log, Mode, Outcome, Removals, Report, Times};
+use super::options::{Options, Request};
+use super::outcome::{Log, Mode, NothingToRemove, Outcome, Removals, Report, Times};
 use super::plan::{self, Draft};
-use super::{NothingToRemove, Options, Request};
 
 /// Returns what a sweep would do now. Takes no lock, writes nothing, and neither uses nor changes
 /// what the cache holds about the store's contents.
