@@ -30,6 +30,16 @@ const ALLOWED = {
 /** The last column of the tables of invariants. */
 const detectedBy = [...page.matchAll(/^\| \d+ \|.*\| (.*) \|$/gm)].map(([, tests]) => tests);
 
+/** Returns whether the file, or the module of that name, defines a function, type or constant. */
+function defines(file, name) {
+  const paths = [file, `src/${file}.rs`, `src/${file}/mod.rs`].map((path) => join(root, path));
+  const path = paths.find((path) => /\.\w+$/.test(path) && existsSync(path));
+  const definition = new RegExp(
+    `\\b(fn|function|struct|enum|trait|type|interface|const|static) ${name}\\b`,
+  );
+  return path !== undefined && definition.test(readFileSync(path, "utf8"));
+}
+
 describe("ARCHITECTURE.md", () => {
   it("names a test or a campaign for each invariant", () => {
     expect(detectedBy.length).toBeGreaterThanOrEqual(20);
@@ -65,6 +75,45 @@ describe("ARCHITECTURE.md", () => {
       }
     }
     expect(wrong).toEqual([]);
+  });
+
+  it("shows the same picture of a sweep as src/lib.rs, with functions that exist", () => {
+    const picture = page.match(/```text\n(.*?)```/s)[1];
+    const lib = readFileSync(join(root, "src/lib.rs"), "utf8");
+    expect(lib.replaceAll(/^\/\/! ?/gm, "")).toContain(picture);
+    const steps = picture.trimEnd().split("\n").slice(1);
+    expect(steps.length).toBeGreaterThanOrEqual(13);
+    for (const step of steps) {
+      const [, name, file] = step.match(/^ *(\w+)(?: → \w+)? +(\S+) {2}/);
+      expect(defines(file, name), step).toBe(true);
+    }
+  });
+
+  it("names every file of the crate that is not a test", () => {
+    const layout = page.split("## Layout")[1].split("\n## ")[0];
+    for (const { name } of rustFiles) {
+      if (/(^|_|\/)tests(\/|\.rs$)|\/(model|virtual_time)\.rs$/.test(name)) continue;
+      const file = name.match(/(\w+)\.rs$/)[1];
+      const folder = `src/${name.slice(0, -file.length - 3)}`;
+      const row = layout.split("\n").find((line) => line.startsWith(`| \`${folder}\``));
+      const isNamed = layout.includes(`\`src/${name}\``) || row?.includes(`\`${file}\``);
+      expect(isNamed || folder === "src/testing/", name).toBe(true);
+    }
+  });
+
+  it("names for each rule the functions, types or constants that implement it", () => {
+    const rules = page.split("## Where each rule is")[1].split("\n## ")[0];
+    const rows = [...rules.matchAll(/^\| (?!rule|---)(.*) \| (.*) \|$/gm)];
+    expect(rows.length).toBeGreaterThanOrEqual(55);
+    for (const [row, , where] of rows) {
+      const places = [...where.matchAll(/\[([^\]]+)\]\(\1\): ((?:`\w+`(?:, )?)+)/g)];
+      expect(places.length, row).toBeGreaterThan(0);
+      for (const [, file, names] of places) {
+        for (const [, name] of names.matchAll(/`(\w+)`/g)) {
+          expect(defines(file, name), `${file}: ${name}`).toBe(true);
+        }
+      }
+    }
   });
 
   it("links to files that exist", () => {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use cron_session_reaper::abort::Abort;
 use cron_session_reaper::store::reading::Source;
-use cron_session_reaper::store::rewrite::{RemovalPolicy, Run, rewrite};
+use cron_session_reaper::store::rewrite::{Facts, RemovalPolicy, rewrite};
 use cron_session_reaper::store::scan::{Entry, Scanner, SessionId, Visitor};
 use cron_session_reaper::store::survey::survey;
 use cron_session_reaper::system::{Os, System};
@@ -86,7 +86,7 @@ fn measure(mut group: BenchmarkGroup<'_, criterion::measurement::WallTime>, entr
 struct RemoveAll;
 
 impl RemovalPolicy for RemoveAll {
-    fn removes(&mut self, _: &Run) -> bool {
+    fn removes(&mut self, _: &Facts<'_>) -> bool {
         true
     }
 

@@ -3,8 +3,8 @@
 //! Each sweep and each inspection runs on a separate thread, so that neither the JavaScript thread
 //! nor one of libuv's four threads waits for a disk.
 //!
-//! Every result crosses the bridge as one JSON text: `{"ok": …}` or `{"error": …}`, in the shapes
-//! that `index.d.ts` documents. Log lines are part of it, and `index.js` replays them: no caller
+//! Every result crosses the bridge as one JSON text: `{"ok", "error", "log"}`, of which `ok` or `error`
+//! is `null`, in the shapes that `index.d.ts` documents. `index.js` replays the log lines: no caller
 //! could catch what a logger throws if it were called from here.
 
 #![expect(
@@ -17,7 +17,7 @@ use std::env;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use napi::JsDeferred;
@@ -34,10 +34,10 @@ use crate::gateway::retention::{self, Setting};
 use crate::gateway::session_key::RunKeys;
 use crate::inspect::{self, InspectOptions, Inspection};
 use crate::store::survey_cache::SurveyCache;
-use crate::sweep::exclusive::{Change, ExclusiveSweep, RemovedRun, Step};
+use crate::sweep::exclusive::{ExclusiveSweep, Step, StoreChange};
 use crate::sweep::outcome::{LogLine, Mode, Outcome, Reason};
-use crate::sweep::{self, Ageing, Options, RemovalNames, Request};
-use crate::system::{Os, Stat};
+use crate::sweep::{self, Ageing, Options, Request};
+use crate::system::Os;
 
 /// The least time between two sweeps of one store, unless forced: the gateway's own figure.
 const MIN_INTERVAL_MS: f64 = 5.0 * 60.0 * 1000.0;
@@ -50,9 +50,8 @@ const STACK: usize = 512 * 1024;
 struct Environment {
     /// The time of the last sweep of each store, in milliseconds since 1970, by the path as given.
     last_sweep_ms: Mutex<HashMap<String, f64>>,
-    survey_cache: SurveyCache,
-    /// The same for sweeps that remove the descendants of runs as well.
-    descendants_survey_cache: SurveyCache,
+    /// One for each value of [`RunKeys`].
+    survey_caches: [SurveyCache; 2],
 }
 
 impl Environment {
@@ -62,19 +61,12 @@ impl Environment {
             .ok_or_else(|| Error::from_reason("the addon was not initialised in this environment"))
     }
 
-    fn last_sweep_ms(&self) -> std::sync::MutexGuard<'_, HashMap<String, f64>> {
-        // A panic in another thread cannot leave the map half changed: each change is one insert.
-        self.last_sweep_ms
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns the retention to sweep with, or the reason why no sweep is due.
     fn due(&self, request: &SweepRequest) -> std::result::Result<f64, Reason> {
         if request.dry_run {
             return request.retention_ms.ok_or(Reason::Disabled);
         }
-        let mut last_sweep_ms = self.last_sweep_ms();
+        let mut last_sweep_ms = lock(&self.last_sweep_ms);
         let last = last_sweep_ms.get(&request.store_path).copied();
         let since = request.now_ms - last.unwrap_or(0.0);
         // A negative interval means that the clock was set back since: without a sweep now, the
@@ -88,46 +80,27 @@ impl Environment {
         request.retention_ms.ok_or(Reason::Disabled)
     }
 
-    fn sweep(
-        &self,
-        request: &SweepRequest,
-        retention_ms: f64,
-        store: error::Result<PathBuf>,
-        abort: Abort,
-        report: impl FnOnce(Outcome),
-    ) {
-        let now_ms = request.now_ms;
-        let store = match store {
-            Ok(store) => store,
-            Err(error) => return report(Outcome::failed_to_begin(&error)),
-        };
-        let sweep = Request {
-            store: &store,
-            now_ms,
-            retention_ms,
-        };
-        let options = request.options(abort);
-        if request.dry_run {
-            return report(sweep::preview(&Os, sweep, &options, &self.survey_cache));
-        }
-        sweep::sweep_with(&Os, sweep, &options, &self.survey_cache, |outcome| {
-            self.remember_sweep(request, &outcome);
-            report(outcome);
-        });
+    /// Returns the store's absolute path and the retention to sweep with, or the outcome of a call that
+    /// does not sweep. Both are decided during the call, so that nothing that JavaScript does later
+    /// changes them.
+    fn begin(&self, request: &SweepRequest) -> std::result::Result<(PathBuf, f64), Box<Outcome>> {
+        let retention_ms = self.due(request).map_err(|reason| {
+            let mode = if request.dry_run {
+                Mode::DryRun
+            } else {
+                Mode::Apply
+            };
+            Outcome::not_swept(mode, reason, request.retention_ms)
+        })?;
+        let store = absolute(&request.store_path);
+        let store = store.map_err(|error| Outcome::failed_to_begin(&error))?;
+        Ok((store, retention_ms))
     }
 
     /// Starts the throttle of a store after a successful sweep.
     fn remember_sweep(&self, request: &SweepRequest, outcome: &Outcome) {
         if outcome.result.is_ok() {
-            self.last_sweep_ms()
-                .insert(request.store_path.clone(), request.now_ms);
-        }
-    }
-
-    fn survey_cache(&self, run_keys: RunKeys) -> &SurveyCache {
-        match run_keys {
-            RunKeys::Runs => &self.survey_cache,
-            RunKeys::RunsAndDescendants => &self.descendants_survey_cache,
+            lock(&self.last_sweep_ms).insert(request.store_path.clone(), request.now_ms);
         }
     }
 }
@@ -167,14 +140,6 @@ impl SweepRequest {
             remove_temps: self.remove_temps,
             abort,
             ..Options::default()
-        }
-    }
-
-    fn mode(&self) -> Mode {
-        if self.dry_run {
-            Mode::DryRun
-        } else {
-            Mode::Apply
         }
     }
 }
@@ -223,10 +188,9 @@ pub fn progress_of(watch: &External<Arc<Watch>>) -> String {
     }
     // Acquired before `bytes` is read, so that no bytes appear as read of a store of size 0.
     let bytes_read = watch.bytes_read.load(Ordering::Acquire);
-    json(&Answer::<_>::Ok(InspectProgress {
-        bytes_read,
-        bytes: watch.bytes.load(Ordering::Relaxed),
-    }))
+    let bytes = watch.bytes.load(Ordering::Relaxed);
+    let progress = InspectProgress { bytes_read, bytes };
+    answer(&std::result::Result::<_, Failure>::Ok(progress), &[])
 }
 
 /// Sweeps one store on a separate thread. The promise resolves to JSON: `{"ok": SweepReport}` or
@@ -245,22 +209,35 @@ pub fn sweep<'env>(
     watch: &External<Arc<Watch>>,
 ) -> Result<Object<'env>> {
     let environment = Environment::of(*env)?;
-    // The throttle and the meaning of a relative path are decided during the call, so that nothing
-    // that JavaScript does later changes them.
-    let retention_ms = match environment.due(&request) {
-        Ok(retention_ms) => retention_ms,
-        Err(reason) => {
+    let (store, retention_ms) = match environment.begin(&request) {
+        Ok(begun) => begun,
+        Err(outcome) => {
             let (deferred, promise) = env.create_deferred()?;
-            let outcome = Outcome::not_swept(request.mode(), reason, request.retention_ms);
             resolve(deferred, sweep_answer(&outcome));
             return Ok(promise);
         }
     };
     let abort = watch.abort.clone();
     let path = request.store_path.clone();
-    let job: Job = Box::new(move |store, report| {
-        let report = |outcome| report(sweep_answer(&outcome));
-        environment.sweep(&request, retention_ms, store, abort, report);
+    let job: Job = Box::new(move |started, report| {
+        let mut report = |outcome: &Outcome| report(sweep_answer(outcome));
+        if let Err(error) = started {
+            return report(&Outcome::failed_to_begin(&error));
+        }
+        let sweep = Request {
+            store: &store,
+            now_ms: request.now_ms,
+            retention_ms,
+        };
+        let options = request.options(abort);
+        let cache = &environment.survey_caches[options.run_keys as usize];
+        if request.dry_run {
+            return report(&sweep::preview(&Os, sweep, &options, cache));
+        }
+        sweep::sweep_with(&Os, sweep, &options, cache, |outcome| {
+            environment.remember_sweep(&request, &outcome);
+            report(&outcome);
+        });
     });
     spawn_settling(env, "cron-session-reaper", path, job)
 }
@@ -270,15 +247,8 @@ pub fn sweep<'env>(
 pub struct Steps {
     environment: Arc<Environment>,
     request: SweepRequest,
-    state: StepsState,
-}
-
-enum StepsState {
-    /// Not begun. With the retention.
-    New(f64, RunKeys),
-    Begun(Box<ExclusiveSweep<'static, Os>>),
-    /// Ended before it began, or finished.
-    Ended(Option<Box<Outcome>>),
+    /// The sweep, or the outcome if it did not begin. `None` while a step runs, and after the last.
+    sweep: Option<std::result::Result<ExclusiveSweep<'static, Os>, Box<Outcome>>>,
 }
 
 /// Creates a sweep that [`prepare_sweep`], [`commit_sweep`] and [`finish_sweep`] drive. If none is due
@@ -298,17 +268,23 @@ pub fn new_sweep(
     } else {
         RunKeys::Runs
     };
-    let state = match environment.due(&request) {
-        Ok(retention_ms) => StepsState::New(retention_ms, run_keys),
-        Err(reason) => {
-            let outcome = Outcome::not_swept(request.mode(), reason, request.retention_ms);
-            StepsState::Ended(Some(Box::new(outcome)))
-        }
-    };
+    let sweep = environment.begin(&request).map(|(store, retention_ms)| {
+        let sweep = Request {
+            store: &store,
+            now_ms: request.now_ms,
+            retention_ms,
+        };
+        let options = Options {
+            run_keys,
+            ..request.options(Abort::default())
+        };
+        let cache = &environment.survey_caches[run_keys as usize];
+        ExclusiveSweep::new(&Os, sweep, &options, cache)
+    });
     Ok(External::new(Arc::new(Mutex::new(Steps {
         environment,
         request,
-        state,
+        sweep: Some(sweep),
     }))))
 }
 
@@ -322,14 +298,7 @@ pub fn prepare_sweep<'env>(
     env: &'env Env,
     sweep: &External<Arc<Mutex<Steps>>>,
 ) -> Result<Object<'env>> {
-    spawn_step(env, sweep, |steps, store| {
-        (
-            steps
-                .begun(store)
-                .map_or(Step::Ended, ExclusiveSweep::prepare),
-            None,
-        )
-    })
+    spawn_step(env, sweep, |sweep| (sweep.prepare(), None))
 }
 
 /// Replaces the store. The promise resolves to JSON: `{"step", "change"}`. The step is `"committed"`,
@@ -342,10 +311,7 @@ pub fn commit_sweep<'env>(
     env: &'env Env,
     sweep: &External<Arc<Mutex<Steps>>>,
 ) -> Result<Object<'env>> {
-    spawn_step(env, sweep, |steps, store| {
-        let begun = steps.begun(store);
-        begun.map_or((Step::Ended, None), ExclusiveSweep::commit)
-    })
+    spawn_step(env, sweep, ExclusiveSweep::commit)
 }
 
 /// Completes or discards the sweep. The promise resolves to the same JSON as that of [`sweep`].
@@ -358,175 +324,83 @@ pub fn finish_sweep<'env>(
     sweep: &External<Arc<Mutex<Steps>>>,
 ) -> Result<Object<'env>> {
     let sweep = Arc::clone(sweep);
-    let path = lock_steps(&sweep).request.store_path.clone();
+    let path = lock(&sweep).request.store_path.clone();
     let job: Job = Box::new(move |_, report| {
-        let mut steps = lock_steps(&sweep);
-        let ended = StepsState::Ended(None);
-        match std::mem::replace(&mut steps.state, ended) {
-            StepsState::Begun(begun) => begun.finish(|outcome| {
+        let mut steps = lock(&sweep);
+        match steps.sweep.take() {
+            Some(Ok(sweep)) => sweep.finish(|outcome| {
                 steps.environment.remember_sweep(&steps.request, &outcome);
                 report(sweep_answer(&outcome));
             }),
-            StepsState::Ended(Some(outcome)) => report(sweep_answer(&outcome)),
-            StepsState::Ended(None) | StepsState::New(..) => {
-                report(sweep_answer(&Outcome::failed_to_begin(
-                    &error::Error::Aborted,
-                )));
-            }
+            Some(Err(outcome)) => report(sweep_answer(&outcome)),
+            // A step panicked.
+            None => report(sweep_answer(&Outcome::failed_to_begin(
+                &error::Error::Aborted,
+            ))),
         }
     });
     spawn_settling(env, "cron-session-reaper", path, job)
 }
 
-impl Steps {
-    /// Returns the sweep, and begins it if it is new; `None` if it ended.
-    fn begun(&mut self, store: error::Result<PathBuf>) -> Option<&mut ExclusiveSweep<'static, Os>> {
-        match (&mut self.state, store) {
-            (&mut StepsState::New(retention_ms, run_keys), Ok(store)) => {
-                let request = Request {
-                    store: &store,
-                    now_ms: self.request.now_ms,
-                    retention_ms,
-                };
-                let options = Options {
-                    run_keys,
-                    ..self.request.options(Abort::default())
-                };
-                let cache = self.environment.survey_cache(run_keys);
-                let begun = ExclusiveSweep::new(&Os, request, &options, cache);
-                self.state = StepsState::Begun(Box::new(begun));
-            }
-            (StepsState::New(..), Err(error)) => {
-                self.state = StepsState::Ended(Some(Box::new(Outcome::failed_to_begin(&error))));
-            }
-            // The thread did not start.
-            (StepsState::Begun(begun), Err(error)) => {
-                begun.fail(error);
-                return None;
-            }
-            _ => {}
-        }
-        match &mut self.state {
-            StepsState::Begun(begun) => Some(begun),
-            _ => None,
-        }
-    }
+/// Locks a mutex, also after a panic: no change in this file can be left half made.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-fn lock_steps(steps: &Mutex<Steps>) -> std::sync::MutexGuard<'_, Steps> {
-    // After a panic the sweep is only dropped.
-    steps.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-type StepResult = (Step, Option<Change>);
 
 fn spawn_step<'env>(
     env: &'env Env,
     steps: &Arc<Mutex<Steps>>,
-    step: impl FnOnce(&mut Steps, error::Result<PathBuf>) -> StepResult + Send + 'static,
+    step: impl FnOnce(ExclusiveSweep<'static, Os>) -> (ExclusiveSweep<'static, Os>, Option<StoreChange>)
+    + Send
+    + 'static,
 ) -> Result<Object<'env>> {
+    #[derive(Serialize)]
+    struct StepAnswer {
+        step: Step,
+        change: Option<StoreChange>,
+    }
     let steps = Arc::clone(steps);
-    let path = lock_steps(&steps).request.store_path.clone();
-    let job: Job = Box::new(move |store, report| {
-        let (step, change) = step(&mut lock_steps(&steps), store);
-        report(step_answer(step, change.as_ref()));
+    let path = lock(&steps).request.store_path.clone();
+    let job: Job = Box::new(move |started, report| {
+        let mut steps = lock(&steps);
+        let (sweep, change) = match (steps.sweep.take(), started) {
+            (Some(Ok(sweep)), Ok(())) => {
+                let (sweep, change) = step(sweep);
+                (Some(Ok(sweep)), change)
+            }
+            (Some(Ok(sweep)), Err(error)) => (Some(Ok(sweep.fail(error))), None),
+            (ended, _) => (ended, None),
+        };
+        let step = match &sweep {
+            Some(Ok(sweep)) => sweep.step(),
+            _ => Step::Ended,
+        };
+        steps.sweep = sweep;
+        report(json(&StepAnswer { step, change }));
     });
     spawn_settling(env, "cron-session-reaper", path, job)
 }
 
-fn step_answer(step: Step, change: Option<&Change>) -> String {
+/// Returns a result, and the lines to log, as JavaScript receives them.
+fn answer<T: Serialize, E: Serialize>(
+    result: &std::result::Result<T, E>,
+    log: &[LogLine],
+) -> String {
     #[derive(Serialize)]
-    struct StepAnswer<'a> {
-        step: &'a str,
-        change: Option<StoreChange<'a>>,
+    struct Answer<'a, T, E> {
+        ok: Option<&'a T>,
+        error: Option<&'a E>,
+        log: &'a [LogLine],
     }
-    json(&StepAnswer {
-        step: match step {
-            Step::Ready => "ready",
-            Step::Changed => "changed",
-            Step::Committed => "committed",
-            Step::Ended => "ended",
-        },
-        change: change.map(StoreChange::from),
+    json(&Answer {
+        ok: result.as_ref().ok(),
+        error: result.as_ref().err(),
+        log,
     })
-}
-
-/// The `StoreChange` of `index.d.ts`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct StoreChange<'a> {
-    removed: Vec<Box<RawValue>>,
-    session_ids: Vec<Option<&'a str>>,
-    before: FileStamp,
-    after: Option<FileStamp>,
-}
-
-impl<'a> From<&'a Change> for StoreChange<'a> {
-    fn from(change: &'a Change) -> Self {
-        let runs = &change.removed;
-        Self {
-            removed: runs.iter().map(key_of).collect(),
-            session_ids: runs.iter().map(|run| run.session_id.as_deref()).collect(),
-            before: FileStamp::from(&change.before),
-            after: change.after.as_ref().map(FileStamp::from),
-        }
-    }
-}
-
-/// Returns the key of a run as the text of the file, so that JavaScript decodes it as it decodes the
-/// store.
-fn key_of(run: &RemovedRun) -> Box<RawValue> {
-    let json = String::from_utf8_lossy(&run.key).into_owned();
-    RawValue::from_string(json).expect("a scanned key is a JSON string")
-}
-
-/// The `FileStamp` of `index.d.ts`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FileStamp {
-    mtime_ms: f64,
-    size_bytes: u64,
-    inode: u64,
-}
-
-impl From<&Stat> for FileStamp {
-    fn from(stat: &Stat) -> Self {
-        Self {
-            mtime_ms: js::mtime_ms(stat.mtime),
-            size_bytes: stat.size,
-            inode: stat.ino,
-        }
-    }
-}
-
-/// A result as JavaScript receives it: `{"ok": …}` or `{"error": …}`.
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Answer<T, E = Failure> {
-    Ok(T),
-    Error(E),
-}
-
-impl<T, E> From<std::result::Result<T, E>> for Answer<T, E> {
-    fn from(result: std::result::Result<T, E>) -> Self {
-        match result {
-            Ok(value) => Self::Ok(value),
-            Err(error) => Self::Error(error),
-        }
-    }
 }
 
 fn sweep_answer(outcome: &Outcome) -> String {
-    #[derive(Serialize)]
-    struct SweepAnswer<'a, T, E> {
-        #[serde(flatten)]
-        answer: Answer<T, E>,
-        log: &'a [LogLine],
-    }
-    json(&SweepAnswer {
-        answer: outcome.result.as_ref().into(),
-        log: &outcome.log,
-    })
+    answer(&outcome.result, &outcome.log)
 }
 
 fn json(value: &impl Serialize) -> String {
@@ -540,9 +414,9 @@ fn resolve(deferred: Deferred, json: String) {
     deferred.resolve(Box::new(move |_| Ok(json)));
 }
 
-/// The work on one store. It receives the store's absolute path, or the error that prevented it from
-/// starting, and calls the function once with the resulting JSON.
-type Job = Box<dyn FnOnce(error::Result<PathBuf>, &mut dyn FnMut(String)) + Send>;
+/// The work on one store. It receives the error if its thread did not start, and calls the function
+/// once with the resulting JSON.
+type Job = Box<dyn FnOnce(error::Result<()>, &mut dyn FnMut(String)) + Send>;
 
 /// Runs a job on a new thread and returns a promise for its result.
 ///
@@ -555,7 +429,6 @@ fn spawn_settling<'env>(
     job: Job,
 ) -> Result<Object<'env>> {
     let (deferred, promise) = env.create_deferred()?;
-    let store = absolute(&path);
     // The thread takes the job out of the mutex instead of owning it: if the thread never starts,
     // its closure is dropped, and a dropped deferred would keep Node.js running for ever.
     let task = Arc::new(Mutex::new(Some((job, deferred))));
@@ -563,7 +436,7 @@ fn spawn_settling<'env>(
     let started = thread::Builder::new()
         .name(name.to_owned())
         .stack_size(STACK)
-        .spawn(move || settle(&task_of_thread, store));
+        .spawn(move || settle(&task_of_thread, Ok(())));
     if let Err(source) = started {
         let failure = error::Error::Io {
             operation: "start a thread for",
@@ -576,8 +449,8 @@ fn spawn_settling<'env>(
 }
 
 /// Runs the job, and settles its promise as soon as the job reports.
-fn settle(task: &Mutex<Option<(Job, Deferred)>>, store: error::Result<PathBuf>) {
-    let task = task.lock().unwrap_or_else(PoisonError::into_inner).take();
+fn settle(task: &Mutex<Option<(Job, Deferred)>>, started: error::Result<()>) {
+    let task = lock(task).take();
     let Some((job, deferred)) = task else {
         return;
     };
@@ -587,7 +460,7 @@ fn settle(task: &Mutex<Option<(Job, Deferred)>>, store: error::Result<PathBuf>) 
             resolve(deferred, json);
         }
     };
-    let job = AssertUnwindSafe(|| job(store, &mut report));
+    let job = AssertUnwindSafe(|| job(started, &mut report));
     if let (Err(panic), Some(deferred)) = (panic::catch_unwind(job), deferred) {
         deferred.reject(Error::from_reason(panic_message(&*panic)));
     }
@@ -643,7 +516,7 @@ pub fn parse_duration(text: String) -> Option<f64> {
 /// If the addon was not initialised in this environment.
 #[napi]
 pub fn reset_reaper_throttle(env: Env) -> Result<()> {
-    Environment::of(env)?.last_sweep_ms().clear();
+    lock(&Environment::of(env)?.last_sweep_ms).clear();
     Ok(())
 }
 
@@ -676,10 +549,13 @@ pub fn inspect<'env>(
 ) -> Result<Object<'env>> {
     let watch = Arc::clone(watch);
     let path = request.store_path.clone();
-    let job: Job = Box::new(move |store, report| {
-        let found = store.and_then(|store| inspect_store(&request, &store, &watch));
+    let store = absolute(&path);
+    let job: Job = Box::new(move |started, report| {
+        let found = started
+            .and(store)
+            .and_then(|store| inspect_store(&request, &store, &watch));
         let found = found.map_err(|error| Failure::from(&error));
-        report(json(&Answer::from(found)));
+        report(answer(&found, &[]));
     });
     spawn_settling(env, "cron-session-inspect", path, job)
 }
@@ -717,10 +593,13 @@ pub fn list_removals<'env>(
 ) -> Result<Object<'env>> {
     let abort = watch.abort.clone();
     let path = request.store_path.clone();
-    let job: Job = Box::new(move |store, report| {
-        let listed = store.and_then(|store| removals(&request, &store, abort));
+    let store = absolute(&path);
+    let job: Job = Box::new(move |started, report| {
+        let listed = started
+            .and(store)
+            .and_then(|store| removals(&request, &store, abort));
         let listed = listed.map_err(|error| Failure::from(&error));
-        report(json(&Answer::from(listed)));
+        report(answer(&listed, &[]));
     });
     spawn_settling(env, "cron-session-list", path, job)
 }
@@ -734,21 +613,6 @@ struct RemovalList {
     temps: Vec<String>,
 }
 
-impl From<RemovalNames> for RemovalList {
-    fn from(names: RemovalNames) -> Self {
-        let texts = |paths: Vec<PathBuf>| {
-            let text = |path: PathBuf| path.to_string_lossy().into_owned();
-            paths.into_iter().map(text).collect()
-        };
-        Self {
-            runs: names.runs.iter().map(key_of).collect(),
-            transcripts: texts(names.transcripts),
-            archives: texts(names.archives),
-            temps: texts(names.temps),
-        }
-    }
-}
-
 fn removals(request: &SweepRequest, store: &Path, abort: Abort) -> error::Result<RemovalList> {
     let Some(retention_ms) = request.retention_ms else {
         return Ok(RemovalList::default());
@@ -758,7 +622,17 @@ fn removals(request: &SweepRequest, store: &Path, abort: Abort) -> error::Result
         now_ms: request.now_ms,
         retention_ms,
     };
-    sweep::removals(&Os, sweep, &request.options(abort)).map(RemovalList::from)
+    let names = sweep::removals(&Os, sweep, &request.options(abort))?;
+    let texts = |paths: Vec<PathBuf>| {
+        let text = |path: PathBuf| path.to_string_lossy().into_owned();
+        paths.into_iter().map(text).collect()
+    };
+    Ok(RemovalList {
+        runs: names.runs.into_iter().map(|run| run.key).collect(),
+        transcripts: texts(names.transcripts),
+        archives: texts(names.archives),
+        temps: texts(names.temps),
+    })
 }
 
 /// Counts the files in a store's folder by class. The promise resolves to JSON: `{"ok": {"classes":
@@ -777,10 +651,13 @@ pub fn folder_contents<'env>(
     watch: &External<Arc<Watch>>,
 ) -> Result<Object<'env>> {
     let abort = watch.abort.clone();
-    let job: Job = Box::new(move |store, report| {
-        let found = store.and_then(|store| folder::contents(&Os, &store, &abort));
+    let store = absolute(&store_path);
+    let job: Job = Box::new(move |started, report| {
+        let found = started
+            .and(store)
+            .and_then(|store| folder::contents(&Os, &store, &abort));
         let found = found.map_err(|error| Failure::from(&error));
-        report(json(&Answer::from(found)));
+        report(answer(&found, &[]));
     });
     spawn_settling(env, "cron-session-folder", store_path, job)
 }
@@ -819,8 +696,9 @@ pub fn free_folder<'env>(
 ) -> Result<Object<'env>> {
     let abort = watch.abort.clone();
     let path = request.store_path.clone();
-    let job: Job = Box::new(move |store, report| {
-        let freed = store.and_then(|store| {
+    let store = absolute(&path);
+    let job: Job = Box::new(move |started, report| {
+        let freed = started.and(store).and_then(|store| {
             let request = FreeRequest {
                 store: &store,
                 archives_before_ms: request.archives_before_ms,
@@ -836,7 +714,7 @@ pub fn free_folder<'env>(
             folder::free(&Os, &request, &abort)
         });
         let freed = freed.map_err(|error| Failure::from(&error));
-        report(json(&Answer::from(freed)));
+        report(answer(&freed, &[]));
     });
     spawn_settling(env, "cron-session-free", path, job)
 }

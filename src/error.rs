@@ -169,22 +169,21 @@ impl Error {
 
     /// Returns the error with the reason of a missing permission, if the thread's rights are limited.
     pub(crate) fn explained_by(self, rights: &Rights) -> Self {
-        let refusal = match &self {
-            Self::Io { source, .. } => rights.refusal(source),
-            _ => None,
+        let Self::Io { source, .. } = &self else {
+            return self;
         };
-        match (self, refusal) {
+        match (rights.refusal(source), self) {
             (
+                Some(refusal),
                 Self::Io {
                     operation, path, ..
                 },
-                Some(refusal),
             ) => Self::Refused {
                 operation,
                 path,
                 refusal,
             },
-            (error, _) => error,
+            (_, error) => error,
         }
     }
 

@@ -3,22 +3,29 @@
 //! copying the file. What it does not understand it does not modify.
 //!
 //! ```text
-//! sweepCronRunSessions(params)              index.js     reads arguments and the clock, replays the log lines
-//!   └─ throttled? disabled?                 binding      per-environment state; a thread and a deferred promise
-//!        └─ sweep                           sweep        the whole sequence
-//!             StorePaths::resolve           store        the store's path, its folder and its lock: once
-//!             survey  → due, or nothing due store        no lock, one pass, constant memory; or one stat
-//!             prepare → Prepared            sweep        plan (removed, kept, transcripts) + replacement, synced
-//!             commit  → Committed           sweep        with the lock file held: archive, then replace
-//!             finish  → Outcome             sweep        folder synced, archives aged, leftovers removed
+//! sweepCronRunSessions(params)     index.js           reads the arguments and the clock
+//!   begin                          binding            during the call: throttled? disabled? makes the path absolute
+//!   run → Outcome                  sweep              on a separate thread, with the rights of the user who controls the path
+//!     check_due                    sweep              takes no lock, writes nothing; there is nothing to do if
+//!       nothing_due                store/survey_cache   1. the store is unchanged and no run has expired: one stat
+//!       resolve → StorePaths       store                2. the store is missing
+//!       survey → Survey            store/survey         3. no run has expired: one pass, constant memory
+//!     prune                        sweep/commit_loop  the next two steps; again if the store changes, up to eight times
+//!       prepare → Prepared         sweep/prepared     the plan, and the new store, synced; no lock
+//!       commit → Committed         sweep/prepared     with the lock: archives transcripts, exchanges the stores
+//!     finish                       sweep/cleanup      syncs folders, removes the old store, deletes old archives
+//!     finish_without_commit        sweep/cleanup      if nothing is to be removed: leftovers and old archives
+//!     conclude → Outcome           sweep              computes the report from these values
+//!   replay                         index.js           replays the log lines, then settles the promise
 //! ```
 //!
 //! `inspect` reports what is in a store and its folder; it writes nothing. `folder` counts the files of
 //! the folder by class and deletes, on request, those that no sweep deletes. A
 //! [`preview`](sweep::preview) makes the same plan as a sweep and does not apply it.
+//! `sweep::exclusive` makes the same steps, one at a time, for a caller that excludes other writers.
 //!
-//! Dependencies point downwards only: `binding` → [`sweep`], `inspect`, `folder` → [`store`], [`lock`],
-//! [`transcripts`] → [`gateway`], [`system`], [`error`]. Store, lock and transcripts do not depend on
+//! Dependencies point downwards only: `binding` → [`sweep`], `inspect`, `folder` → [`store`],
+//! [`lock`], [`transcripts`] → [`gateway`], [`system`], [`error`], [`abort`]. Store, lock and transcripts do not depend on
 //! each other. Every system call of the lock and the commit goes through [`system`], so that the
 //! tests drive the code that runs in production.
 //!

@@ -10,7 +10,7 @@ use std::path::Path;
 use cron_session_reaper::abort::Abort;
 use cron_session_reaper::gateway::session_key::is_cron_run;
 use cron_session_reaper::store::reading::Source;
-use cron_session_reaper::store::rewrite::{RemovalPolicy, Run, rewrite};
+use cron_session_reaper::store::rewrite::{Facts, RemovalPolicy, rewrite};
 use cron_session_reaper::store::scan::{Entry, Key, Scanner, SessionId, Visitor};
 use cron_session_reaper::store::survey::{Survey, survey};
 use cron_session_reaper::system::{Os, System};
@@ -104,10 +104,10 @@ struct Recorder {
 }
 
 impl RemovalPolicy for Recorder {
-    fn removes(&mut self, run: &Run) -> bool {
+    fn removes(&mut self, run: &Facts<'_>) -> bool {
         self.removed.push([
             run.session_id.text().map(str::to_owned),
-            run.session_file.clone(),
+            run.session_file.as_deref().map(str::to_owned),
         ]);
         true
     }

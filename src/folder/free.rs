@@ -103,7 +103,9 @@ fn free_in<S: System>(
         abort.check()?;
         freed.delete(system, request.mode, file.class, &file.path, file.stat.size);
     }
-    if request.dead && migrated_at.is_some() {
+    if request.dead
+        && let Some(migrated_at) = migrated_at
+    {
         for (path, bytes) in superseded_temps(system, folder, &files, migrated_at)? {
             freed.delete(system, request.mode, Class::Temps, &path, bytes);
         }
@@ -120,7 +122,7 @@ fn superseded_temps<S: System>(
     system: &S,
     folder: &StoreFolder,
     files: &[FoundFile],
-    migrated_at: Option<i128>,
+    migrated_at: i128,
 ) -> Result<Vec<(PathBuf, u64)>> {
     let temps = files.iter().filter(|file| file.class == Class::Temps);
     let names: Vec<String> = temps
@@ -128,8 +130,8 @@ fn superseded_temps<S: System>(
         .collect();
     let store = folder.path.join(&folder.store);
     let lock = folder.path.join(format!("{}.lock", folder.store_name()));
-    leftovers::find(&store, &lock, &names, &names)
-        .migrated_at(migrated_at)
+    leftovers::find(&store, &lock, &names, &names, migrated_at)
+        .migrated()
         .removable(system)
 }
 

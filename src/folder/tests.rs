@@ -234,8 +234,8 @@ fn lists_by_name_what_a_sweep_removes() {
 
     let names = sweep::removals(&Os, request, &options).unwrap();
 
-    let keys: Vec<_> = names.runs.into_iter().map(|run| run.key).collect();
-    assert_eq!(keys, [br#""agent:main:cron:j:run:1""#]);
+    let keys: Vec<_> = names.runs.iter().map(|run| run.key.get()).collect();
+    assert_eq!(keys, [r#""agent:main:cron:j:run:1""#]);
     assert_eq!(names.transcripts, [transcript]);
     assert_eq!(names.archives, [archive]);
     assert_eq!(names.temps, [temp]);

@@ -85,8 +85,9 @@ pub(crate) fn inspect<S: System>(
     abort: &Abort,
     progress: impl FnMut(u64, u64),
 ) -> Result<Inspection> {
-    let rights = store::limit_rights(system, options.store)?;
-    read_and_count(system, options, abort, progress).map_err(|error| error.explained_by(&rights))
+    store::with_rights(system, options.store, || {
+        read_and_count(system, options, abort, progress)
+    })
 }
 
 fn read_and_count<S: System>(
@@ -99,11 +100,8 @@ fn read_and_count<S: System>(
     let cutoff_ms = options
         .retention_ms
         .map_or(f64::NAN, |retention| options.now_ms - retention);
-    let Some(paths) = StorePaths::resolve(system, options.store)? else {
-        return Err(missing_store(system, options.store));
-    };
     let mut buffer = Buffer::new(READ_AT_ONCE);
-    let read = Store::read(system, &paths, |store| {
+    let read = Store::read(system, options.store, |_, store| {
         stats::stats(
             store.source(system, abort),
             options.now_ms,
@@ -113,7 +111,7 @@ fn read_and_count<S: System>(
             |read| progress(read, store.before.size),
         )
     })?;
-    let Some((store, stats)) = read else {
+    let Some((paths, store, stats)) = read else {
         return Err(missing_store(system, options.store));
     };
     Ok(Inspection {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::gateway::session_key;
+use crate::store::Expiry;
 use crate::store::reading::{Reading, Source};
 use crate::store::scan::{Entry, Key, Visitor};
 use crate::system::System;
@@ -60,6 +61,13 @@ pub(crate) struct Stats {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct KindStats {
     pub(crate) kind: String,
+    #[serde(flatten)]
+    pub(crate) sum: Sum,
+}
+
+/// A number of entries and their size.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Sum {
     pub(crate) entries: u64,
     pub(crate) bytes: u64,
 }
@@ -94,6 +102,13 @@ pub(crate) struct EntrySize {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct JobStats {
     pub(crate) job: String,
+    #[serde(flatten)]
+    pub(crate) sum: JobSum,
+}
+
+/// The number of a job's runs, and their size.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct JobSum {
     pub(crate) runs: u64,
     pub(crate) expired: u64,
     pub(crate) bytes: u64,
@@ -117,7 +132,7 @@ pub(super) fn stats<S: System>(
     buffer: &mut [u8],
     mut progress: impl FnMut(u64),
 ) -> Result<Stats> {
-    let mut counter = Counter::new(now_ms, cutoff_ms, top.min(MOST_LISTED));
+    let mut counter = Counter::new(now_ms, cutoff_ms.into(), top.min(MOST_LISTED));
     let mut reading = Reading::new(store, buffer);
     while let Some(chunk) = reading.next(&mut counter)? {
         progress(chunk.end());
@@ -125,35 +140,22 @@ pub(super) fn stats<S: System>(
     Ok(counter.finish())
 }
 
-/// A number of entries and their size.
-#[derive(Clone, Copy, Default)]
-struct Sum {
-    entries: u64,
-    bytes: u64,
-}
-
-/// The runs of one job, counted so far.
-#[derive(Default)]
-struct JobSum {
-    runs: Sum,
-    expired: u64,
-}
-
 /// Counts the entries of a store while it is read.
 struct Counter {
     latest_ms: f64,
-    cutoff_ms: f64,
+    expiry: Expiry,
     top: usize,
     /// The offset at which the current entry begins.
     start: u64,
-    entries: u64,
     kinds: HashMap<String, Sum>,
     other: Sum,
-    runs: RunStats,
+    /// What is counted in the result itself.
+    stats: Stats,
     jobs: HashMap<String, JobSum>,
     /// How much memory `jobs` uses, in bytes.
     job_memory: usize,
-    largest: Largest,
+    /// The largest entries, with the smallest of them on top.
+    largest: BinaryHeap<Reverse<(u64, Reverse<String>)>>,
 }
 
 impl Sum {
@@ -170,12 +172,10 @@ impl Visitor for Counter {
 
     fn entry(&mut self, entry: &Entry<'_>, end: u64) {
         let bytes = end - self.start;
-        self.entries += 1;
+        self.stats.entries += 1;
         let key = entry.key().text();
         let key = key.as_deref();
-        // The scanner does not remember a key this long, so only the mark of a cut is left of it.
-        let name = || key.map_or_else(|| "…".to_owned(), |key| shown(key.to_owned()));
-        self.largest.add(name, bytes);
+        self.add_largest(key, bytes);
         let kind = key.map_or_else(|| session_key::OTHER.into(), session_key::kind);
         self.sum_of(kind).add(bytes);
         if let Some(job) = key.and_then(session_key::job) {
@@ -185,19 +185,18 @@ impl Visitor for Counter {
 }
 
 impl Counter {
-    fn new(now_ms: f64, cutoff_ms: f64, top: usize) -> Self {
+    fn new(now_ms: f64, expiry: Expiry, top: usize) -> Self {
         Self {
             latest_ms: now_ms + CLOCK_TOLERANCE_MS,
-            cutoff_ms,
+            expiry,
             top,
             start: 0,
-            entries: 0,
             kinds: HashMap::new(),
             other: Sum::default(),
-            runs: RunStats::default(),
+            stats: Stats::default(),
             jobs: HashMap::new(),
             job_memory: 0,
-            largest: Largest::new(top),
+            largest: BinaryHeap::new(),
         }
     }
 
@@ -207,6 +206,21 @@ impl Counter {
             return &mut self.other;
         }
         self.kinds.entry(kind.into_owned()).or_default()
+    }
+
+    fn add_largest(&mut self, key: Option<&str>, bytes: u64) {
+        if let Some(Reverse((smallest, _))) = self.largest.peek()
+            && self.largest.len() >= self.top
+            && bytes < *smallest
+        {
+            return;
+        }
+        // The scanner does not remember a key this long, so only the mark of a cut is left of it.
+        let name = key.map_or_else(|| "…".to_owned(), |key| shown(key.to_owned()));
+        self.largest.push(Reverse((bytes, Reverse(name))));
+        if self.largest.len() > self.top {
+            self.largest.pop();
+        }
     }
 
     fn add_run(&mut self, job: String, updated_at: Option<f64>, bytes: u64) {
@@ -219,11 +233,12 @@ impl Counter {
             }
         }
         let job = self.jobs.entry(job).or_default();
-        let runs = &mut self.runs;
-        job.runs.add(bytes);
+        let runs = &mut self.stats.runs;
+        job.runs += 1;
+        job.bytes += bytes;
         runs.total += 1;
         runs.bytes += bytes;
-        if updated_at.is_some_and(|at| at < self.cutoff_ms) {
+        if updated_at.is_some_and(|at| self.expiry.expires(at)) {
             job.expired += 1;
             runs.expired += 1;
             runs.expired_bytes += bytes;
@@ -239,107 +254,55 @@ impl Counter {
     /// Keeps the larger half of the jobs. A small job whose runs come later again is then counted anew,
     /// so in a store with so many jobs the figures of small jobs are too low.
     fn forget_small_jobs(&mut self) {
-        let mut sizes: Vec<u64> = self.jobs.values().map(|job| job.runs.bytes).collect();
+        let mut sizes: Vec<u64> = self.jobs.values().map(|job| job.bytes).collect();
         let middle = sizes.len() / 2;
         let median = *sizes.select_nth_unstable(middle).1;
         let larger = sizes[middle..].iter().filter(|size| **size > median);
         let mut equal_left = sizes.len() - middle - larger.count();
         self.jobs.retain(|_, job| {
-            let is_kept_equal = job.runs.bytes == median && equal_left > 0;
+            let is_kept_equal = job.bytes == median && equal_left > 0;
             equal_left -= usize::from(is_kept_equal);
-            is_kept_equal || job.runs.bytes > median
+            is_kept_equal || job.bytes > median
         });
         self.job_memory = self.jobs.keys().map(|job| job.len() + JOB_OVERHEAD).sum();
     }
 
-    fn finish(mut self) -> Stats {
-        let sorted_kinds = sorted(&self.kinds, |sum| sum.bytes);
-        let (listed, unlisted) = sorted_kinds.split_at(MOST_KINDS.min(sorted_kinds.len()));
-        for (_, sum) in unlisted {
-            self.other.entries += sum.entries;
-            self.other.bytes += sum.bytes;
+    fn finish(self) -> Stats {
+        let mut kinds = sorted(self.kinds, |sum| sum.bytes);
+        let mut other = self.other;
+        for (_, sum) in kinds.split_off(MOST_KINDS.min(kinds.len())) {
+            other.entries += sum.entries;
+            other.bytes += sum.bytes;
         }
-        let mut kinds: Vec<_> = listed.iter().copied().map(KindStats::of).collect();
-        if self.other.entries > 0 {
-            kinds.push(KindStats::of((session_key::OTHER, &self.other)));
+        if other.entries > 0 {
+            kinds.push((session_key::OTHER.to_owned(), other));
         }
-        let jobs = sorted(&self.jobs, |job| job.runs.bytes);
-        let jobs = jobs.into_iter().take(self.top);
+        let mut jobs = sorted(self.jobs, |sum| sum.bytes);
+        jobs.truncate(self.top);
+        let largest = self.largest.into_sorted_vec().into_iter();
         Stats {
-            entries: self.entries,
-            kinds,
-            runs: self.runs,
-            biggest_entries: self.largest.into_sorted(),
-            biggest_jobs: jobs.map(JobStats::of).collect(),
-        }
-    }
-}
-
-impl KindStats {
-    fn of((kind, sum): (&str, &Sum)) -> Self {
-        Self {
-            kind: kind.to_owned(),
-            entries: sum.entries,
-            bytes: sum.bytes,
-        }
-    }
-}
-
-impl JobStats {
-    fn of((job, sum): (&str, &JobSum)) -> Self {
-        Self {
-            job: job.to_owned(),
-            runs: sum.runs.entries,
-            expired: sum.expired,
-            bytes: sum.runs.bytes,
+            kinds: kinds
+                .into_iter()
+                .map(|(kind, sum)| KindStats { kind, sum })
+                .collect(),
+            biggest_entries: largest
+                .map(|Reverse((bytes, Reverse(key)))| EntrySize { key, bytes })
+                .collect(),
+            biggest_jobs: jobs
+                .into_iter()
+                .map(|(job, sum)| JobStats { job, sum })
+                .collect(),
+            ..self.stats
         }
     }
 }
 
 /// Sorts by size, the largest first, and by name where sizes are equal, so that two inspections of
 /// one store give the same list.
-fn sorted<T>(counted: &HashMap<String, T>, bytes: impl Fn(&T) -> u64) -> Vec<(&str, &T)> {
-    let mut sorted: Vec<_> = counted
-        .iter()
-        .map(|(name, sum)| (name.as_str(), sum))
-        .collect();
-    sorted.sort_unstable_by_key(|(name, sum)| (Reverse(bytes(sum)), *name));
+fn sorted<T>(counted: HashMap<String, T>, bytes: impl Fn(&T) -> u64) -> Vec<(String, T)> {
+    let mut sorted = Vec::from_iter(counted);
+    sorted.sort_unstable_by(|(a, x), (b, y)| bytes(y).cmp(&bytes(x)).then_with(|| a.cmp(b)));
     sorted
-}
-
-/// The largest entries so far, in a heap with the smallest of them on top.
-struct Largest {
-    top: usize,
-    heap: BinaryHeap<Reverse<(u64, Reverse<String>)>>,
-}
-
-impl Largest {
-    fn new(top: usize) -> Self {
-        Self {
-            top,
-            heap: BinaryHeap::new(),
-        }
-    }
-
-    fn add(&mut self, name: impl FnOnce() -> String, bytes: u64) {
-        if let Some(Reverse((smallest, _))) = self.heap.peek()
-            && self.heap.len() >= self.top
-            && bytes < *smallest
-        {
-            return;
-        }
-        self.heap.push(Reverse((bytes, Reverse(name()))));
-        if self.heap.len() > self.top {
-            self.heap.pop();
-        }
-    }
-
-    fn into_sorted(self) -> Vec<EntrySize> {
-        let sorted = self.heap.into_sorted_vec().into_iter();
-        sorted
-            .map(|Reverse((bytes, Reverse(key)))| EntrySize { key, bytes })
-            .collect()
-    }
 }
 
 /// Cuts a text to [`LONGEST_SHOWN`] characters.

@@ -8,7 +8,7 @@ use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 
-use super::stats::{EntrySize, JobStats, KindStats, RunStats, Stats, stats};
+use super::stats::{EntrySize, JobStats, JobSum, KindStats, RunStats, Stats, Sum, stats};
 use super::{Archives, FolderFiles, InspectOptions, Inspection, inspect};
 use crate::abort::Abort;
 use crate::error::{Error, Result};
@@ -46,8 +46,7 @@ fn tally(files: u64, bytes: u64) -> Tally {
 fn kind(kind: &str, entries: u64, bytes: u64) -> KindStats {
     KindStats {
         kind: kind.to_owned(),
-        entries,
-        bytes,
+        sum: Sum { entries, bytes },
     }
 }
 
@@ -152,9 +151,11 @@ fn measures_an_entry_from_the_comma_before_it_to_the_end_of_its_value() {
     assert_eq!(found.runs, runs);
     let job = JobStats {
         job: "j".to_owned(),
-        runs: 2,
-        expired: 1,
-        bytes: first + second,
+        sum: JobSum {
+            runs: 2,
+            expired: 1,
+            bytes: first + second,
+        },
     };
     assert_eq!(found.biggest_jobs, [job]);
     let kinds = [kind("cron run", 2, first + second), kind("main", 1, third)];
@@ -242,9 +243,9 @@ fn lists_24_kinds_and_counts_the_entries_of_all_others_together() {
         assert_eq!(named.count(), 24, "{different}");
         assert_eq!(found.kinds.len(), if different == 24 { 24 } else { 25 });
         let last = &found.kinds[found.kinds.len() - 1];
-        let entries = found.kinds.iter().map(|it| it.entries);
+        let entries = found.kinds.iter().map(|it| it.sum.entries);
         assert_eq!(entries.sum::<u64>(), different as u64);
-        assert!(different == 24 || last.entries == different as u64 - 24);
+        assert!(different == 24 || last.sum.entries == different as u64 - 24);
     }
 }
 
@@ -304,7 +305,7 @@ fn counts_a_large_job_exactly_among_a_hundred_thousand_small_ones() {
     let found = inspect_store(&tree.file_of("sessions.json", text.as_bytes())).unwrap();
     assert_eq!(found.stats.runs.total, 100_100);
     let first = &found.stats.biggest_jobs[0];
-    assert_eq!((first.job.as_str(), first.runs), ("large", 100));
+    assert_eq!((first.job.as_str(), first.sum.runs), ("large", 100));
 }
 
 #[test]
@@ -415,8 +416,8 @@ fn entries_of(text: &str) -> Vec<(String, Value)> {
 
 /// Counts in the simplest way, by rules that suffice for the keys and values of these tests.
 fn expected(text: &str, sizes: &[u64]) -> Stats {
-    let mut kinds = BTreeMap::<String, KindStats>::new();
-    let mut jobs = BTreeMap::<String, JobStats>::new();
+    let mut kinds = BTreeMap::<String, Sum>::new();
+    let mut jobs = BTreeMap::<String, JobSum>::new();
     let mut found = Stats::default();
     for ((key, entry), bytes) in entries_of(text).into_iter().zip(sizes.iter().copied()) {
         let parts: Vec<&str> = key.split(':').collect();
@@ -428,8 +429,7 @@ fn expected(text: &str, sizes: &[u64]) -> Stats {
             _ => "other",
         };
         found.entries += 1;
-        let sum = kinds.entry(name.to_owned());
-        let sum = sum.or_insert_with(|| kind(name, 0, 0));
+        let sum = kinds.entry(name.to_owned()).or_default();
         sum.entries += 1;
         sum.bytes += bytes;
         found.biggest_entries.push(EntrySize {
@@ -444,12 +444,7 @@ fn expected(text: &str, sizes: &[u64]) -> Stats {
             None | Some(Value::Null) => Some(0.0),
             Some(at) => Some(at.as_f64().unwrap_or(f64::NAN)),
         };
-        let job = jobs.entry(parts[3].to_owned()).or_insert_with(|| JobStats {
-            job: parts[3].to_owned(),
-            runs: 0,
-            expired: 0,
-            bytes: 0,
-        });
+        let job = jobs.entry(parts[3].to_owned()).or_default();
         job.runs += 1;
         job.bytes += bytes;
         found.runs.total += 1;
@@ -467,12 +462,18 @@ fn expected(text: &str, sizes: &[u64]) -> Stats {
         }
     }
     let by_bytes = |bytes| std::cmp::Reverse(bytes);
-    found.kinds = kinds.into_values().collect();
+    found.kinds = kinds
+        .into_iter()
+        .map(|(kind, sum)| KindStats { kind, sum })
+        .collect();
     found
         .kinds
-        .sort_by_key(|it| (it.kind == "other", by_bytes(it.bytes)));
-    found.biggest_jobs = jobs.into_values().collect();
-    found.biggest_jobs.sort_by_key(|it| by_bytes(it.bytes));
+        .sort_by_key(|it| (it.kind == "other", by_bytes(it.sum.bytes)));
+    found.biggest_jobs = jobs
+        .into_iter()
+        .map(|(job, sum)| JobStats { job, sum })
+        .collect();
+    found.biggest_jobs.sort_by_key(|it| by_bytes(it.sum.bytes));
     found.biggest_jobs.truncate(3);
     found
         .biggest_entries

@@ -38,6 +38,13 @@ pub struct Expiry {
     pub keys: RunKeys,
 }
 
+impl Expiry {
+    /// Returns whether a run with this `updatedAt` is expired. NaN, as in JavaScript, never is.
+    pub(crate) fn expires(self, updated_at: f64) -> bool {
+        updated_at < self.cutoff_ms
+    }
+}
+
 impl From<f64> for Expiry {
     fn from(cutoff_ms: f64) -> Self {
         Self {
@@ -102,8 +109,21 @@ impl StorePaths {
     }
 }
 
-/// Limits this thread's rights, until the result is dropped, to those that a sweep or an inspection
-/// of the store at `named` may use.
+/// Does a part of a sweep or an inspection of the store at `named` with the rights that it may use:
+/// those of the user who controls the path.
+///
+/// # Errors
+/// [`Error::Refused`] if this user must not access the store, and those of `work`.
+pub(crate) fn with_rights<S: System, T>(
+    system: &S,
+    named: &Path,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let rights = limit_rights(system, named)?;
+    work().map_err(|error| error.explained_by(&rights))
+}
+
+/// Limits this thread's rights, until the result is dropped, as [`with_rights`] does.
 ///
 /// # Errors
 /// [`Error::Refused`] if this user must not access the store.
@@ -173,28 +193,31 @@ impl<F> Store<F> {
         }))
     }
 
-    /// Opens the store and calls `read` with it, again as long as another process is writing the
-    /// store in place. Returns `None` if it no longer exists.
+    /// Opens the store at `named` and calls `read` with it, again as long as another process is writing
+    /// the store in place. Returns `None` if it does not exist.
     ///
     /// # Errors
-    /// Those of [`open`](Self::open) and of `read`; [`Error::ModifiedWhileRead`] after eight
+    /// Those of [`StorePaths::resolve`], of [`open`](Self::open) and of `read`; [`Error::ModifiedWhileRead`] after eight
     /// attempts.
     pub fn read<S: System<File = F>, T>(
         system: &S,
-        paths: &StorePaths,
-        mut read: impl FnMut(&Self) -> Result<T>,
-    ) -> Result<Option<(Self, T)>> {
+        named: &Path,
+        mut read: impl FnMut(&StorePaths, &Self) -> Result<T>,
+    ) -> Result<Option<(StorePaths, Self, T)>> {
+        let Some(paths) = StorePaths::resolve(system, named)? else {
+            return Ok(None);
+        };
         for _ in 0..READ_ATTEMPTS {
-            let Some(store) = Self::open(system, paths)? else {
+            let Some(store) = Self::open(system, &paths)? else {
                 return Ok(None);
             };
-            let outcome = read(&store);
+            let outcome = read(&paths, &store);
             if !store.was_incomplete(system, &outcome)? {
-                return Ok(Some((store, outcome?)));
+                return Ok(Some((paths, store, outcome?)));
             }
         }
         Err(Error::ModifiedWhileRead {
-            path: paths.named.clone(),
+            path: paths.named,
             attempts: READ_ATTEMPTS,
         })
     }

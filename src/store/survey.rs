@@ -1,7 +1,6 @@
 //! Looks for expired runs without a lock and without writing.
 
 use crate::error::Result;
-use crate::gateway::session_key::RunKeys;
 use crate::system::System;
 
 use super::Expiry;
@@ -66,10 +65,8 @@ pub fn survey<S: System>(
     buffer: &mut [u8],
     must_be_kept: impl FnMut(&Entry<'_>) -> bool,
 ) -> Result<Survey> {
-    let Expiry { cutoff_ms, keys } = expiry.into();
     let mut found = Found {
-        keys,
-        cutoff_ms,
+        expiry: expiry.into(),
         must_be_kept,
         entries: 0,
         earliest: f64::INFINITY,
@@ -90,8 +87,7 @@ pub fn survey<S: System>(
 }
 
 struct Found<F> {
-    keys: RunKeys,
-    cutoff_ms: f64,
+    expiry: Expiry,
     must_be_kept: F,
     entries: u64,
     earliest: f64,
@@ -106,9 +102,8 @@ impl<F: FnMut(&Entry<'_>) -> bool> Visitor for Found<F> {
         let Some(updated_at) = entry.updated_at() else {
             return;
         };
-        // NaN, which never expires, compares false.
-        let is_expired = updated_at < self.cutoff_ms;
-        if (is_expired || updated_at < self.earliest) && entry.key().is_run(self.keys) {
+        let is_expired = self.expiry.expires(updated_at);
+        if (is_expired || updated_at < self.earliest) && entry.key().is_run(self.expiry.keys) {
             self.earliest = self.earliest.min(updated_at);
             if is_expired && !self.is_due {
                 let is_kept = (self.must_be_kept)(entry);

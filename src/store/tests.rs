@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use super::reading::Source;
-use super::rewrite::{RemovalPolicy, Rewritten, Run, rewrite};
+use super::rewrite::{Facts, RemovalPolicy, Rewritten, rewrite};
 use super::scan::SessionId;
 use super::survey::{Survey, survey};
 use crate::abort::Abort;
@@ -108,16 +108,16 @@ pub(super) fn swept(text: impl AsRef<[u8]>) -> (String, u64) {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct TestPolicy {
     pub(super) locked: Option<String>,
-    pub(super) removed: Vec<Run>,
+    pub(super) removed: Vec<Facts<'static>>,
     pub(super) kept: Vec<(Option<String>, Option<String>)>,
     pub(super) restarts: u32,
 }
 
 impl RemovalPolicy for TestPolicy {
-    fn removes(&mut self, run: &Run) -> bool {
+    fn removes(&mut self, run: &Facts<'_>) -> bool {
         let removes = self.locked.is_none() || run.session_id.text() != self.locked.as_deref();
         if removes {
-            self.removed.push(run.clone());
+            self.removed.push(run.clone().into_owned());
         }
         removes
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::store::StorePaths;
@@ -11,11 +12,23 @@ use crate::transcripts::archive;
 use crate::transcripts::listing::Listings;
 
 use super::commit_loop::LockTimes;
+use super::context::Context;
 use super::options::Ageing;
-use super::outcome::{Log, Mode, Removals, StoreFigures};
+use super::outcome::{Log, Mode, NothingToRemove, Removals, Report};
 use super::plan::{self, Search};
 use super::prepared::Committed;
-use super::{Completed, Context};
+
+/// What keeps a replaced store open. Closing it may take long.
+pub(super) type OldStore<'a, S> = Option<Box<Committed<'a, S>>>;
+
+/// A sweep that ran to its end.
+pub(super) struct Completed<'a, S: System> {
+    pub(super) report: Report,
+    pub(super) lock: LockTimes,
+    /// When the lock was released for the last time and only the cleanup remained.
+    pub(super) cleanup_since: Duration,
+    pub(super) old_store: OldStore<'a, S>,
+}
 
 /// Makes a commit durable, then deletes old archives.
 pub(super) fn finish<'a, S: System>(
@@ -26,7 +39,7 @@ pub(super) fn finish<'a, S: System>(
 ) -> Result<Completed<'a, S>> {
     let cleanup_since = sweep.system.monotonic();
     committed
-        .finish(log)
+        .make_durable(log)
         // The old store may still exist under its other name. The next sweep searches for it.
         .inspect_err(|_| sweep.cache.forget(&sweep.store))?;
     let Committed {
@@ -36,42 +49,42 @@ pub(super) fn finish<'a, S: System>(
         ..
     } = &mut *committed;
     // With `now` in the future, an archive may be old at once. Its folder was listed before.
-    let made_old = archive::remove(sweep.system, archive.expired(sweep.archive_cutoff_ms()));
+    let mut archives = archive::remove(sweep.system, archive.expired(sweep.archive_cutoff_ms));
     let old = old_archives(sweep, paths, archive.folders(), &mut plan.listings, log);
+    archives += archive::remove(sweep.system, old);
     let removed = Removals {
         archived: committed.archived,
-        archives: made_old + archive::remove(sweep.system, old),
+        archives,
         leftovers: committed.cleared.clone(),
     };
     Ok(Completed {
-        report: sweep.report(Mode::Apply, &committed.plan.figures(), removed),
+        report: sweep.report(Mode::Apply, &committed.plan.figures, removed),
         lock,
         cleanup_since,
-        committed: Some(committed),
+        old_store: Some(committed),
     })
 }
 
 /// Removes leftovers and deletes old archives where no run is removed.
-pub(super) fn remove_nothing<'a, S: System>(
+pub(super) fn finish_without_commit<'a, S: System>(
     sweep: &Context<'a, S>,
-    store: &Stat,
-    figures: &StoreFigures,
+    nothing: &NothingToRemove,
     mut lock: LockTimes,
     log: &mut Log,
 ) -> Result<Completed<'a, S>> {
     let looks_at_folder =
         Search::of(sweep, 0) != Search::None || matches!(sweep.options.ageing, Ageing::After(_));
-    let paths = if looks_at_folder {
-        StorePaths::resolve(sweep.system, &sweep.store)?
-    } else {
+    let paths = match &nothing.store {
+        Some(_) if looks_at_folder => StorePaths::resolve(sweep.system, &sweep.store)?,
         // A store that the cache knows costs one `stat`.
-        None
+        _ => None,
     };
-    let mut listings = sweep.listings();
-    let mut cleared = clear_leftovers(sweep, paths.as_ref(), store, &mut listings, &mut lock)
+    let found = paths.as_ref().zip(nothing.store.as_ref());
+    let mut listings = Listings::new(sweep.archive_cutoff_ms);
+    let mut leftovers = clear_leftovers(sweep, found, &mut listings, &mut lock)
         // The next sweep searches again.
         .inspect_err(|_| sweep.cache.forget(&sweep.store))?;
-    log.kept(cleared.kept.drain(..));
+    log.kept(leftovers.kept.drain(..));
     let cleanup_since = sweep.system.monotonic();
     let old = match &paths {
         Some(paths) => old_archives(sweep, paths, [], &mut listings, log),
@@ -79,37 +92,34 @@ pub(super) fn remove_nothing<'a, S: System>(
     };
     let removed = Removals {
         archives: archive::remove(sweep.system, old),
-        leftovers: cleared,
+        leftovers,
         ..Removals::default()
     };
     Ok(Completed {
-        report: sweep.report(Mode::Apply, figures, removed),
+        report: sweep.report(Mode::Apply, &nothing.figures, removed),
         lock,
         cleanup_since,
-        committed: None,
+        old_store: None,
     })
 }
 
 /// Removes dead leftovers, with the lock held if there are any.
 fn clear_leftovers<S: System>(
     sweep: &Context<'_, S>,
-    paths: Option<&StorePaths>,
-    store: &Stat,
+    found: Option<(&StorePaths, &Stat)>,
     listings: &mut Listings,
     times: &mut LockTimes,
 ) -> Result<Cleared> {
     sweep.options.abort.check()?;
-    let Some(paths) = paths else {
+    let Some((paths, store)) = found else {
         return Ok(Cleared::default());
     };
-    let Some(leftovers) = plan::find_leftovers(sweep, paths, store, 0, listings)? else {
-        return Ok(Cleared::default());
-    };
+    let leftovers = plan::find_leftovers(sweep, paths, store, 0, listings)?;
     if leftovers.clear(sweep.system, Mode::DryRun)? == Cleared::default() {
         return Ok(Cleared::default());
     }
     let mut held = times.acquire(sweep, paths)?;
-    held.start_heartbeat();
+    held.lock.start_heartbeat();
     let cleared = leftovers.clear(sweep.system, Mode::Apply)?;
     times.release(sweep, held)?;
     Ok(cleared)

@@ -1,33 +1,17 @@
 //! When a prepared sweep is committed, and when it is prepared again.
 
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lock::Lock;
 use crate::store::StorePaths;
 use crate::store::reading::Buffer;
-use crate::system::{Stat, System};
+use crate::system::System;
 
-use super::Context;
-use super::outcome::{Log, StoreFigures};
-use super::prepared::{Committed, Preparation, Prepared};
-
-/// The store may change while a sweep is prepared, which takes no lock. After so many attempts the
-/// sweep is prepared with the lock held, so that it succeeds however busy the store is.
-pub(super) const ATTEMPTS_WITHOUT_LOCK: u32 = 2;
-
-/// With the lock held, only a process that ignores the lock can change the store. After so many
-/// attempts in all, the sweep gives up.
-pub(super) const ATTEMPTS: u32 = 8;
-
-/// What came of removing the expired runs.
-pub(super) enum Pruned<'a, S: System> {
-    Committed(Box<Committed<'a, S>>),
-    /// Nothing was to be removed.
-    Nothing(Stat, StoreFigures),
-    /// The store no longer exists.
-    NoStore,
-}
+use super::context::Context;
+use super::outcome::{Log, NothingToRemove};
+use super::prepared::{ATTEMPTS_WITHOUT_LOCK, Commit, Committed, Preparation, Prepared};
 
 /// How long a sweep waited for the store's lock and held it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,13 +24,6 @@ pub(super) struct LockTimes {
 pub(super) struct Held<'a, S: System> {
     pub(super) lock: Lock<'a, S>,
     since: Duration,
-}
-
-impl<S: System> Held<'_, S> {
-    /// See [`Lock::start_heartbeat`].
-    pub(super) fn start_heartbeat(&mut self) {
-        self.lock.start_heartbeat();
-    }
 }
 
 impl LockTimes {
@@ -83,28 +60,23 @@ pub(super) fn prune<'a, S: System>(
     sweep: &Context<'a, S>,
     paths: &StorePaths,
     buffer: &mut Buffer,
+    times: &mut LockTimes,
     log: &mut Log,
-) -> Result<(Pruned<'a, S>, LockTimes)> {
-    let mut times = LockTimes::default();
+) -> Result<ControlFlow<NothingToRemove, Box<Committed<'a, S>>>> {
     let mut held: Option<Held<'a, S>> = None;
-    for attempt in 1..=ATTEMPTS {
-        if attempt > ATTEMPTS_WITHOUT_LOCK {
-            // No other process is to wait for a file system that the store's content names.
-            sweep.lookups.end();
-            if held.is_none() {
-                held = Some(times.acquire(sweep, paths)?);
-            }
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        if attempt > ATTEMPTS_WITHOUT_LOCK && held.is_none() {
+            held = Some(times.acquire(sweep, paths)?);
         }
         if let Some(held) = &mut held {
             // The preparation reads and writes the whole store.
-            held.start_heartbeat();
+            held.lock.start_heartbeat();
         }
-        let prepared = match Prepared::prepare(sweep, paths, buffer)? {
+        let prepared = match Prepared::prepare(sweep, paths, attempt, buffer)? {
             Preparation::Ready(prepared) => prepared,
-            Preparation::NothingToRemove(store, figures) => {
-                return Ok((Pruned::Nothing(store, figures), times));
-            }
-            Preparation::NoStore => return Ok((Pruned::NoStore, times)),
+            Preparation::Nothing(nothing) => return Ok(Break(nothing)),
             Preparation::Changed => continue,
         };
         let mut lock = match held.take() {
@@ -113,16 +85,12 @@ pub(super) fn prune<'a, S: System>(
             None if !prepared.is_current(sweep)? => continue,
             None => times.acquire(sweep, paths)?,
         };
-        if prepared.moves_files() {
-            lock.start_heartbeat();
-        }
-        if prepared.may_commit(sweep, &lock.lock)?
-            && let Some(committed) = prepared.commit(sweep, log)?
-        {
+        let commit = prepared.commit(sweep, &mut lock.lock, log)?;
+        if let Commit::Committed(committed) = commit {
             if let Err(error) = times.release(sweep, lock) {
                 log.failed_after_commit(&error);
             }
-            return Ok((Pruned::Committed(committed), times));
+            return Ok(Continue(committed));
         }
         // Other processes get the lock while the sweep is prepared once more without it.
         if attempt < ATTEMPTS_WITHOUT_LOCK {
@@ -132,8 +100,4 @@ pub(super) fn prune<'a, S: System>(
             held = Some(lock);
         }
     }
-    Err(Error::Contended {
-        path: paths.named.clone(),
-        attempts: ATTEMPTS,
-    })
 }

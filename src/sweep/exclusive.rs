@@ -13,54 +13,65 @@
 //! finish  → the outcome
 //! ```
 
-use std::path::Path;
+use std::ops::ControlFlow::{Break, Continue};
 use std::time::Duration;
 
+use serde::Serialize;
+use serde_json::value::RawValue;
+
 use crate::error::{Error, Result};
+use crate::gateway::js;
+use crate::store::StorePaths;
 use crate::store::reading::{Buffer, READ_AT_ONCE};
 use crate::store::survey_cache::SurveyCache;
-use crate::store::{self, StorePaths};
 use crate::system::{Stat, System};
 
-use super::cleanup::{finish, remove_nothing};
-use super::commit_loop::{ATTEMPTS, ATTEMPTS_WITHOUT_LOCK, LockTimes};
-use super::outcome::{Log, StoreFigures};
-pub(crate) use super::plan::RemovedRun;
-use super::prepared::{Committed, Preparation, Prepared};
-use super::{
-    Context, Options, Outcome, RemovedRuns, Request, Surveyed, no_store, outcome_of, survey,
-    with_rights,
-};
+use super::cleanup::{finish, finish_without_commit};
+use super::commit_loop::LockTimes;
+use super::context::{Context, RemovedRuns};
+use super::options::{Options, Request};
+use super::outcome::{Log, NothingToRemove, Outcome};
+use super::plan::RemovedRun;
+use super::prepared::{Commit, Committed, Preparation, Prepared};
+use super::{check_due, conclude};
 
 /// How long a commit waits for the store's lock. All writers of the process wait with it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A sweep in steps. Dropping it before the commit leaves no trace.
+/// A sweep between two steps. Each step takes it and returns it in its next stage. Dropping it before
+/// the commit leaves no trace.
 pub(crate) struct ExclusiveSweep<'s, S: System> {
     sweep: Context<'s, S>,
     started: Duration,
-    attempts: u32,
-    /// Known once a run is due.
-    paths: Option<StorePaths>,
     lock: LockTimes,
     log: Log,
-    state: State<'s, S>,
+    stage: Stage<'s, S>,
 }
 
-enum State<'s, S: System> {
-    /// Nothing is prepared.
-    Idle,
+/// How far a sweep has come.
+enum Stage<'s, S: System> {
+    /// To be prepared, for the first time or again.
+    Unprepared {
+        attempts: u32,
+        /// Known once a run is due.
+        paths: Option<StorePaths>,
+        /// A preparation that does not fit the store any more. The next attempt discards it: freeing
+        /// its blocks takes a while, which is better done outside the exclusive section.
+        stale: Option<Box<Prepared<'s, S>>>,
+    },
     /// Prepared. The store may have changed since.
-    Prepared(Box<Prepared<'s, S>>),
+    Prepared {
+        attempts: u32,
+        prepared: Box<Prepared<'s, S>>,
+    },
     Committed(Box<Committed<'s, S>>),
-    /// No run is to be removed.
-    Nothing(Stat, StoreFigures),
-    NoStore,
+    Nothing(NothingToRemove),
     Failed(Error),
 }
 
 /// What is to be done next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Step {
     /// Commit inside the exclusive section.
     Ready,
@@ -72,15 +83,53 @@ pub(crate) enum Step {
     Ended,
 }
 
-/// How a commit changed the store's file.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Change {
-    /// The removed runs.
-    pub(crate) removed: Vec<RemovedRun>,
+/// How a commit changed the store's file: the `StoreChange` of `index.d.ts`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StoreChange {
+    /// The keys of the removed runs, as they are in the file, so that JavaScript decodes them as it
+    /// decodes the store.
+    pub(crate) removed: Vec<Box<RawValue>>,
+    /// Their session ids.
+    pub(crate) session_ids: Vec<Option<String>>,
     /// The file that was read and replaced.
-    pub(crate) before: Stat,
+    pub(crate) before: FileStamp,
     /// The file that is the store now; `None` if it is not known.
-    pub(crate) after: Option<Stat>,
+    pub(crate) after: Option<FileStamp>,
+}
+
+/// The `FileStamp` of `index.d.ts`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FileStamp {
+    mtime_ms: f64,
+    size_bytes: u64,
+    inode: u64,
+}
+
+impl From<&Stat> for FileStamp {
+    fn from(stat: &Stat) -> Self {
+        Self {
+            mtime_ms: js::mtime_ms(stat.mtime),
+            size_bytes: stat.size,
+            inode: stat.ino,
+        }
+    }
+}
+
+impl StoreChange {
+    fn new(removed: Vec<RemovedRun>, before: &Stat, after: Option<&Stat>) -> Self {
+        let (keys, session_ids) = removed
+            .into_iter()
+            .map(|run| (run.key, run.session_id))
+            .unzip();
+        Self {
+            removed: keys,
+            session_ids,
+            before: before.into(),
+            after: after.map(FileStamp::from),
+        }
+    }
 }
 
 impl<'s, S: System> ExclusiveSweep<'s, S> {
@@ -97,34 +146,69 @@ impl<'s, S: System> ExclusiveSweep<'s, S> {
                 ..Context::new(system, request, options, cache)
             },
             started: system.monotonic(),
-            attempts: 0,
-            paths: None,
             lock: LockTimes::default(),
             log: Log::default(),
-            state: State::Idle,
+            stage: Stage::Unprepared {
+                attempts: 0,
+                paths: None,
+                stale: None,
+            },
+        }
+    }
+
+    /// Returns what is to be done next.
+    pub(crate) fn step(&self) -> Step {
+        match self.stage {
+            Stage::Unprepared { .. } => Step::Changed,
+            Stage::Prepared { .. } => Step::Ready,
+            Stage::Committed(_) => Step::Committed,
+            Stage::Nothing(_) | Stage::Failed(_) => Step::Ended,
         }
     }
 
     /// Writes the replacement of the store, if a run is to be removed. Takes no lock.
-    pub(crate) fn prepare(&mut self) -> Step {
-        self.with_rights(Self::try_prepare)
-            .unwrap_or_else(|error| self.fail(error))
+    pub(crate) fn prepare(self) -> Self {
+        let Self { sweep, stage, .. } = self;
+        let stage = sweep
+            .with_rights(|| prepare(&sweep, stage))
+            .unwrap_or_else(Stage::Failed);
+        Self {
+            sweep,
+            stage,
+            ..self
+        }
     }
 
     /// Replaces the store if it is still the one for which the sweep was prepared. The caller excludes
     /// all other writers of its process. Also returns how the store's file changed, if it did.
-    pub(crate) fn commit(&mut self) -> (Step, Option<Change>) {
-        self.with_rights(Self::try_commit)
-            .unwrap_or_else(|error| (self.fail(error), None))
+    pub(crate) fn commit(self) -> (Self, Option<StoreChange>) {
+        let Self {
+            sweep,
+            mut lock,
+            mut log,
+            stage,
+            ..
+        } = self;
+        let (stage, change) = sweep
+            .with_rights(|| commit(&sweep, stage, &mut lock, &mut log))
+            .unwrap_or_else(|error| (Stage::Failed(error), None));
+        let next = Self {
+            sweep,
+            lock,
+            log,
+            stage,
+            ..self
+        };
+        (next, change)
     }
 
     /// Ends the sweep with an error before a step. A commit is not undone.
-    pub(crate) fn fail(&mut self, error: Error) -> Step {
-        if matches!(self.state, State::Committed(_)) {
-            return Step::Committed;
-        }
-        self.state = State::Failed(error);
-        Step::Ended
+    pub(crate) fn fail(self, error: Error) -> Self {
+        let stage = match self.stage {
+            committed @ Stage::Committed(_) => committed,
+            _ => Stage::Failed(error),
+        };
+        Self { stage, ..self }
     }
 
     /// Makes the commit durable and cleans up. Calls `report` as soon as the outcome is known. If the
@@ -135,319 +219,93 @@ impl<'s, S: System> ExclusiveSweep<'s, S> {
             started,
             lock,
             mut log,
-            state,
-            ..
+            stage,
         } = self;
-        let completed = with_rights(&sweep, || match state {
-            State::Committed(committed) => finish(&sweep, committed, lock, &mut log),
-            State::Nothing(store, figures) => {
-                remove_nothing(&sweep, &store, &figures, lock, &mut log)
-            }
-            State::NoStore => no_store(&sweep, lock),
-            State::Failed(error) => Err(error),
-            State::Idle | State::Prepared(_) => Err(Error::Aborted),
+        let completed = sweep.with_rights(|| match stage {
+            Stage::Committed(committed) => finish(&sweep, committed, lock, &mut log),
+            Stage::Nothing(nothing) => finish_without_commit(&sweep, &nothing, lock, &mut log),
+            Stage::Failed(error) => Err(error),
+            Stage::Unprepared { .. } | Stage::Prepared { .. } => Err(Error::Aborted),
         });
-        let (outcome, old_store) = outcome_of(&sweep, completed, started, log);
+        let (outcome, old_store) = conclude(&sweep, completed, started, log);
         report(outcome);
         drop(old_store);
     }
+}
 
-    /// Does a step with the rights of the user who controls the path to the store. Each step runs on
-    /// another thread.
-    fn with_rights<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let rights = store::limit_rights(self.sweep.system, &self.sweep.store)?;
-        step(self).map_err(|error| error.explained_by(&rights))
-    }
-
-    fn try_prepare(&mut self) -> Result<Step> {
-        // Discards what was prepared for an earlier state of the store.
-        self.state = State::Idle;
-        let mut buffer = Buffer::new(READ_AT_ONCE);
-        let paths = match self.paths.take() {
-            Some(paths) => paths,
-            None => match survey(&self.sweep, &mut buffer)? {
-                Surveyed::Due(paths) => paths,
-                Surveyed::NothingDue(store, figures) => {
-                    return Ok(self.end(State::Nothing(store, figures)));
-                }
-                Surveyed::NoStore => return Ok(self.end(State::NoStore)),
+fn prepare<'s, S: System>(sweep: &Context<'s, S>, stage: Stage<'s, S>) -> Result<Stage<'s, S>> {
+    let (attempts, paths) = match stage {
+        Stage::Unprepared {
+            attempts,
+            paths,
+            stale,
+        } => {
+            drop(stale);
+            (attempts + 1, paths)
+        }
+        other => return Ok(other),
+    };
+    let mut buffer = Buffer::new(READ_AT_ONCE);
+    let paths = match paths {
+        Some(paths) => paths,
+        None => match check_due(sweep, &mut buffer)? {
+            Continue(paths) => paths,
+            Break(nothing) => return Ok(Stage::Nothing(nothing)),
+        },
+    };
+    Ok(
+        match Prepared::prepare(sweep, &paths, attempts, &mut buffer)? {
+            Preparation::Ready(prepared) => Stage::Prepared { attempts, prepared },
+            Preparation::Nothing(nothing) => Stage::Nothing(nothing),
+            Preparation::Changed => Stage::Unprepared {
+                attempts,
+                paths: Some(paths),
+                stale: None,
             },
-        };
-        if self.attempts == ATTEMPTS {
-            return Err(contended(&paths.named));
-        }
-        self.attempts += 1;
-        if self.attempts > ATTEMPTS_WITHOUT_LOCK {
-            // Other writers must not wait for a file system that the store's content names.
-            self.sweep.lookups.end();
-        }
-        let preparation = Prepared::prepare(&self.sweep, &paths, &mut buffer)?;
-        self.paths = Some(paths);
-        Ok(match preparation {
-            Preparation::Ready(prepared) => {
-                self.state = State::Prepared(prepared);
-                Step::Ready
-            }
-            Preparation::Changed => Step::Changed,
-            Preparation::NothingToRemove(store, figures) => {
-                self.end(State::Nothing(store, figures))
-            }
-            Preparation::NoStore => self.end(State::NoStore),
-        })
-    }
-
-    fn try_commit(&mut self) -> Result<(Step, Option<Change>)> {
-        let State::Prepared(mut prepared) = std::mem::replace(&mut self.state, State::Idle) else {
-            return Err(Error::Aborted);
-        };
-        if !prepared.is_current(&self.sweep)? {
-            return Ok(self.keep_stale(prepared));
-        }
-        let mut held = self.lock.acquire(&self.sweep, prepared.paths())?;
-        if prepared.moves_files() {
-            held.start_heartbeat();
-        }
-        if !prepared.may_commit(&self.sweep, &held.lock)? {
-            // The next attempt finds out whether the lock was lost.
-            let _ = self.lock.release(&self.sweep, held);
-            return Ok(self.keep_stale(prepared));
-        }
-        let before = prepared.before();
-        let removed = prepared.take_removed_runs();
-        let real = prepared.paths().real.clone();
-        let committed = prepared.commit(&self.sweep, &mut self.log);
-        let released = self.lock.release(&self.sweep, held);
-        match committed {
-            Ok(Some(committed)) => {
-                if let Err(error) = released {
-                    self.log.failed_after_commit(&error);
-                }
-                let after = committed.after().copied();
-                self.state = State::Committed(committed);
-                let change = Change {
-                    removed,
-                    before,
-                    after,
-                };
-                Ok((Step::Committed, Some(change)))
-            }
-            Ok(None) => Ok((Step::Changed, self.uncertain_change(&real, before))),
-            Err(error) => {
-                let change = self.uncertain_change(&real, before);
-                Ok((self.fail(error), change))
-            }
-        }
-    }
-
-    fn end(&mut self, state: State<'s, S>) -> Step {
-        self.state = state;
-        Step::Ended
-    }
-
-    /// Keeps a preparation that does not fit the store any more. The next attempt discards it: freeing
-    /// its blocks takes a while, which is better done outside the exclusive section.
-    fn keep_stale(&mut self, prepared: Box<Prepared<'s, S>>) -> (Step, Option<Change>) {
-        self.state = State::Prepared(prepared);
-        (Step::Changed, None)
-    }
-
-    /// Returns the change of a commit that did not take place, if the store's file is not the one that
-    /// was read. Another process may have replaced it, or an exchange was undone.
-    fn uncertain_change(&self, store: &Path, before: Stat) -> Option<Change> {
-        let is_unchanged = self
-            .sweep
-            .system
-            .stat(store)
-            .is_ok_and(|now| now.same_contents(&before));
-        (!is_unchanged).then_some(Change {
-            removed: Vec::new(),
-            before,
-            after: None,
-        })
-    }
+        },
+    )
 }
 
-fn contended(store: &Path) -> Error {
-    Error::Contended {
-        path: store.to_owned(),
-        attempts: ATTEMPTS,
+fn commit<'s, S: System>(
+    sweep: &Context<'s, S>,
+    stage: Stage<'s, S>,
+    times: &mut LockTimes,
+    log: &mut Log,
+) -> Result<(Stage<'s, S>, Option<StoreChange>)> {
+    let (attempts, prepared) = match stage {
+        Stage::Prepared { attempts, prepared } => (attempts, prepared),
+        other => return Ok((other, None)),
+    };
+    let paths = prepared.paths.clone();
+    let again = |stale| Stage::Unprepared {
+        attempts,
+        paths: Some(paths.clone()),
+        stale,
+    };
+    if !prepared.is_current(sweep)? {
+        return Ok((again(Some(prepared)), None));
     }
-}
-
-#[cfg(test)]
-#[cfg(unix)]
-mod tests {
-    use super::*;
-    use crate::sweep::outcome::Reason;
-    use crate::testing::{Faulty, Tree};
-    use std::fs;
-    use std::io::ErrorKind;
-    use std::path::PathBuf;
-
-    const DUE: &str =
-        r#"{"agent:main:cron:j:run:1":{"sessionId":"r","updatedAt":1},"agent:main:main":{}}"#;
-    const SWEPT: &str = r#"{"agent:main:main":{}}"#;
-
-    struct Store {
-        tree: Tree,
-        path: PathBuf,
-    }
-
-    impl Store {
-        fn new(text: &str) -> Self {
-            let tree = Tree::new();
-            let path = tree.file_of("sessions.json", text.as_bytes());
-            Self { tree, path }
-        }
-
-        fn sweep<'s>(&self, system: &'s Faulty) -> ExclusiveSweep<'s, Faulty> {
-            let request = Request {
-                store: &self.path,
-                now_ms: 2e9,
-                retention_ms: 1e9,
-            };
-            let options = Options::default();
-            ExclusiveSweep::new(system, request, &options, &SurveyCache::new())
-        }
-
-        fn text(&self) -> String {
-            fs::read_to_string(&self.path).unwrap()
-        }
-    }
-
-    fn outcome(sweep: ExclusiveSweep<'_, Faulty>) -> Outcome {
-        let mut outcome = None;
-        sweep.finish(|it| outcome = Some(it));
-        outcome.unwrap()
-    }
-
-    #[test]
-    fn a_commit_reports_the_removed_runs_and_both_files() {
-        let store = Store::new(DUE);
-        let system = Faulty::new(|_, _| None);
-        let before = system.stat(&store.path).unwrap();
-        let mut sweep = store.sweep(&system);
-        assert_eq!(sweep.prepare(), Step::Ready);
-        assert_eq!(store.text(), DUE);
-        let (step, change) = sweep.commit();
-        let change = change.unwrap();
-        assert_eq!((step, store.text().as_str()), (Step::Committed, SWEPT));
-        assert_eq!(change.before, before);
-        assert!(
-            change
-                .after
-                .unwrap()
-                .same_contents(&system.stat(&store.path).unwrap())
-        );
-        let removed = RemovedRun {
-            key: br#""agent:main:cron:j:run:1""#.to_vec(),
-            session_id: Some("r".to_owned()),
-        };
-        assert_eq!(change.removed, [removed]);
-        assert_eq!(outcome(sweep).result.unwrap().pruned, 1);
-    }
-
-    #[test]
-    fn a_sweep_dropped_before_the_commit_leaves_no_trace() {
-        for unnamed in [None, Some(ErrorKind::Unsupported)] {
-            let store = Store::new(DUE);
-            let before = store.tree.all();
-            let system = Faulty::new(move |name, _| unnamed.filter(|_| name == "create_unnamed"));
-            let mut sweep = store.sweep(&system);
-            assert_eq!(sweep.prepare(), Step::Ready);
-            drop(sweep);
-            assert_eq!(store.tree.all(), before);
-        }
-    }
-
-    #[test]
-    fn a_sweep_finished_before_the_commit_is_aborted() {
-        let store = Store::new(DUE);
-        let before = store.tree.all();
-        let system = Faulty::new(|_, _| None);
-        let mut sweep = store.sweep(&system);
-        assert_eq!(sweep.prepare(), Step::Ready);
-        assert!(outcome(sweep).result.is_err());
-        assert_eq!(store.tree.all(), before);
-    }
-
-    #[test]
-    fn a_store_that_changes_before_every_commit_ends_the_sweep() {
-        let store = Store::new(DUE);
-        let system = Faulty::new(|_, _| None);
-        let mut sweep = store.sweep(&system);
-        for attempt in 0..ATTEMPTS {
-            assert_eq!(sweep.prepare(), Step::Ready, "{attempt}");
-            let changed = DUE.replace(r#""updatedAt":1"#, &format!(r#""updatedAt":1{attempt}"#));
-            let temp = store.tree.file_of("temp", changed.as_bytes());
-            fs::rename(temp, &store.path).unwrap();
-            assert_eq!(sweep.commit(), (Step::Changed, None));
-        }
-        assert_eq!(sweep.prepare(), Step::Ended);
-        let failure = outcome(sweep).result.unwrap_err();
-        assert_eq!(failure.failure.code, "ERR_SESSION_STORE_BUSY");
-        assert!(system.calls("exchange").is_empty());
-    }
-
-    #[test]
-    fn an_exchange_that_fails_reports_no_change() {
-        let store = Store::new(DUE);
-        let system =
-            Faulty::new(|name, _| (name == "exchange").then_some(ErrorKind::PermissionDenied));
-        let mut sweep = store.sweep(&system);
-        assert_eq!(sweep.prepare(), Step::Ready);
-        assert_eq!(sweep.commit(), (Step::Ended, None));
-        assert!(outcome(sweep).result.is_err());
-        assert_eq!(store.text(), DUE);
-    }
-
-    /// Readers may have cached the new store before the exchange was undone.
-    #[test]
-    fn an_exchange_that_another_process_crosses_reports_an_unknown_file() {
-        let store = Store::new(DUE);
-        let path = store.path.clone();
-        let temp = store.tree.at("temp");
-        let system = Faulty::new(move |name, _| {
-            if name == "exchange" && !temp.exists() {
-                fs::write(&temp, DUE).unwrap();
-                fs::rename(&temp, &path).unwrap();
-                fs::write(&temp, "written").unwrap();
+    let before = prepared.plan.before;
+    let mut held = times.acquire(sweep, &paths)?;
+    let commit = prepared.commit(sweep, &mut held.lock, log);
+    let released = times.release(sweep, held);
+    let stage = match commit {
+        Ok(Commit::Committed(mut committed)) => {
+            if let Err(error) = released {
+                log.failed_after_commit(&error);
             }
-            None
-        });
-        let mut sweep = store.sweep(&system);
-        assert_eq!(sweep.prepare(), Step::Ready);
-        let (step, change) = sweep.commit();
-        assert_eq!(step, Step::Changed);
-        let change = change.unwrap();
-        assert_eq!((change.removed.len(), change.after), (0, None));
-        assert_eq!(store.text(), DUE);
-        assert_eq!(
-            (sweep.prepare(), sweep.commit().0),
-            (Step::Ready, Step::Committed)
-        );
-        assert_eq!(outcome(sweep).result.unwrap().pruned, 1);
-    }
-
-    #[test]
-    fn a_sweep_with_nothing_to_remove_ends_without_a_commit() {
-        let store = Store::new(SWEPT);
-        let system = Faulty::new(|_, _| None);
-        let mut sweep = store.sweep(&system);
-        assert_eq!(sweep.prepare(), Step::Ended);
-        let report = outcome(sweep).result.unwrap();
-        assert_eq!(report.reason, Some(Reason::NothingExpired));
-        assert!(system.calls("link").is_empty());
-    }
-
-    #[test]
-    fn a_step_that_fails_after_the_commit_does_not_undo_it() {
-        let store = Store::new(DUE);
-        let system = Faulty::new(|_, _| None);
-        let mut sweep = store.sweep(&system);
-        sweep.prepare();
-        sweep.commit();
-        assert_eq!(sweep.fail(Error::NoStorePath), Step::Committed);
-        assert_eq!(outcome(sweep).result.unwrap().pruned, 1);
-    }
+            let removed = std::mem::take(&mut committed.plan.removed_runs);
+            let change = StoreChange::new(removed, &before, committed.replaced.after());
+            return Ok((Stage::Committed(committed), Some(change)));
+        }
+        // The next attempt finds out whether the lock was lost.
+        Ok(Commit::Stale(prepared)) => return Ok((again(Some(prepared)), None)),
+        Ok(Commit::Changed) => again(None),
+        Err(error) => Stage::Failed(error),
+    };
+    // Another process may have replaced the store, or an exchange was undone.
+    let now = sweep.system.stat(&paths.real);
+    let is_unchanged = now.is_ok_and(|now| now.same_contents(&before));
+    let uncertain = || StoreChange::new(Vec::new(), &before, None);
+    Ok((stage, (!is_unchanged).then(uncertain)))
 }

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use crate::abort::Abort;
 use crate::gateway::session_key::RunKeys;
-use crate::store::Expiry;
 
 /// Which store to sweep, and which of its runs are expired.
 #[derive(Debug, Clone, Copy)]
@@ -51,16 +50,6 @@ pub enum Ageing {
     Never,
     /// Archives older than this many milliseconds, in the same folders and always in the store's.
     After(f64),
-}
-
-impl Options {
-    /// Returns which runs of the requested store are expired.
-    pub(crate) fn expiry(&self, request: Request<'_>) -> Expiry {
-        Expiry {
-            cutoff_ms: request.cutoff_ms(),
-            keys: self.run_keys,
-        }
-    }
 }
 
 impl Ageing {

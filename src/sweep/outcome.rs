@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use crate::error::{Error, Failure};
 use crate::store::leftovers::Cleared;
 pub use crate::store::leftovers::Mode;
 use crate::store::rewrite::Rewritten;
+use crate::system::Stat;
 use crate::transcripts::Tally;
 
 /// What one sweep or preview came to.
@@ -168,41 +170,12 @@ pub struct Warning {
 /// One call of the gateway's logger: `log[level](fields, message)`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LogLine {
-    /// The logger's method.
-    pub level: Level,
-    /// The first argument.
-    pub fields: Fields,
+    /// The logger's method: `info` or `warn`.
+    pub level: &'static str,
+    /// `{ err }`, an error as `String(error)` prints it, or `{ pruned, retentionMs }`.
+    pub fields: Value,
     /// The second argument.
     pub message: String,
-}
-
-/// A method of the logger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// `log.info`
-    Info,
-    /// `log.warn`
-    Warn,
-}
-
-/// The structured part of a log line.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Fields {
-    /// `{ err }`: an error as `String(error)` prints it.
-    Failure {
-        /// `Error: …`
-        err: String,
-    },
-    /// `{ pruned, retentionMs }`
-    Pruned {
-        /// How many runs were removed.
-        pruned: u64,
-        /// How long runs are kept, in milliseconds.
-        #[serde(rename = "retentionMs")]
-        retention_ms: f64,
-    },
 }
 
 /// Serialises paths as JavaScript can hold them: U+FFFD replaces what is not Unicode.
@@ -212,34 +185,6 @@ fn paths_as_text<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::O
 
 fn as_ms<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(duration.as_secs_f64() * 1000.0)
-}
-
-impl From<Tally> for Archived {
-    fn from(tally: Tally) -> Self {
-        Self {
-            archived: tally.files,
-            bytes: tally.bytes,
-        }
-    }
-}
-
-impl From<Tally> for Removed {
-    fn from(tally: Tally) -> Self {
-        Self {
-            removed: tally.files,
-            bytes: tally.bytes,
-        }
-    }
-}
-
-impl From<Cleared> for Leftover {
-    fn from(cleared: Cleared) -> Self {
-        Self {
-            removed: cleared.removed,
-            bytes: cleared.bytes,
-            kept: cleared.kept.into_iter().map(|(_, to)| to).collect(),
-        }
-    }
 }
 
 /// What a sweep found in the store, and what it removes from it.
@@ -254,16 +199,8 @@ pub(super) struct StoreFigures {
 }
 
 impl StoreFigures {
-    /// A store that was not read again.
-    pub(super) fn of_cached(bytes: u64, entries: u64) -> Self {
-        Self {
-            unchanged: Reason::Unchanged,
-            ..Self::of_read(bytes, entries, 0)
-        }
-    }
-
-    /// A store from which no run can be removed.
-    pub(super) fn of_read(bytes: u64, entries: u64, locked: u64) -> Self {
+    /// A store from which nothing is removed, for this reason.
+    pub(super) fn unchanged(reason: Reason, bytes: u64, entries: u64, locked: u64) -> Self {
         Self {
             entries: Entries {
                 seen: entries,
@@ -273,26 +210,42 @@ impl StoreFigures {
             },
             before: bytes,
             after: bytes,
-            unchanged: Reason::NothingExpired,
+            unchanged: reason,
         }
     }
 
     /// A store that was read to its end.
     pub(super) fn of_rewrite(bytes: u64, rewrite: &Rewritten, locked: u64) -> Self {
+        let entries = rewrite.entries;
+        let mut figures = Self::unchanged(Reason::NothingExpired, bytes, entries, locked);
+        if rewrite.removed > 0 {
+            figures.entries.kept = rewrite.kept;
+            figures.entries.pruned = rewrite.removed;
+            figures.after = rewrite.bytes;
+        }
+        figures
+    }
+}
+
+/// A store from which nothing is to be removed.
+pub(super) struct NothingToRemove {
+    /// Its attributes; `None` if it does not exist.
+    pub(super) store: Option<Stat>,
+    pub(super) figures: StoreFigures,
+}
+
+impl NothingToRemove {
+    pub(super) fn of(store: Stat, figures: StoreFigures) -> Self {
         Self {
-            entries: Entries {
-                seen: rewrite.entries,
-                kept: rewrite.kept,
-                pruned: rewrite.removed,
-                locked,
-            },
-            before: bytes,
-            after: if rewrite.removed > 0 {
-                rewrite.bytes
-            } else {
-                bytes
-            },
-            unchanged: Reason::NothingExpired,
+            store: Some(store),
+            figures,
+        }
+    }
+
+    pub(super) fn no_store() -> Self {
+        Self {
+            store: None,
+            figures: StoreFigures::unchanged(Reason::NoStore, 0, 0, 0),
         }
     }
 }
@@ -309,7 +262,7 @@ pub(super) struct Removals {
 }
 
 impl Report {
-    /// Computes the report of a sweep of an existing store. The durations and warnings are added
+    /// Computes the report of a sweep. The durations and warnings are added
     /// once they are known.
     pub(super) fn new(
         mode: Mode,
@@ -323,6 +276,11 @@ impl Report {
             after,
             unchanged,
         } = *figures;
+        let Removals {
+            archived,
+            archives,
+            leftovers,
+        } = removed;
         let freed = before.saturating_sub(after);
         Self {
             swept: mode == Mode::Apply,
@@ -335,26 +293,25 @@ impl Report {
             pruned: entries.pruned,
             retention_ms: Some(retention_ms),
             entries,
-            transcripts: removed.archived.into(),
-            archives: removed.archives.into(),
+            transcripts: Archived {
+                archived: archived.files,
+                bytes: archived.bytes,
+            },
+            archives: Removed {
+                removed: archives.files,
+                bytes: archives.bytes,
+            },
             bytes: Sizes {
                 before,
                 after,
                 // Cannot overflow: all these files were on one disk.
-                reclaimed: freed + removed.archives.bytes + removed.leftovers.bytes,
+                reclaimed: freed + archives.bytes + leftovers.bytes,
             },
-            temps: removed.leftovers.into(),
-            ..Self::default()
-        }
-    }
-
-    /// Computes the report of a sweep whose store does not exist.
-    pub(super) fn of_no_store(mode: Mode, retention_ms: f64) -> Self {
-        Self {
-            swept: mode == Mode::Apply,
-            reason: Some(Reason::NoStore),
-            dry_run: mode == Mode::DryRun,
-            retention_ms: Some(retention_ms),
+            temps: Leftover {
+                removed: leftovers.removed,
+                bytes: leftovers.bytes,
+                kept: leftovers.kept.into_iter().map(|(_, to)| to).collect(),
+            },
             ..Self::default()
         }
     }
@@ -381,25 +338,22 @@ impl Outcome {
 
     /// Returns the outcome of a sweep that ended with `report`. The messages are the gateway's.
     pub(super) fn completed(mut report: Report, mut log: Log) -> Self {
-        if report.swept
-            && report.pruned > 0
-            && let Some(retention_ms) = report.retention_ms
-        {
-            let pruned = report.pruned;
-            log.lines.push(LogLine {
-                level: Level::Info,
-                fields: Fields::Pruned {
-                    pruned,
-                    retention_ms,
-                },
-                message: format!("cron-reaper: pruned {pruned} expired cron run session(s)"),
+        let mut lines = log.lines();
+        if report.swept && report.pruned > 0 {
+            lines.push(LogLine {
+                level: "info",
+                fields: json!({ "pruned": report.pruned, "retentionMs": report.retention_ms }),
+                message: format!(
+                    "cron-reaper: pruned {} expired cron run session(s)",
+                    report.pruned
+                ),
             });
         }
-        report.warnings = log.warnings();
+        report.warnings = log.warnings;
         report.temps.kept.append(&mut log.kept);
         Self {
             result: Ok(report),
-            log: log.lines,
+            log: lines,
         }
     }
 
@@ -410,19 +364,19 @@ impl Outcome {
             log.warn(error, "cron-reaper: failed to sweep session store");
         }
         Self {
+            log: log.lines(),
             result: Err(SweepFailure {
                 failure: Failure::from(error),
-                warnings: log.warnings(),
+                warnings: log.warnings,
             }),
-            log: log.lines,
         }
     }
 }
 
-/// What a sweep in progress has to log, and the files that it kept.
+/// What has failed so far, and the files that were kept.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    lines: Vec<LogLine>,
+    warnings: Vec<Warning>,
     kept: Vec<PathBuf>,
 }
 
@@ -472,23 +426,18 @@ impl Log {
     }
 
     fn warn(&mut self, error: &impl Display, message: &str) {
-        self.lines.push(LogLine {
-            level: Level::Warn,
-            fields: Fields::Failure {
-                err: format!("Error: {error}"),
-            },
+        self.warnings.push(Warning {
             message: message.to_owned(),
+            error: format!("Error: {error}"),
         });
     }
 
-    fn warnings(&self) -> Vec<Warning> {
-        let warning = |line: &LogLine| match &line.fields {
-            Fields::Failure { err } => Some(Warning {
-                message: line.message.clone(),
-                error: err.clone(),
-            }),
-            Fields::Pruned { .. } => None,
+    fn lines(&self) -> Vec<LogLine> {
+        let line = |warning: &Warning| LogLine {
+            level: "warn",
+            fields: json!({ "err": warning.error }),
+            message: warning.message.clone(),
         };
-        self.lines.iter().filter_map(warning).collect()
+        self.warnings.iter().map(line).collect()
     }
 }

@@ -1,24 +1,27 @@
 //! What a sweep removes, keeps and archives: read from the store in one pass, applied or previewed.
 
 use std::collections::{HashMap, HashSet};
+use std::mem;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+
+use serde_json::value::RawValue;
 
 use crate::error::Result;
 use crate::lock;
 use crate::store::leftovers::{self, Leftovers};
 use crate::store::reading::{Buffer, Reading, Source};
-use crate::store::rewrite::{self, RemovalPolicy, Rewritten, Run};
+use crate::store::rewrite::{self, Facts, RemovalPolicy, Rewritten};
 use crate::store::scan::{Entry, SessionId, Visitor};
-use crate::store::{Expiry, Store, StorePaths};
+use crate::store::{Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::Tally;
 use crate::transcripts::listing::Listings;
 use crate::transcripts::locate::{Folder, Transcript};
 use crate::transcripts::references::References;
 
+use super::context::{Context, RemovedRuns};
 use super::outcome::StoreFigures;
-use super::{Context, RemovedRuns};
 
 /// What a sweep of a store removes.
 #[derive(Debug)]
@@ -27,12 +30,11 @@ pub(super) struct RemovalPlan {
     pub(super) before: Stat,
     /// What was found in the store, and what remains of it.
     pub(super) rewrite: Rewritten,
-    /// How many expired runs are kept because a live process holds their transcript locked.
-    pub(super) locked: u64,
+    pub(super) figures: StoreFigures,
     /// The transcripts to archive.
     pub(super) transcripts: Vec<Transcript>,
-    /// The temp files to classify, if this sweep searches for them.
-    pub(super) leftovers: Option<Leftovers>,
+    /// The temp files to classify: none if this sweep does not search for them.
+    pub(super) leftovers: Leftovers,
     /// When the store's contents were last written by any process but a sweep, in nanoseconds since
     /// 1970.
     pub(super) written_at: i128,
@@ -43,25 +45,19 @@ pub(super) struct RemovalPlan {
 }
 
 /// A run that is removed from the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemovedRun {
-    /// The entry's key: the JSON string in the file, byte for byte.
-    pub key: Vec<u8>,
+#[derive(Debug)]
+pub(crate) struct RemovedRun {
+    /// The entry's key: the JSON string in the file.
+    pub(crate) key: Box<RawValue>,
     /// The entry's `sessionId`, if it is a string.
-    pub session_id: Option<String>,
-}
-
-impl RemovalPlan {
-    /// Returns what the plan removes from the store.
-    pub(super) fn figures(&self) -> StoreFigures {
-        StoreFigures::of_rewrite(self.before.size, &self.rewrite, self.locked)
-    }
+    pub(super) session_id: Option<String>,
 }
 
 /// What one pass over a store found. Nothing but the store was looked at so far, except for the
 /// transcripts of expired runs.
 pub(super) struct Draft<'c, 'a, S: System> {
-    rewrite: Rewritten,
+    pub(super) rewrite: Rewritten,
+    pub(super) figures: StoreFigures,
     collected: Collector<'c, 'a, S>,
 }
 
@@ -77,51 +73,47 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
         let mut collected = Collector::new(sweep, folder_of(paths));
         let rewrite = rewrite::rewrite(
             store.source(sweep.system, &sweep.options.abort),
-            sweep.expiry(),
+            sweep.expiry,
             out,
             &mut collected,
             buffer.bytes(),
         )?;
-        Ok(Self { rewrite, collected })
-    }
-
-    pub(super) fn rewrite(&self) -> &Rewritten {
-        &self.rewrite
-    }
-
-    /// Returns what the plan will remove from the store.
-    pub(super) fn figures(&self, before: &Stat) -> StoreFigures {
-        StoreFigures::of_rewrite(before.size, &self.rewrite, self.collected.locked)
+        let figures = StoreFigures::of_rewrite(store.before.size, &rewrite, collected.locked);
+        Ok(Self {
+            rewrite,
+            figures,
+            collected,
+        })
     }
 
     /// Completes the plan: lists the folders, to find out which transcripts kept entries reference
     /// and which temp files crashed writers left.
     pub(super) fn into_plan(
-        mut self,
+        self,
         sweep: &Context<'a, S>,
         paths: &StorePaths,
         before: Stat,
         buffer: &mut Buffer,
     ) -> Result<RemovalPlan> {
-        let mut listings = sweep.listings();
-        let removed = self.rewrite.removed;
-        let locked = self.collected.locked;
-        if removed > 0 {
-            self.collected
-                .add_other_stores(paths, &mut listings, buffer)?;
+        let Self {
+            rewrite,
+            figures,
+            mut collected,
+        } = self;
+        let mut listings = Listings::new(sweep.archive_cutoff_ms);
+        let removed_runs = mem::take(&mut collected.removed_runs);
+        let mut transcripts = Vec::new();
+        if rewrite.removed > 0 {
+            collected.add_other_stores(paths, &mut listings, buffer)?;
+            transcripts = collected.unreferenced_transcripts(&mut listings)?;
         }
-        let removed_runs = std::mem::take(&mut self.collected.removed_runs);
         Ok(RemovalPlan {
             before,
-            locked,
-            transcripts: if removed > 0 {
-                self.collected.unreferenced_transcripts(&mut listings)?
-            } else {
-                Vec::new()
-            },
-            leftovers: find_leftovers(sweep, paths, &before, removed, &mut listings)?,
+            figures,
+            transcripts,
+            leftovers: find_leftovers(sweep, paths, &before, rewrite.removed, &mut listings)?,
             written_at: sweep.written_at(&before),
-            rewrite: self.rewrite,
+            rewrite,
             removed_runs,
             listings,
         })
@@ -160,10 +152,10 @@ pub(super) fn find_leftovers<S: System>(
     before: &Stat,
     removed: u64,
     listings: &mut Listings,
-) -> Result<Option<Leftovers>> {
+) -> Result<Leftovers> {
     let search = Search::of(sweep, removed);
     if search == Search::None {
-        return Ok(None);
+        return Ok(Leftovers::default());
     }
     let beside_store = listings.beside(&paths.real)?;
     let beside_lock = listings.of(&paths.folder)?;
@@ -172,9 +164,12 @@ pub(super) fn find_leftovers<S: System>(
         &paths.lock,
         &beside_store.temp_files,
         &beside_lock.temp_files,
-    )
-    .superseded_before(sweep.written_at(before));
-    Ok((search == Search::All || found.has_native()).then_some(found))
+        sweep.written_at(before),
+    );
+    if search == Search::IfSweepCrashed && !found.has_native() {
+        return Ok(Leftovers::default());
+    }
+    Ok(found)
 }
 
 /// Returns how many transcripts there are, and the folders that they are in.
@@ -237,7 +232,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
     }
 
     /// Returns the transcripts of an expired run; `None` if a live process holds one of them locked.
-    fn unlocked_transcripts(&mut self, run: &Run) -> Option<Vec<Transcript>> {
+    fn unlocked_transcripts(&mut self, run: &Facts<'_>) -> Option<Vec<Transcript>> {
         let sweep = self.sweep;
         let find = |file| {
             let id = run.session_id.text();
@@ -265,7 +260,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
         Some(transcripts)
     }
 
-    fn add(&mut self, run: &Run, transcripts: Vec<Transcript>) {
+    fn add(&mut self, run: &Facts<'_>, transcripts: Vec<Transcript>) {
         let has_file = run.session_file.is_some();
         if transcripts.is_empty() && !has_file {
             return;
@@ -325,10 +320,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
                 path: &path,
                 abort,
             };
-            let mut kept = KeptEntries {
-                expiry: self.sweep.expiry(),
-                collector: self,
-            };
+            let mut kept = KeptEntries { collector: self };
             let mut reading = Reading::new(source, buffer.bytes());
             while matches!(reading.next(&mut kept), Ok(Some(_))) {}
             abort.check()?;
@@ -373,15 +365,14 @@ fn last_session_file(runs: &[RemovedSession]) -> [Option<NonZeroU32>; 2] {
 
 /// Passes the entries of another store that a sweep of it would keep.
 struct KeptEntries<'k, 'c, 'a, S: System> {
-    expiry: Expiry,
     collector: &'k mut Collector<'c, 'a, S>,
 }
 
 impl<S: System> Visitor for KeptEntries<'_, '_, '_, S> {
     fn entry(&mut self, entry: &Entry<'_>, _: u64) {
-        let Expiry { cutoff_ms, keys } = self.expiry;
-        let is_old = entry.updated_at().is_some_and(|at| at < cutoff_ms);
-        if entry.is_object() && !(is_old && entry.key().is_run(keys)) {
+        let expiry = self.collector.sweep.expiry;
+        let expires = entry.updated_at().is_some_and(|at| expiry.expires(at));
+        if entry.is_object() && !(expires && entry.key().is_run(expiry.keys)) {
             let file = entry.session_file();
             self.collector.keeps(&entry.session_id(), file.as_deref());
         }
@@ -391,14 +382,15 @@ impl<S: System> Visitor for KeptEntries<'_, '_, '_, S> {
 impl<S: System> RemovalPolicy for Collector<'_, '_, S> {
     /// A run whose transcript is locked by a live process is still being written, however old its
     /// entry is.
-    fn removes(&mut self, run: &Run) -> bool {
+    fn removes(&mut self, run: &Facts<'_>) -> bool {
         let Some(transcripts) = self.unlocked_transcripts(run) else {
             self.locked += 1;
             return false;
         };
         if self.sweep.removed_runs == RemovedRuns::Collect {
+            let json = String::from_utf8_lossy(&run.key).into_owned();
             self.removed_runs.push(RemovedRun {
-                key: run.key.clone(),
+                key: RawValue::from_string(json).expect("a scanned key is a JSON string"),
                 session_id: run.session_id.text().map(str::to_owned),
             });
         }

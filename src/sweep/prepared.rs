@@ -1,40 +1,55 @@
 //! A prepared sweep: the plan, and the store's replacement on the disk.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gateway::js;
 use crate::lock::Lock;
 use crate::store::leftovers::Cleared;
 use crate::store::reading::Buffer;
 use crate::store::replace::{Replaced, Replacement, Swap};
 use crate::store::{Store, StorePaths};
-use crate::system::{Stat, System};
+use crate::system::System;
 use crate::transcripts::Tally;
 use crate::transcripts::archive::Archive;
 
-use super::Context;
-use super::outcome::{Log, Mode, StoreFigures};
-use super::plan::{Draft, RemovalPlan, RemovedRun, is_any_locked};
+use super::context::Context;
+use super::outcome::{Log, Mode, NothingToRemove};
+use super::plan::{Draft, RemovalPlan, is_any_locked};
+
+/// The store may change while a sweep is prepared, which takes no lock. After so many attempts the
+/// sweep is prepared with the lock held, so that it succeeds however busy the store is.
+pub(super) const ATTEMPTS_WITHOUT_LOCK: u32 = 2;
+
+/// With the lock held, only a process that ignores the lock can change the store. After so many
+/// attempts in all, the sweep gives up.
+pub(super) const ATTEMPTS: u32 = 8;
 
 /// A sweep that only has to be committed. It may wait for that, and dropping it leaves no trace: the
 /// store, its folder and its lock are untouched until [`commit`](Self::commit).
 pub(super) struct Prepared<'a, S: System> {
-    paths: StorePaths,
-    plan: RemovalPlan,
+    pub(super) paths: StorePaths,
+    pub(super) plan: RemovalPlan,
     replacement: Replacement<'a, S>,
 }
 
 /// What came of preparing a sweep.
 pub(super) enum Preparation<'a, S: System> {
     Ready(Box<Prepared<'a, S>>),
-    /// Nothing is to be removed.
-    NothingToRemove(Stat, StoreFigures),
-    /// The store no longer exists.
-    NoStore,
+    Nothing(NothingToRemove),
     /// The store changed while it was read.
     Changed,
 }
 
-/// A sweep whose store is replaced. It is durable after [`finish`](Self::finish).
+/// What came of committing a prepared sweep.
+pub(super) enum Commit<'a, S: System> {
+    Committed(Box<Committed<'a, S>>),
+    /// The plan did not hold any more, and nothing was changed. Dropping the preparation frees its
+    /// blocks, which takes a while.
+    Stale(Box<Prepared<'a, S>>),
+    /// The store changed just before it was replaced, and what was done is undone.
+    Changed,
+}
+
+/// A sweep whose store is replaced. It is durable after [`make_durable`](Self::make_durable).
 pub(super) struct Committed<'a, S: System> {
     pub(super) paths: StorePaths,
     pub(super) plan: RemovalPlan,
@@ -43,20 +58,31 @@ pub(super) struct Committed<'a, S: System> {
     pub(super) archived: Tally,
     /// What became of the leftover temp files.
     pub(super) cleared: Cleared,
-    replaced: Box<Replaced<'a, S>>,
+    pub(super) replaced: Box<Replaced<'a, S>>,
 }
 
 impl<'a, S: System> Prepared<'a, S> {
     /// Writes the kept entries to a new file and waits until it is on the disk. Takes no lock: the
-    /// commit detects a store that changed since.
+    /// commit detects a store that changed since. `attempt` is counted from 1.
     pub(super) fn prepare(
         sweep: &Context<'a, S>,
         paths: &StorePaths,
+        attempt: u32,
         buffer: &mut Buffer,
     ) -> Result<Preparation<'a, S>> {
+        if attempt > ATTEMPTS {
+            return Err(Error::Contended {
+                path: paths.named.clone(),
+                attempts: ATTEMPTS,
+            });
+        }
+        if attempt > ATTEMPTS_WITHOUT_LOCK {
+            // No other process is to wait for a file system that the store's content names.
+            sweep.lookups.end();
+        }
         let read_at = sweep.system.now();
         let Some(store) = Store::open(sweep.system, paths)? else {
-            return Ok(Preparation::NoStore);
+            return Ok(Preparation::Nothing(NothingToRemove::no_store()));
         };
         let replacement = Replacement::create(sweep.system, store)?;
         let store = replacement.store();
@@ -66,10 +92,11 @@ impl<'a, S: System> Prepared<'a, S> {
         }
         let draft = draft?;
         let before = store.before;
-        let rewrite = draft.rewrite();
+        let rewrite = &draft.rewrite;
         if rewrite.removed == 0 {
             sweep.remember(&before, rewrite.entries, rewrite.earliest, read_at);
-            return Ok(Preparation::NothingToRemove(before, draft.figures(&before)));
+            let nothing = NothingToRemove::of(before, draft.figures);
+            return Ok(Preparation::Nothing(nothing));
         }
         replacement.sync(rewrite.bytes)?;
         // After the sync, which takes a while: a link may have been made that protects a transcript.
@@ -81,57 +108,35 @@ impl<'a, S: System> Prepared<'a, S> {
         })))
     }
 
-    pub(super) fn paths(&self) -> &StorePaths {
-        &self.paths
-    }
-
-    /// Returns the attributes of the store for which this was prepared.
-    pub(super) fn before(&self) -> Stat {
-        self.plan.before
-    }
-
-    /// Takes the removed runs out of the plan.
-    pub(super) fn take_removed_runs(&mut self) -> Vec<RemovedRun> {
-        std::mem::take(&mut self.plan.removed_runs)
-    }
-
     /// Returns whether the store is still the one for which this was prepared.
     pub(super) fn is_current(&self, sweep: &Context<'a, S>) -> Result<bool> {
         self.replacement.store().is_current(sweep.system)
     }
 
-    /// Returns whether the commit also moves or removes other files than the store. There may be
-    /// thousands of them.
-    pub(super) fn moves_files(&self) -> bool {
-        let leftovers = self.plan.leftovers.as_ref();
-        !self.plan.transcripts.is_empty() || leftovers.is_some_and(|it| !it.is_empty())
-    }
-
-    /// Returns whether the plan still holds: `lock` is ours, the store is unchanged, and no process
-    /// has locked one of the transcripts since.
-    pub(super) fn may_commit(&self, sweep: &Context<'a, S>, lock: &Lock<'a, S>) -> Result<bool> {
-        sweep.options.abort.check()?;
-        lock.verify()?;
-        Ok(self.is_current(sweep)? && !is_any_locked(sweep.system, &self.plan.transcripts))
-    }
-
-    /// Archives the transcripts and replaces the store. Returns `None`, with the archives undone, if
-    /// the store changed since it was read. The caller holds the lock and has asked
-    /// [`may_commit`](Self::may_commit).
+    /// Archives the transcripts and replaces the store, with the lock held, if the plan still holds.
     ///
     /// The transcripts are archived first: after a crash in between, the store still has their
     /// entries, and the next sweep completes the work. In the other order nothing would ever refer
     /// to them again.
     pub(super) fn commit(
-        self,
+        self: Box<Self>,
         sweep: &Context<'a, S>,
+        lock: &mut Lock<'a, S>,
         log: &mut Log,
-    ) -> Result<Option<Box<Committed<'a, S>>>> {
+    ) -> Result<Commit<'a, S>> {
+        if self.moves_files() {
+            lock.start_heartbeat();
+        }
+        sweep.options.abort.check()?;
+        lock.verify()?;
+        if !self.is_current(sweep)? || is_any_locked(sweep.system, &self.plan.transcripts) {
+            return Ok(Commit::Stale(self));
+        }
         let Self {
             paths,
             plan,
             replacement,
-        } = self;
+        } = *self;
         let system = sweep.system;
         let mut archive = Archive::new(system);
         let mut archived = Tally::default();
@@ -145,7 +150,7 @@ impl<'a, S: System> Prepared<'a, S> {
             Ok(Swap::Changed { kept }) => {
                 log.not_restored(archive.undo());
                 log.kept(kept);
-                return Ok(None);
+                return Ok(Commit::Changed);
             }
             Err(error) => {
                 log.not_restored(archive.undo());
@@ -153,21 +158,15 @@ impl<'a, S: System> Prepared<'a, S> {
             }
         };
         if let Some(after) = replaced.after() {
-            sweep.remember_replaced(&plan, after);
+            sweep.remember_replaced(&plan.rewrite, plan.written_at, after);
         }
-        let mut cleared = plan
-            .leftovers
-            .as_ref()
-            .map_or_else(Cleared::default, |leftovers| {
-                leftovers
-                    .clear(system, Mode::Apply)
-                    .unwrap_or_else(|error| {
-                        log.failed_after_commit(&error);
-                        Cleared::default()
-                    })
-            });
+        let cleared = plan.leftovers.clear(system, Mode::Apply);
+        let mut cleared = cleared.unwrap_or_else(|error| {
+            log.failed_after_commit(&error);
+            Cleared::default()
+        });
         log.kept(cleared.kept.drain(..));
-        Ok(Some(Box::new(Committed {
+        Ok(Commit::Committed(Box::new(Committed {
             paths,
             plan,
             archive,
@@ -176,16 +175,17 @@ impl<'a, S: System> Prepared<'a, S> {
             replaced,
         })))
     }
+
+    /// Returns whether the commit also moves or removes other files than the store. There may be
+    /// thousands of them.
+    fn moves_files(&self) -> bool {
+        !self.plan.transcripts.is_empty() || !self.plan.leftovers.is_empty()
+    }
 }
 
 impl<S: System> Committed<'_, S> {
-    /// Returns the attributes of the new store, if they are known.
-    pub(super) fn after(&self) -> Option<&Stat> {
-        self.replaced.after()
-    }
-
     /// Waits until the archives and the new store are on the disk, then removes the old store.
-    pub(super) fn finish(&mut self, log: &mut Log) -> Result<()> {
+    pub(super) fn make_durable(&mut self, log: &mut Log) -> Result<()> {
         log.not_archived(self.archive.warnings());
         self.archive.sync_outside(self.replaced.folder())?;
         log.kept(self.replaced.finish()?);

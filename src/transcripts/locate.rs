@@ -6,11 +6,7 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-#[cfg(test)]
-use std::{env, fs};
 
-#[cfg(test)]
-use crate::error::{Context, Error, Result};
 use crate::gateway::js;
 use crate::system::{Kind, Stat, System};
 use crate::transcripts::outside::OutsideLookups;
@@ -69,34 +65,6 @@ impl Folder {
             real: real_folder,
             store,
         }
-    }
-
-    /// Resolves the folder of a store. The folder must exist, the store need not. A relative path is
-    /// resolved from the working directory.
-    ///
-    /// # Errors
-    /// If `store` does not name a file, or if the folder is missing or cannot be resolved.
-    #[cfg(test)]
-    pub(crate) fn of(store: &Path) -> Result<Self> {
-        if store.as_os_str().is_empty() {
-            return Err(Error::NoStorePath);
-        }
-        let base = if store.is_absolute() {
-            PathBuf::new()
-        } else {
-            env::current_dir().context("resolve", store)?
-        };
-        let absolute = js::resolve(&base, store);
-        let (Some(named), Some(name)) = (absolute.parent(), absolute.file_name()) else {
-            return Err(Error::NotAFile {
-                path: absolute,
-                found: "a directory",
-            });
-        };
-        let real = fs::canonicalize(named).context("resolve", named)?;
-        let store = real.join(name);
-        let target = fs::canonicalize(&store).unwrap_or_else(|_| store.clone());
-        Ok(Self::new(named.to_owned(), real, [store, target]))
     }
 
     /// Returns the folder's path with all links resolved.
@@ -273,6 +241,19 @@ fn begins_with_dots(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+
+    impl Folder {
+        /// Resolves the folder of a store. The folder must exist, the store need not.
+        pub(crate) fn of(store: &Path) -> Self {
+            let store = js::resolve(Path::new(""), store);
+            let (named, name) = (store.parent().unwrap(), store.file_name().unwrap());
+            let real = fs::canonicalize(named).unwrap();
+            let store = real.join(name);
+            let target = fs::canonicalize(&store).unwrap_or_else(|_| store.clone());
+            Self::new(named.to_owned(), real, [store, target])
+        }
+    }
 
     #[test]
     fn a_session_id_names_a_file_only_if_it_matches_the_gateways_pattern() {

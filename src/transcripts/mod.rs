@@ -40,12 +40,3 @@ impl std::ops::AddAssign for Tally {
         self.bytes += other.bytes;
     }
 }
-
-impl std::ops::Add for Tally {
-    type Output = Self;
-
-    fn add(mut self, other: Self) -> Self {
-        self += other;
-        self
-    }
-}

@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn an_entry_with_the_usual_session_file_costs_one_hash() {
         let sessions = tempfile::tempdir().unwrap();
-        let folder = Folder::of(&sessions.path().join("sessions.json")).unwrap();
+        let folder = Folder::of(&sessions.path().join("sessions.json"));
         let mut references = References::new(&Os, &folder);
         for n in 0..10_000 {
             let id = format!("00000000-0000-4000-8000-{n:012}");
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn the_memory_for_outside_paths_is_bounded_and_every_name_is_known() {
         let sessions = tempfile::tempdir().unwrap();
-        let folder = Folder::of(&sessions.path().join("sessions.json")).unwrap();
+        let folder = Folder::of(&sessions.path().join("sessions.json"));
         let mut references = References::new(&Os, &folder);
         for n in 0..100_000 {
             references.add(None, Some(&format!("../missing/{n}.jsonl")));

@@ -13,6 +13,7 @@ mod names;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -59,43 +60,50 @@ pub enum Mode {
 ///
 /// Listing a large folder takes longer than everything else a sweep does, so this happens before the
 /// lock is taken. [`clear`](Self::clear) then classifies the files.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Leftovers {
     store: PathBuf,
-    /// When the store with which the files are compared was written, in nanoseconds since 1970. `None`
-    /// means the current store.
-    superseded_before: Option<i128>,
-    /// When the data of a missing store was moved to a database, in nanoseconds since 1970.
-    migrated_at: Option<i128>,
+    /// The store lacks nothing that was written before, in nanoseconds since 1970.
+    superseded_before: i128,
+    /// Whether that is also true of a missing store, because a database contains its data.
+    is_migrated: bool,
     files: Vec<(PathBuf, TempName)>,
 }
 
 /// Selects the temp files of a store and its lock by name. `store` is the store's real path, with a
 /// link resolved. The names are those of regular files, `beside_store` in the store's folder and
 /// `beside_lock` in the lock file's folder, which can be the same.
+///
+/// The files are compared with the store as it was before a sweep replaced it, written at `written_at`,
+/// in nanoseconds since 1970. The new store is younger than all of them, but contains nothing that the
+/// old one did not.
 pub(crate) fn find(
     store: &Path,
     lock: &Path,
     beside_store: &[String],
     beside_lock: &[String],
+    written_at: i128,
 ) -> Leftovers {
-    let mut files = Vec::new();
-    if let Some(own) = store.file_name().and_then(|name| name.to_str()) {
-        let parse =
-            |name: &String| Some((store.with_file_name(name), TempName::of_store(own, name)?));
-        files.extend(beside_store.iter().filter_map(parse));
-    }
-    if let Some(own) = lock.file_name().and_then(|name| name.to_str()) {
-        let parse =
-            |name: &String| Some((lock.with_file_name(name), TempName::of_lock(own, name)?));
-        files.extend(beside_lock.iter().filter_map(parse));
-    }
+    let of_store = named(store, beside_store, TempName::of_store);
+    let of_lock = named(lock, beside_lock, TempName::of_lock);
     Leftovers {
         store: store.to_owned(),
-        superseded_before: None,
-        migrated_at: None,
-        files,
+        superseded_before: written_at,
+        is_migrated: false,
+        files: of_store.chain(of_lock).collect(),
     }
+}
+
+/// Returns the temp files of `file` among the files `beside` it.
+fn named(
+    file: &Path,
+    beside: &[String],
+    parse: fn(&str, &str) -> Option<TempName>,
+) -> impl Iterator<Item = (PathBuf, TempName)> {
+    let own = file.file_name().and_then(OsStr::to_str);
+    beside
+        .iter()
+        .filter_map(move |name| Some((file.with_file_name(name), parse(own?, name)?)))
 }
 
 impl Leftovers {
@@ -110,21 +118,10 @@ impl Leftovers {
         self.files.iter().any(is_native)
     }
 
-    /// Compares the files with the store as it was before a sweep replaced it, written at `mtime`, in
-    /// nanoseconds since 1970. The new store is younger than all of them, but contains nothing that the
-    /// old one did not.
-    pub(crate) fn superseded_before(self, mtime: i128) -> Self {
+    /// Accepts that the store is missing: a database contains its data.
+    pub(crate) fn migrated(self) -> Self {
         Self {
-            superseded_before: Some(mtime),
-            ..self
-        }
-    }
-
-    /// Compares the files with a database to which the data of the store was moved at `mtime`, in
-    /// nanoseconds since 1970, if the store no longer exists.
-    pub(crate) fn migrated_at(self, mtime: Option<i128>) -> Self {
-        Self {
-            migrated_at: mtime,
+            is_migrated: true,
             ..self
         }
     }
@@ -170,13 +167,10 @@ impl Leftovers {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             stat => Some(stat.context("examine", &self.store)?),
         };
-        let superseded_before = match store {
-            Some(store) => Some(self.superseded_before.unwrap_or(store.mtime)),
-            None => self.migrated_at,
-        };
         Ok(Classifier {
             system,
-            superseded_before,
+            superseded_before: self.superseded_before,
+            is_migrated: self.is_migrated,
             store,
             store_path: &self.store,
         })
@@ -250,9 +244,9 @@ struct Classifier<'a, S> {
     store_path: &'a Path,
     /// The current store, if it exists.
     store: Option<Stat>,
-    /// The store, or the database that replaced it, may lack what was written after this time, in
-    /// nanoseconds since 1970. `None` means that both are missing.
-    superseded_before: Option<i128>,
+    /// See [`Leftovers`], as for the next field.
+    superseded_before: i128,
+    is_migrated: bool,
 }
 
 impl<S: System> Classifier<'_, S> {
@@ -327,8 +321,8 @@ impl<S: System> Classifier<'_, S> {
 
     /// Returns whether the file was written after the store, which then may lack what is in it.
     fn is_newer(&self, stat: &Stat) -> bool {
-        self.superseded_before
-            .is_none_or(|superseded| stat.mtime > superseded)
+        let is_lost = self.store.is_none() && !self.is_migrated;
+        is_lost || stat.mtime > self.superseded_before
     }
 
     fn is_old(&self, stat: &Stat) -> bool {

@@ -69,7 +69,8 @@ impl Store {
     fn leftovers(&self) -> Leftovers {
         let names = names_in(self.tree.root());
         let lock = self.tree.at("sessions.json.lock");
-        find(&self.path(), &lock, &names, &names)
+        let written_at = Os.stat(&self.path()).map_or(0, |store| store.mtime);
+        find(&self.path(), &lock, &names, &names, written_at)
     }
 
     fn clear(&self, system: &impl System) -> Cleared {
@@ -268,7 +269,10 @@ fn a_temp_file_that_is_newer_than_the_replaced_store_is_kept() {
     let older = format!("sessions.json.1{}.tmp", &UUID[1..]);
     let older = store.aged(&older, b"older", 4000);
     store.aged("sessions.json", b"swept", 0);
-    let leftovers = store.leftovers().superseded_before(replaced.mtime);
+    let leftovers = Leftovers {
+        superseded_before: replaced.mtime,
+        ..store.leftovers()
+    };
     let cleared = leftovers.clear(&Os, Mode::Apply).unwrap();
     assert_eq!((cleared.removed, older.exists()), (1, false));
     assert_eq!(cleared.kept[0].0, newer);
@@ -332,7 +336,7 @@ fn a_lock_temp_file_in_another_folder_is_removed() {
     let lock = store.tree.at("alias/main.json.lock");
     let beside_store = names_in(store.tree.root());
     let beside_lock = names_in(lock.parent().unwrap());
-    let leftovers = find(&store.path(), &lock, &beside_store, &beside_lock);
+    let leftovers = find(&store.path(), &lock, &beside_store, &beside_lock, 0);
     assert_eq!(leftovers.clear(&Os, Mode::Apply).unwrap().removed, 1);
     assert!(others.exists());
 }

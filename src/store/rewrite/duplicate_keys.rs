@@ -30,28 +30,14 @@ impl KeyHashes {
     }
 
     /// Returns the hashes that occur more than once; `None` if there are none.
-    pub(super) fn repeated(mut self) -> Option<RepeatedHashes> {
+    pub(super) fn repeated(mut self) -> Option<Self> {
         self.hashes.sort_unstable();
-        let repeated = self.hashes.chunk_by(|a, b| a == b);
-        let hashes: Vec<u64> = repeated
-            .filter(|equal| equal.len() > 1)
-            .map(|equal| equal[0])
-            .collect();
-        (!hashes.is_empty()).then_some(RepeatedHashes {
-            state: self.state,
-            hashes,
-        })
+        let equal = self.hashes.chunk_by(|a, b| a == b);
+        let hashes: Vec<u64> = equal.filter(|it| it.len() > 1).map(|it| it[0]).collect();
+        (!hashes.is_empty()).then_some(Self { hashes, ..self })
     }
-}
 
-/// Hashes that belong to more than one key of a store.
-pub(super) struct RepeatedHashes {
-    state: RandomState,
-    /// Sorted.
-    hashes: Vec<u64>,
-}
-
-impl RepeatedHashes {
+    /// Returns whether one of the repeated hashes is that of the key.
     fn contains(&self, key: Key<'_>) -> bool {
         hash(&self.state, key).is_some_and(|hash| self.hashes.binary_search(&hash).is_ok())
     }
@@ -87,7 +73,7 @@ impl DuplicateKeys {
     /// [`Error::TooManyDuplicateKeys`] if they need too much memory, and those of reading.
     pub(super) fn read<S: System>(
         store: Source<'_, S>,
-        hashes: &RepeatedHashes,
+        hashes: &KeyHashes,
         run_keys: RunKeys,
         buffer: &mut [u8],
     ) -> Result<Self> {
@@ -113,7 +99,7 @@ impl DuplicateKeys {
     pub(super) fn is_kept(
         &mut self,
         key: Key<'_>,
-        decide: impl FnOnce(Facts<'_>) -> bool,
+        decide: impl FnOnce(&Facts<'_>) -> bool,
     ) -> Option<bool> {
         if self.0.is_empty() {
             return None;
@@ -122,7 +108,7 @@ impl DuplicateKeys {
         let undecided = std::mem::replace(duplicate, Duplicate::Decided { is_kept: true });
         let is_kept = match undecided {
             Duplicate::Decided { is_kept } => is_kept,
-            Duplicate::Undecided(facts) => decide(facts),
+            Duplicate::Undecided(facts) => decide(&facts),
         };
         *duplicate = Duplicate::Decided { is_kept };
         Some(is_kept)
@@ -131,7 +117,7 @@ impl DuplicateKeys {
 
 struct LastValues<'a> {
     run_keys: RunKeys,
-    hashes: &'a RepeatedHashes,
+    hashes: &'a KeyHashes,
     keys: DuplicateKeys,
     /// How much memory the values used so far, in bytes. A value that was replaced counts as well.
     memory: usize,

@@ -18,7 +18,6 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::error::{Context, Result};
-use crate::gateway::session_key::RunKeys;
 use crate::system::System;
 
 use self::duplicate_keys::{DuplicateKeys, KeyHashes};
@@ -37,24 +36,25 @@ const WORTH_A_WRITE: usize = 16 << 10;
 /// The size of the buffer for bytes that are read again.
 const READ_AGAIN: usize = 64 << 10;
 
-/// An expired run.
+/// The properties of an entry that decide whether it is kept.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Run {
+pub struct Facts<'a> {
     /// The entry's key: the JSON string in the file, byte for byte.
-    pub key: Vec<u8>,
+    pub key: Cow<'a, [u8]>,
+    is_object: bool,
+    /// `None` also if the entry is not a run.
+    updated_at: Option<f64>,
     /// The entry's `sessionId`.
-    pub session_id: SessionId<'static>,
+    pub session_id: SessionId<'a>,
     /// The entry's `sessionFile`; see [`Entry::session_file`].
-    pub session_file: Option<String>,
-    /// The time of the last update, in milliseconds since 1970.
-    pub updated_at: f64,
+    pub session_file: Option<Cow<'a, str>>,
 }
 
 /// Decides which expired runs are removed, and receives the references of the kept entries.
 pub trait RemovalPolicy {
     /// Returns whether an expired run is removed. A run whose transcript is still being written must
     /// be kept. Runs are passed in the order in which JavaScript enumerates them, each key once.
-    fn removes(&mut self, run: &Run) -> bool;
+    fn removes(&mut self, run: &Facts<'_>) -> bool;
 
     /// Receives the `sessionId` and `sessionFile` of a kept entry. Entries that are not objects are
     /// not passed.
@@ -96,13 +96,13 @@ pub struct Rewritten {
 /// ```
 /// use cron_session_reaper::abort::Abort;
 /// use cron_session_reaper::store::reading::Source;
-/// use cron_session_reaper::store::rewrite::{RemovalPolicy, Run, rewrite};
+/// use cron_session_reaper::store::rewrite::{Facts, RemovalPolicy, rewrite};
 /// use cron_session_reaper::store::scan::SessionId;
 /// use cron_session_reaper::system::{Os, System};
 ///
 /// struct RemoveAll;
 /// impl RemovalPolicy for RemoveAll {
-///     fn removes(&mut self, _: &Run) -> bool {
+///     fn removes(&mut self, _: &Facts<'_>) -> bool {
 ///         true
 ///     }
 ///     fn keeps(&mut self, _: &SessionId<'_>, _: Option<&str>) {}
@@ -174,17 +174,6 @@ fn write_kept<S: System, P: RemovalPolicy>(
     })
 }
 
-/// The properties of an entry that decide whether it is kept.
-struct Facts<'a> {
-    /// The JSON string in the file.
-    key: Cow<'a, [u8]>,
-    is_object: bool,
-    /// `None` also if the entry is not a run.
-    updated_at: Option<f64>,
-    session_id: SessionId<'a>,
-    session_file: Option<Cow<'a, str>>,
-}
-
 impl<'a> Facts<'a> {
     fn of(entry: &'a Entry<'_>, is_run: bool) -> Self {
         Self {
@@ -196,7 +185,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn into_owned(self) -> Facts<'static> {
+    pub(super) fn into_owned(self) -> Facts<'static> {
         Facts {
             key: Cow::Owned(self.key.into_owned()),
             session_id: self.session_id.into_owned(),
@@ -208,7 +197,7 @@ impl<'a> Facts<'a> {
 
 /// Decides about one entry after the other.
 struct Decisions<'a, P> {
-    cutoff_ms: f64,
+    expiry: Expiry,
     policy: &'a mut P,
     /// The result so far; `bytes` is not counted here.
     result: Rewritten,
@@ -216,10 +205,11 @@ struct Decisions<'a, P> {
 
 impl<P: RemovalPolicy> Decisions<'_, P> {
     /// Returns whether an entry is kept, and records the decision.
-    fn decide(&mut self, facts: Facts<'_>) -> bool {
+    fn decide(&mut self, facts: &Facts<'_>) -> bool {
         if let Some(updated_at) = facts.updated_at {
-            if updated_at < self.cutoff_ms {
-                return self.decide_expired(facts, updated_at);
+            if self.expiry.expires(updated_at) && self.policy.removes(facts) {
+                self.result.removed += 1;
+                return false;
             }
             // `min` ignores NaN.
             self.result.earliest = self.result.earliest.min(updated_at);
@@ -227,25 +217,6 @@ impl<P: RemovalPolicy> Decisions<'_, P> {
         if facts.is_object {
             self.policy
                 .keeps(&facts.session_id, facts.session_file.as_deref());
-        }
-        true
-    }
-
-    fn decide_expired(&mut self, facts: Facts<'_>, updated_at: f64) -> bool {
-        let run = Run {
-            key: facts.key.into_owned(),
-            session_id: facts.session_id.into_owned(),
-            session_file: facts.session_file.map(Cow::into_owned),
-            updated_at,
-        };
-        if self.policy.removes(&run) {
-            self.result.removed += 1;
-            return false;
-        }
-        self.result.earliest = self.result.earliest.min(updated_at);
-        if facts.is_object {
-            self.policy
-                .keeps(&run.session_id, run.session_file.as_deref());
         }
         true
     }
@@ -258,7 +229,6 @@ struct Selector<'a, P> {
     hashes: Option<&'a mut KeyHashes>,
     /// Empty in the first pass.
     duplicates: DuplicateKeys,
-    run_keys: RunKeys,
     /// Whether the current entry is a run.
     is_run: bool,
     ranges: KeptRanges,
@@ -268,7 +238,7 @@ impl<'a, P: RemovalPolicy> Selector<'a, P> {
     fn new(expiry: Expiry, policy: &'a mut P) -> Self {
         Self {
             decisions: Decisions {
-                cutoff_ms: expiry.cutoff_ms,
+                expiry,
                 policy,
                 result: Rewritten {
                     entries: 0,
@@ -280,7 +250,6 @@ impl<'a, P: RemovalPolicy> Selector<'a, P> {
             },
             hashes: None,
             duplicates: DuplicateKeys::default(),
-            run_keys: expiry.keys,
             is_run: false,
             ranges: KeptRanges::default(),
         }
@@ -295,7 +264,7 @@ impl<P: RemovalPolicy> Visitor for Selector<'_, P> {
     #[inline]
     fn key(&mut self, key: Key<'_>, start: u64) {
         self.decisions.result.entries += 1;
-        self.is_run = key.is_run(self.run_keys);
+        self.is_run = key.is_run(self.decisions.expiry.keys);
         self.ranges.begin_entry(start);
         if !self.is_run {
             self.ranges.keep_begun_entry();
@@ -306,10 +275,10 @@ impl<P: RemovalPolicy> Visitor for Selector<'_, P> {
 
     #[inline]
     fn entry(&mut self, entry: &Entry<'_>, end: u64) {
-        let decide = |facts: Facts<'_>| self.decisions.decide(facts);
+        let decide = |facts: &Facts<'_>| self.decisions.decide(facts);
         let is_kept = match self.duplicates.is_kept(entry.key(), decide) {
             Some(is_kept) => is_kept,
-            None => self.decisions.decide(Facts::of(entry, self.is_run)),
+            None => self.decisions.decide(&Facts::of(entry, self.is_run)),
         };
         if is_kept {
             self.decisions.result.kept += 1;

@@ -451,7 +451,7 @@ fn fails_if_the_store_is_truncated_during_the_rewrite() {
     /// Truncates the store at the first decision.
     struct Truncate<'a>(&'a Path);
     impl RemovalPolicy for Truncate<'_> {
-        fn removes(&mut self, _: &Run) -> bool {
+        fn removes(&mut self, _: &Facts<'_>) -> bool {
             std::fs::File::options()
                 .write(true)
                 .open(self.0)

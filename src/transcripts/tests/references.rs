@@ -88,7 +88,7 @@ fn a_kept_entry_protects_its_transcripts_in_every_spelling() {
         (None, Some("."), &[]),
         (None, Some("/"), &[]),
     ];
-    let folder = Folder::of(&tree.at("store/sessions.json")).unwrap();
+    let folder = Folder::of(&tree.at("store/sessions.json"));
     for (session_id, session_file, expected) in cases {
         let mut references = References::new(&Os, &folder);
         references.add(*session_id, rooted(&tree, *session_file).as_deref());
@@ -100,7 +100,7 @@ fn a_kept_entry_protects_its_transcripts_in_every_spelling() {
 #[test]
 fn session_ids_are_compared_without_trimming() {
     let tree = odd_tree();
-    let folder = Folder::of(&tree.at("store/sessions.json")).unwrap();
+    let folder = Folder::of(&tree.at("store/sessions.json"));
     let mut references = References::new(&Os, &folder);
     for id in ["a", " b ", "a/b", "", "a"] {
         references.add(Some(id), None);
@@ -116,7 +116,7 @@ fn session_ids_are_compared_without_trimming() {
 #[test]
 fn a_link_created_after_its_entry_was_added_protects_its_target() {
     let tree = odd_tree();
-    let folder = Folder::of(&tree.at("store/sessions.json")).unwrap();
+    let folder = Folder::of(&tree.at("store/sessions.json"));
     let mut references = References::new(&Os, &folder);
     references.add(Some("late"), None);
     tree.link("store/late.jsonl", "x y.jsonl");
@@ -132,7 +132,7 @@ fn a_link_in_a_folder_that_cannot_be_listed_protects_its_target() {
     let tree = odd_tree();
     let outside = tree.at("outside");
     fs::set_permissions(&outside, fs::Permissions::from_mode(0o100)).unwrap();
-    let folder = Folder::of(&tree.at("store/sessions.json")).unwrap();
+    let folder = Folder::of(&tree.at("store/sessions.json"));
     let mut references = References::new(&Os, &folder);
     references.add(None, Some("away/back.jsonl"));
     fs::set_permissions(&outside, fs::Permissions::from_mode(0o700)).unwrap();
@@ -145,7 +145,7 @@ fn a_file_is_protected_through_every_path_that_leads_to_it() {
     // Hard links have the same device and inode, as the two paths of a bind mount do.
     fs::hard_link(tree.at("store/a.jsonl"), tree.at("store/sub/alias.jsonl")).unwrap();
     fs::hard_link(tree.at("store/x y.jsonl"), tree.at("store/sub/x y.jsonl")).unwrap();
-    let folder = Folder::of(&tree.at("store/sessions.json")).unwrap();
+    let folder = Folder::of(&tree.at("store/sessions.json"));
 
     let mut references = References::new(&Os, &folder);
     references.add(None, Some("sub/alias.jsonl"));
@@ -161,7 +161,7 @@ fn a_file_is_protected_through_every_path_that_leads_to_it() {
 #[test]
 fn a_session_file_outside_the_folder_is_not_accessed() {
     let tree = odd_tree();
-    let folder = Folder::of(&tree.at("store/sessions.json")).unwrap();
+    let folder = Folder::of(&tree.at("store/sessions.json"));
     let system = Faulty::new(|_, _| None);
     let mut references = References::new(&system, &folder);
     for file in [
@@ -189,7 +189,7 @@ fn an_outside_file_named_like_a_transcript_protects_it_if_it_is_the_same_file() 
     let tree = odd_tree();
     // Like the second path of a bind mount.
     fs::hard_link(tree.at("store/x y.jsonl"), tree.at("outside/x y.jsonl")).unwrap();
-    let folder = Folder::of(&tree.at("store/sessions.json")).unwrap();
+    let folder = Folder::of(&tree.at("store/sessions.json"));
     let unreferenced = |system: &Faulty, name: &str, session_file: &str| {
         let mut references = References::new(system, &folder);
         references.add(None, tree.at(session_file).to_str());
@@ -223,7 +223,7 @@ fn an_outside_file_named_like_a_transcript_protects_it_if_it_is_the_same_file() 
 /// referenced, are unreferenced, and how many paths outside the folder were accessed.
 fn aliases(lookups: &OutsideLookups) -> (usize, usize) {
     let tree = Tree::new();
-    let folder = Folder::of(&tree.file("store/sessions.json")).unwrap();
+    let folder = Folder::of(&tree.file("store/sessions.json"));
     let system = Faulty::new(|_, _| None);
     let mut references = References::new(&system, &folder);
     let mut transcripts = Vec::new();
@@ -256,7 +256,7 @@ fn no_outside_file_is_accessed_once_look_ups_have_ended() {
 #[test]
 fn a_deep_session_file_costs_one_system_call() {
     let tree = Tree::new();
-    let folder = Folder::of(&tree.file("store/sessions.json")).unwrap();
+    let folder = Folder::of(&tree.file("store/sessions.json"));
     let deep = tree.file(&format!("store/{}a.jsonl", "d/".repeat(500)));
     let system = Faulty::new(|_, _| None);
     let mut references = References::new(&system, &folder);
