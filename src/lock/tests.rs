@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -374,6 +375,36 @@ fn takes_over_from_a_dead_javascript_holder_after_a_second() {
         let waited = system.monotonic().as_millis();
         assert!((1_000..1_100).contains(&waited), "{name}: {waited} ms");
         assert!(names_in(folder.path()).is_empty(), "{name}");
+    }
+}
+
+/// Two JavaScript contenders have read the same dead lock. One removes it, and a native contender
+/// claims the vacant path; then the other one removes the file that is there now.
+#[test]
+fn a_lock_claimed_after_a_dead_one_was_removed_counts_only_when_it_has_settled() {
+    let now = SystemTime::now();
+    // A contender has seen the lock only, or has tried to take it over.
+    for (seen, age) in [("too young", 0), ("stale", 2)] {
+        let (folder, path) = folder();
+        let written = now - Duration::from_secs(age);
+        fs::write(&path, javascript(UNUSED_PID, &date(written, 0), 1)).unwrap();
+        touch(&path, written);
+        let removed = AtomicU32::new(0);
+        let system = VirtualTime::starting_at(now)
+            .with_fault(|call, elapsed| {
+                let is_removed = call == "exchange" && elapsed.is_zero();
+                is_removed.then_some(ErrorKind::NotFound)
+            })
+            .on_sleep(|_| {
+                if removed.fetch_add(1, Ordering::SeqCst) < 2 {
+                    fs::remove_file(&path).unwrap();
+                }
+            });
+        let held = Lock::acquire(&system, &path).unwrap();
+        assert!(removed.load(Ordering::SeqCst) >= 2, "{seen}: not settled");
+        held.verify().unwrap();
+        held.release().unwrap();
+        assert!(names_in(folder.path()).is_empty(), "{seen}");
     }
 }
 
