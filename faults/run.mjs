@@ -15,6 +15,7 @@ import * as fuzz from "./fuzz.mjs";
 import * as hostile from "./hostile.mjs";
 import * as kill from "./kill.mjs";
 import * as powerCut from "./power-cut.mjs";
+import * as rights from "./rights.mjs";
 import { scratch } from "./store.mjs";
 import { anyViolation, skipped } from "./table.mjs";
 import * as tests from "./tests.mjs";
@@ -28,6 +29,7 @@ const CAMPAIGNS = [
   crashStates,
   freeze,
   unlockedWriter,
+  rights,
   tests,
   fuzz,
   hostile,
