@@ -14,6 +14,7 @@ import * as fullDisk from "./full-disk.mjs";
 import * as fuzz from "./fuzz.mjs";
 import * as hostile from "./hostile.mjs";
 import * as kill from "./kill.mjs";
+import * as mutation from "./mutation.mjs";
 import * as powerCut from "./power-cut.mjs";
 import * as rights from "./rights.mjs";
 import { scratch } from "./store.mjs";
@@ -33,6 +34,7 @@ const CAMPAIGNS = [
   tests,
   fuzz,
   hostile,
+  mutation,
 ];
 
 const { values, positionals } = parseArgs({

@@ -408,6 +408,100 @@ fn a_lock_claimed_after_a_dead_one_was_removed_counts_only_when_it_has_settled()
     }
 }
 
+/// Replaces the lock by one that JavaScript has just created: another file, of a live process.
+fn replace_by_live_lock(path: &Path) {
+    let live = path.with_extension("live");
+    let text = javascript(own_pid(), &date_from_now(0), starttime(own_pid()));
+    fs::write(&live, text).unwrap();
+    fs::rename(live, path).unwrap();
+}
+
+#[test]
+fn a_live_lock_displaced_by_mistake_is_put_back_and_the_own_one_gets_a_date_in_1970() {
+    let (folder, path) = folder();
+    fs::write(&path, "x").unwrap();
+    touch(&path, SystemTime::now() - Duration::from_secs(31));
+    let (beside, own) = (folder.path(), folder.path().join("own"));
+    let exchanges = AtomicU32::new(0);
+    let system = VirtualTime::starting_now().with_fault(|call, _| {
+        if call == "exchange" && exchanges.fetch_add(1, Ordering::SeqCst) == 0 {
+            replace_by_live_lock(&path);
+        }
+        if call == "unlink" && !own.exists() {
+            // Another contender may have moved it aside, to put it back later.
+            let names = names_in(beside);
+            let name = names.iter().find(|name| name.ends_with(".tmp")).unwrap();
+            fs::hard_link(beside.join(name), &own).unwrap();
+        }
+        None
+    });
+    let error = Lock::acquire(&system, &path).err().unwrap();
+    assert_eq!(error.code(), "ERR_SESSION_STORE_LOCKED");
+    assert_eq!(parse(&fs::read(&path).unwrap()).get("flock"), None);
+    assert_eq!(created_at(&fs::read(&own).unwrap()), SystemTime::UNIX_EPOCH);
+    assert_eq!(names_in(beside), ["own", "sessions.json.lock"]);
+}
+
+#[test]
+fn without_exchange_a_lock_that_was_replaced_or_flocked_since_is_not_rewritten() {
+    for event in ["replaced", "flocked"] {
+        let (_folder, path) = folder();
+        fs::write(&path, "x").unwrap();
+        touch(&path, SystemTime::now() - Duration::from_secs(31));
+        let holder = Mutex::new(None);
+        let system = VirtualTime::starting_now().with_fault(|call, _| {
+            let mut holder = holder.lock().unwrap();
+            if call == "open_for_update" && event == "flocked" {
+                let file = holder.get_or_insert_with(|| File::open(&path).unwrap());
+                fs2::FileExt::lock_exclusive(&*file).unwrap();
+            } else if call == "open_for_update" && holder.is_none() {
+                *holder = File::open(&path).ok();
+                replace_by_live_lock(&path);
+            }
+            (call == "exchange").then_some(ErrorKind::Unsupported)
+        });
+        system.set_flock_holder(event == "flocked");
+        let error = Lock::acquire(&system, &path).err().unwrap();
+        assert_eq!(error.code(), "ERR_SESSION_STORE_LOCKED");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("flock"), "{event}: {text}");
+        assert!(!text.is_empty(), "{event}");
+    }
+}
+
+#[test]
+fn waits_for_a_contender_that_examines_its_new_lock() {
+    let (_folder, path) = folder();
+    let contender = Mutex::new(None);
+    let system = VirtualTime::starting_now()
+        .with_fault(|call, _| {
+            let mut contender = contender.lock().unwrap();
+            if call == "try_flock" && contender.is_none() {
+                let file = contender.insert(File::open(&path).unwrap());
+                fs2::FileExt::lock_exclusive(&*file).unwrap();
+            }
+            (call == "create_unnamed").then_some(ErrorKind::Unsupported)
+        })
+        .on_sleep(|_| {
+            let contender = contender.lock().unwrap();
+            fs2::FileExt::unlock(contender.as_ref().unwrap()).unwrap();
+        });
+    system.set_flock_holder(true);
+    Lock::acquire(&system, &path).unwrap().release().unwrap();
+}
+
+#[test]
+fn a_dead_lock_from_the_future_is_taken_over_after_it_was_watched_for_a_second() {
+    let (_folder, path) = folder();
+    // The clock was set back: both time stamps of the file are in the future.
+    let now = SystemTime::now() - Duration::from_secs(86_400);
+    fs::write(&path, javascript(UNUSED_PID, &date(now, 86_400), 1)).unwrap();
+    let system = VirtualTime::starting_at(now);
+    Lock::acquire(&system, &path).unwrap().release().unwrap();
+    let waited = system.monotonic().as_millis();
+    assert!((1_000..1_100).contains(&waited), "{waited} ms");
+}
+
 #[test]
 fn takes_over_an_old_lock_that_will_not_be_released_without_waiting() {
     let sleeper = Sleeper::start();
