@@ -16,6 +16,7 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -201,6 +202,36 @@ const TRICKS = [
   },
 ];
 
+/** What SECURITY.md permits. Each sweep must succeed, and leave the store to its owner. */
+const PERMITTED = [
+  { name: "a user sweeps a store of the same user", as: A, owner: A },
+  { name: "root sweeps the store of a user in the folder of that user", owner: A },
+  {
+    name: "root sweeps its own store in the folder of a user",
+    owner: 0,
+    plant: ({ a }) => chownSync(`${a}/sessions.json`, 0, 0),
+  },
+  { name: "root sweeps its own store", store: "private/sessions.json", owner: 0 },
+  {
+    name: "root sweeps the store of a user in a folder that only root can write to",
+    store: "private/sessions.json",
+    owner: A,
+    plant: ({ private: folder }) => chownSync(`${folder}/sessions.json`, A, A),
+  },
+  {
+    name: "root sweeps through its own link",
+    store: "link/sessions.json",
+    owner: A,
+    plant: ({ root: top, a }) => symlinkSync(a, join(top, "link")),
+  },
+  {
+    name: "root of a user namespace sweeps its own store",
+    in: ["unshare", "--user", "--map-root-user"],
+    store: "private/sessions.json",
+    owner: 0,
+  },
+];
+
 /** What changes during the sweeps: `attacker` replaces `path` by a link to `target`, and undoes it. */
 const RACES = [
   { name: "a subfolder", path: "a/sub", target: "b/sub" },
@@ -240,6 +271,7 @@ export async function campaign({ short, scratch }) {
     skipped("attacks on the rights of another user", why);
     return;
   }
+  await permitted(scratch);
   const { attacks, refused, sweeps, problems } = await attack(scratch, { short });
   const harmless = attacks - refused - new Set(problems.map(([attacked]) => attacked)).size;
   const sentences = problems.map(([attacked, problem]) => `${attacked}: ${problem}`);
@@ -270,13 +302,37 @@ function notPermitted() {
   return has("setpriv", "--version") ? undefined : "needs setpriv";
 }
 
-/** Tries all attacks. A race is tried whenever the sweep has its lock and, in the long form, at any time. */
-async function attack(scratch, { short, env }) {
+async function installSweeper(scratch) {
   // The users must be able to reach their folders and to run the sweeper.
   chmodSync(scratch, 0o755);
   const sweeper = join(scratch, "sweeper");
   copyFileSync(await buildSweeper(), sweeper);
   chmodSync(sweeper, 0o755);
+  return sweeper;
+}
+
+/** A sweep that refused everything would resist every attack. */
+async function permitted(scratch) {
+  const sweeper = await installSweeper(scratch);
+  const problems = [];
+  for (const { plant, owner, ...permit } of PERMITTED) {
+    const world = createWorld(scratch);
+    plant?.(world);
+    const { reports, problems: found } = await sweep(sweeper, world, permit);
+    const { uid, mode } = statSync(join(world.root, permit.store ?? "a/sessions.json"));
+    const outcome = `${reports[0]?.pruned} pruned, uid ${uid}, mode ${(mode & 0o777).toString(8)}`;
+    if (outcome !== `2 pruned, uid ${owner}, mode 600`) {
+      found.push(`${outcome}: ${JSON.stringify(reports[0])}`);
+    }
+    problems.push(...found.map((problem) => `${permit.name}: ${problem}`));
+    rmSync(world.root, { recursive: true });
+  }
+  figure("permitted sweeps that leave the store to its owner", PERMITTED.length, 7, problems);
+}
+
+/** Tries all attacks. A race is tried whenever the sweep has its lock and, in the long form, at any time. */
+async function attack(scratch, { short, env }) {
+  const sweeper = await installSweeper(scratch);
   const found = { attacks: 0, refused: 0, sweeps: 0, problems: [] };
   for (const trick of TRICKS) {
     const world = createWorld(scratch);
