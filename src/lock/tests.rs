@@ -491,6 +491,36 @@ fn waits_for_a_contender_that_examines_its_new_lock() {
 }
 
 #[test]
+fn waits_for_a_live_holder_for_exactly_ten_seconds() {
+    let (_folder, path) = folder();
+    let now = SystemTime::now();
+    let live = javascript(own_pid(), &date(now, 0), starttime(own_pid()));
+    fs::write(&path, live).unwrap();
+    let system = VirtualTime::starting_at(now);
+    let error = Lock::acquire(&system, &path).err().unwrap();
+    assert_eq!(error.code(), "ERR_SESSION_STORE_LOCKED");
+    assert_eq!(system.monotonic(), Duration::from_secs(10));
+}
+
+#[test]
+fn a_lock_that_cannot_be_removed_is_reported_and_remains_with_a_date_in_1970() {
+    let (folder, path) = folder();
+    let attempts = AtomicU32::new(0);
+    let system = VirtualTime::starting_now().with_fault(|call, _| {
+        let is_first = call == "unlink" && attempts.fetch_add(1, Ordering::SeqCst) == 0;
+        is_first.then_some(ErrorKind::PermissionDenied)
+    });
+    let error = Lock::acquire(&system, &path).unwrap().release();
+    assert_eq!(error.unwrap_err().code(), "EACCES");
+    // Once it is reported, it is not removed when the lock is dropped.
+    assert_eq!(names_in(folder.path()), ["sessions.json.lock"]);
+    assert_eq!(
+        created_at(&fs::read(&path).unwrap()),
+        SystemTime::UNIX_EPOCH
+    );
+}
+
+#[test]
 fn a_dead_lock_from_the_future_is_taken_over_after_it_was_watched_for_a_second() {
     let (_folder, path) = folder();
     // The clock was set back: both time stamps of the file are in the future.
