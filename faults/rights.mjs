@@ -18,6 +18,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -464,6 +465,8 @@ function createWorld(scratch) {
 function writeAs(uid, path, text) {
   writeFileSync(path, text, { mode: 0o600 });
   chownSync(path, uid, uid);
+  // Old: as a lock, a file of another kind would be waited for while it is young.
+  utimesSync(path, NOW / 1000, NOW / 1000);
 }
 
 /** Puts a symbolic link of user A, or of another one, at a path, in place of what is there. */
