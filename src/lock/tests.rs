@@ -430,7 +430,10 @@ fn a_live_lock_displaced_by_mistake_is_put_back_and_the_own_one_gets_a_date_in_1
         if call == "unlink" && !own.exists() {
             // Another contender may have moved it aside, to put it back later.
             let names = names_in(beside);
-            let name = names.iter().find(|name| name.ends_with(".tmp")).unwrap();
+            let name = names
+                .iter()
+                .find(|name| *name != "sessions.json.lock")
+                .unwrap();
             fs::hard_link(beside.join(name), &own).unwrap();
         }
         None
