@@ -1,6 +1,5 @@
 // The store's lock, shared with the gateway's own JavaScript.
 
-import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import {
@@ -108,13 +107,14 @@ describe("a lock of a live process", () => {
 });
 
 describe("a stale lock", () => {
-  const endedPid = () => spawnSync(process.execPath, ["-e", ""]).pid;
+  // Above the largest pid of Linux: the pid of a process that has ended may be reused at any time.
+  const unusedPid = 4_194_305;
   const payload = (fields) => JSON.stringify({ ...JSON.parse(lockPayload()), ...fields });
   const stale = [
-    ["whose process has ended", () => payload({ pid: endedPid() })],
+    ["whose process has ended", () => payload({ pid: unusedPid })],
     [
       "without start time whose process has ended",
-      () => payload({ pid: endedPid(), starttime: undefined }),
+      () => payload({ pid: unusedPid, starttime: undefined }),
     ],
     ["whose pid belongs to a later process", () => payload({ starttime: 1 })],
   ];

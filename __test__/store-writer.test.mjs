@@ -89,6 +89,19 @@ describe("a sweep inside a write queue", () => {
     expect.assertions(3);
   });
 
+  it("rejects and changes nothing if the writer does not call its callback", async () => {
+    const gateway = gatewayWith({ [run(1)]: EXPIRED }, { "expired.jsonl": "transcript" });
+    const before = stampOf(gateway.storePath);
+    const storeWriter = { async exclusively() {}, changed() {} };
+    await expect(sweep(gateway, { storeWriter })).rejects.toMatchObject({
+      code: "ERR_SESSION_STORE_WRITER",
+      message: "createCronSessionReaper: storeWriter.exclusively did not call its callback",
+    });
+    expect(stampOf(gateway.storePath)).toEqual(before);
+    expect(namesBeside(gateway)).toEqual(["expired.jsonl", "sessions.json"]);
+    expect((await sweep(gateway)).result).toEqual({ swept: true, pruned: 1 });
+  });
+
   it("loses no update and removes each run once while four writers update the store", async () => {
     const updates = 60;
     const gateway = gatewayWith({});

@@ -70,11 +70,16 @@ export const MUTANTS = [
 const COPIED = ["Cargo.toml", "Cargo.lock", "build.rs", "README.md"];
 const COPIED_FOLDERS = ["src", "tests", "benches", "faults", "__test__/gateway-vectors"];
 
-/** Copies the tree into `folder` and plants the fault there. */
-export function plant({ file, right, wrong }, folder) {
+/** Copies what cargo needs from the tree into `folder`. */
+export function copyTree(folder) {
   for (const name of [...COPIED, ...COPIED_FOLDERS]) {
     cpSync(join(root, name), join(folder, name), { recursive: true });
   }
+}
+
+/** Copies the tree into `folder` and plants the fault there. */
+export function plant({ file, right, wrong }, folder) {
+  copyTree(folder);
   const path = join(folder, file);
   const parts = readFileSync(path, "utf8").split(right);
   if (parts.length !== 2) {

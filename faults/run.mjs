@@ -14,7 +14,9 @@ import * as fullDisk from "./full-disk.mjs";
 import * as fuzz from "./fuzz.mjs";
 import * as hostile from "./hostile.mjs";
 import * as kill from "./kill.mjs";
+import * as mutation from "./mutation.mjs";
 import * as powerCut from "./power-cut.mjs";
+import * as rights from "./rights.mjs";
 import { scratch } from "./store.mjs";
 import { anyViolation, skipped } from "./table.mjs";
 import * as tests from "./tests.mjs";
@@ -28,9 +30,11 @@ const CAMPAIGNS = [
   crashStates,
   freeze,
   unlockedWriter,
+  rights,
   tests,
   fuzz,
   hostile,
+  mutation,
 ];
 
 const { values, positionals } = parseArgs({

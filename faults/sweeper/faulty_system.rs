@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use cron_session_reaper::system::{Beat, Heartbeat, Os, Process, Stat, System};
+use cron_session_reaper::system::{Beat, Heartbeat, Os, Process, Refusal, Rights, Stat, System};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
@@ -25,6 +25,8 @@ enum Fault {
     Unchecked,
     /// Has its lock at a path that no other process uses.
     Lockless,
+    /// Uses all rights of root in the folders of other users.
+    RootsRights,
 }
 
 /// The real system with one fault.
@@ -53,6 +55,7 @@ impl FaultySystem {
             "ignored-errors" => Fault::IgnoredErrors,
             "unchecked" => Fault::Unchecked,
             "lockless" => Fault::Lockless,
+            "roots-rights" => Fault::RootsRights,
             other => panic!("unknown fault: {other}"),
         };
         Self {
@@ -227,6 +230,20 @@ impl System for FaultySystem {
 
     fn copy_owner(&self, from: &Stat, to: &File) -> io::Result<()> {
         Os.copy_owner(from, to)
+    }
+
+    fn limit_rights(&self, store: &Path) -> Result<Rights, Refusal> {
+        if self.is(Fault::RootsRights) {
+            return Ok(Rights::unlimited());
+        }
+        Os.limit_rights(store)
+    }
+
+    fn confirm_rights(&self, store: &Path, real: &Path, folder: &Path) -> Result<(), Refusal> {
+        if self.is(Fault::RootsRights) {
+            return Ok(());
+        }
+        Os.confirm_rights(store, real, folder)
     }
 
     fn process(&self, pid: u64) -> Process {

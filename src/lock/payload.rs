@@ -207,9 +207,16 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_payload_has_4096_bytes() {
+        let mut bytes = br#"{"pid":7}"#.to_vec();
+        for (length, pid) in [(4096, Some(7)), (4097, None)] {
+            bytes.resize(length, b' ');
+            assert_eq!(Payload::parse(&bytes).pid, pid, "{length}");
+        }
+    }
+
+    #[test]
     fn all_fields_of_anything_but_an_object_are_absent() {
-        let mut long = br#"{"pid":7}"#.to_vec();
-        long.resize(MAX_LENGTH + 1, b' ');
         let deep = "[".repeat(4000);
         for bytes in [
             &b""[..],
@@ -221,7 +228,6 @@ mod tests {
             b"7",
             b"\0\0\0\0",
             deep.as_bytes(),
-            &long,
         ] {
             assert_eq!(Payload::parse(bytes), Payload::default());
         }

@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,7 +19,7 @@ use super::{Lock, is_held_by_live_process};
 use crate::error::Error;
 use crate::store::StorePaths;
 use crate::system::{Beat, Heartbeat, Os, Process, System};
-use crate::testing::touch;
+use crate::testing::{UNUSED_PID, touch};
 
 const ROLE: &str = "LOCK_TEST_ROLE";
 const LOCK: &str = "LOCK_TEST_LOCK";
@@ -136,10 +137,6 @@ impl Drop for Sleeper {
     }
 }
 
-fn dead_pid() -> u64 {
-    Sleeper::start().pid()
-}
-
 fn own_pid() -> u64 {
     u64::from(std::process::id())
 }
@@ -196,13 +193,13 @@ fn names_in(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Asserts that a contender does not get the lock for 9 s, and gets it after `release`. Returns how
-/// long it waited after that.
-fn assert_not_stolen(lock: &Path, release: impl FnOnce() + Send) -> Duration {
+/// Asserts that a contender that comes `now` does not get the lock for 9 s, and gets it after
+/// `release`. Returns how long it waited after that.
+fn assert_not_stolen(now: SystemTime, lock: &Path, release: impl FnOnce() + Send) -> Duration {
     let inode = || fs::symlink_metadata(lock).map(|file| file.ino()).ok();
     let before = inode();
     let release = Mutex::new(Some(release));
-    let system = VirtualTime::starting_now().on_sleep(|system| {
+    let system = VirtualTime::starting_at(now).on_sleep(|system| {
         let mut release = release.lock().unwrap();
         if system.monotonic() >= WATCHED
             && let Some(release) = release.take()
@@ -323,7 +320,7 @@ fn takes_over_from_a_crashed_native_holder_within_50_ms() {
 fn a_waiting_contender_takes_over_within_50_ms_after_its_holder_crashes() {
     let (_folder, path) = folder();
     let mut holder = start_holder(&path);
-    let waited = assert_not_stolen(&path, || kill(&mut holder));
+    let waited = assert_not_stolen(SystemTime::now(), &path, || kill(&mut holder));
     assert!(waited <= detection_time(50), "{waited:?}");
 }
 
@@ -337,27 +334,25 @@ fn detection_time(milliseconds: u64) -> Duration {
 #[test]
 fn takes_over_from_a_dead_javascript_holder_after_a_second() {
     let sleeper = Sleeper::start();
-    let now = SystemTime::now();
-    let dead = dead_pid();
+    // An hour ago: the file's ctime, which cannot be set, must be later than its mtime.
+    let now = SystemTime::now() - Duration::from_secs(3_600);
     let reused = |pid| javascript(pid, &date(now, 0), starttime(pid) + 1);
     let mut cases = vec![
-        ("pid gone", javascript(dead, &date(now, 0), 1)),
+        ("pid gone", javascript(UNUSED_PID, &date(now, 0), 1)),
         (
             "date in the future",
-            javascript(dead, &date(now, 86_400), 1),
+            javascript(UNUSED_PID, &date(now, 86_400), 1),
         ),
         (
             "native, of another boot",
-            javascript(dead, &date(now, 0), 1).replace('}', r#","flock":"another boot"}"#),
+            javascript(UNUSED_PID, &date(now, 0), 1).replace('}', r#","flock":"another boot"}"#),
         ),
     ];
     if let Process::Alive {
-        started_ms: Some(started),
+        started_ms: Some(_),
         ..
     } = Os.process(own_pid())
     {
-        let started = Duration::from_millis(started.try_into().unwrap());
-        let started = SystemTime::UNIX_EPOCH + started;
         cases.extend([
             ("pid reused", reused(sleeper.pid())),
             ("our own pid reused", reused(own_pid())),
@@ -366,7 +361,7 @@ fn takes_over_from_a_dead_javascript_holder_after_a_second() {
                 format!(
                     r#"{{"pid":{},"createdAt":"{}"}}"#,
                     own_pid(),
-                    date(started, -2)
+                    date(now, -86_400)
                 ),
             ),
         ]);
@@ -381,6 +376,163 @@ fn takes_over_from_a_dead_javascript_holder_after_a_second() {
         assert!((1_000..1_100).contains(&waited), "{name}: {waited} ms");
         assert!(names_in(folder.path()).is_empty(), "{name}");
     }
+}
+
+/// Two JavaScript contenders have read the same dead lock. One removes it, and a native contender
+/// claims the vacant path; then the other one removes the file that is there now.
+#[test]
+fn a_lock_claimed_after_a_dead_one_was_removed_counts_only_when_it_has_settled() {
+    let now = SystemTime::now();
+    // A contender has seen the lock only, or has tried to take it over.
+    for (seen, age) in [("too young", 0), ("stale", 2)] {
+        let (folder, path) = folder();
+        let written = now - Duration::from_secs(age);
+        fs::write(&path, javascript(UNUSED_PID, &date(written, 0), 1)).unwrap();
+        touch(&path, written);
+        let removed = AtomicU32::new(0);
+        let system = VirtualTime::starting_at(now)
+            .with_fault(|call, elapsed| {
+                let is_removed = call == "exchange" && elapsed.is_zero();
+                is_removed.then_some(ErrorKind::NotFound)
+            })
+            .on_sleep(|_| {
+                if removed.fetch_add(1, Ordering::SeqCst) < 2 {
+                    fs::remove_file(&path).unwrap();
+                }
+            });
+        let held = Lock::acquire(&system, &path).unwrap();
+        assert!(removed.load(Ordering::SeqCst) >= 2, "{seen}: not settled");
+        held.verify().unwrap();
+        held.release().unwrap();
+        assert!(names_in(folder.path()).is_empty(), "{seen}");
+    }
+}
+
+/// Replaces the lock by one that JavaScript has just created: another file, of a live process.
+fn replace_by_live_lock(path: &Path) {
+    let live = path.with_extension("live");
+    let text = javascript(own_pid(), &date_from_now(0), starttime(own_pid()));
+    fs::write(&live, text).unwrap();
+    fs::rename(live, path).unwrap();
+}
+
+#[test]
+fn a_live_lock_displaced_by_mistake_is_put_back_and_the_own_one_gets_a_date_in_1970() {
+    let (folder, path) = folder();
+    fs::write(&path, "x").unwrap();
+    touch(&path, SystemTime::now() - Duration::from_secs(31));
+    let (beside, own) = (folder.path(), folder.path().join("own"));
+    let exchanges = AtomicU32::new(0);
+    let system = VirtualTime::starting_now().with_fault(|call, _| {
+        if call == "exchange" && exchanges.fetch_add(1, Ordering::SeqCst) == 0 {
+            replace_by_live_lock(&path);
+        }
+        if call == "unlink" && !own.exists() {
+            // Another contender may have moved it aside, to put it back later.
+            let names = names_in(beside);
+            let name = names
+                .iter()
+                .find(|name| *name != "sessions.json.lock")
+                .unwrap();
+            fs::hard_link(beside.join(name), &own).unwrap();
+        }
+        None
+    });
+    let error = Lock::acquire(&system, &path).err().unwrap();
+    assert_eq!(error.code(), "ERR_SESSION_STORE_LOCKED");
+    assert_eq!(parse(&fs::read(&path).unwrap()).get("flock"), None);
+    assert_eq!(created_at(&fs::read(&own).unwrap()), SystemTime::UNIX_EPOCH);
+    assert_eq!(names_in(beside), ["own", "sessions.json.lock"]);
+}
+
+#[test]
+fn without_exchange_a_lock_that_was_replaced_or_flocked_since_is_not_rewritten() {
+    for event in ["replaced", "flocked"] {
+        let (_folder, path) = folder();
+        fs::write(&path, "x").unwrap();
+        touch(&path, SystemTime::now() - Duration::from_secs(31));
+        let holder = Mutex::new(None);
+        let system = VirtualTime::starting_now().with_fault(|call, _| {
+            let mut holder = holder.lock().unwrap();
+            if call == "open_for_update" && event == "flocked" {
+                let file = holder.get_or_insert_with(|| File::open(&path).unwrap());
+                fs2::FileExt::lock_exclusive(&*file).unwrap();
+            } else if call == "open_for_update" && holder.is_none() {
+                *holder = File::open(&path).ok();
+                replace_by_live_lock(&path);
+            }
+            (call == "exchange").then_some(ErrorKind::Unsupported)
+        });
+        system.set_flock_holder(event == "flocked");
+        let error = Lock::acquire(&system, &path).err().unwrap();
+        assert_eq!(error.code(), "ERR_SESSION_STORE_LOCKED");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("flock"), "{event}: {text}");
+        assert!(!text.is_empty(), "{event}");
+    }
+}
+
+#[test]
+fn waits_for_a_contender_that_examines_its_new_lock() {
+    let (_folder, path) = folder();
+    let contender = Mutex::new(None);
+    let system = VirtualTime::starting_now()
+        .with_fault(|call, _| {
+            let mut contender = contender.lock().unwrap();
+            if call == "try_flock" && contender.is_none() {
+                let file = contender.insert(File::open(&path).unwrap());
+                fs2::FileExt::lock_exclusive(&*file).unwrap();
+            }
+            (call == "create_unnamed").then_some(ErrorKind::Unsupported)
+        })
+        .on_sleep(|_| {
+            let contender = contender.lock().unwrap();
+            fs2::FileExt::unlock(contender.as_ref().unwrap()).unwrap();
+        });
+    system.set_flock_holder(true);
+    Lock::acquire(&system, &path).unwrap().release().unwrap();
+}
+
+#[test]
+fn waits_for_a_live_holder_for_exactly_ten_seconds() {
+    let (_folder, path) = folder();
+    let now = SystemTime::now();
+    let live = javascript(own_pid(), &date(now, 0), starttime(own_pid()));
+    fs::write(&path, live).unwrap();
+    let system = VirtualTime::starting_at(now);
+    let error = Lock::acquire(&system, &path).err().unwrap();
+    assert_eq!(error.code(), "ERR_SESSION_STORE_LOCKED");
+    assert_eq!(system.monotonic(), Duration::from_secs(10));
+}
+
+#[test]
+fn a_lock_that_cannot_be_removed_is_reported_and_remains_with_a_date_in_1970() {
+    let (folder, path) = folder();
+    let attempts = AtomicU32::new(0);
+    let system = VirtualTime::starting_now().with_fault(|call, _| {
+        let is_first = call == "unlink" && attempts.fetch_add(1, Ordering::SeqCst) == 0;
+        is_first.then_some(ErrorKind::PermissionDenied)
+    });
+    let error = Lock::acquire(&system, &path).unwrap().release();
+    assert_eq!(error.unwrap_err().code(), "EACCES");
+    // Once it is reported, it is not removed when the lock is dropped.
+    assert_eq!(names_in(folder.path()), ["sessions.json.lock"]);
+    assert_eq!(
+        created_at(&fs::read(&path).unwrap()),
+        SystemTime::UNIX_EPOCH
+    );
+}
+
+#[test]
+fn a_dead_lock_from_the_future_is_taken_over_after_it_was_watched_for_a_second() {
+    let (_folder, path) = folder();
+    // The clock was set back: both time stamps of the file are in the future.
+    let now = SystemTime::now() - Duration::from_secs(86_400);
+    fs::write(&path, javascript(UNUSED_PID, &date(now, 86_400), 1)).unwrap();
+    let system = VirtualTime::starting_at(now);
+    Lock::acquire(&system, &path).unwrap().release().unwrap();
+    let waited = system.monotonic().as_millis();
+    assert!((1_000..1_100).contains(&waited), "{waited} ms");
 }
 
 #[test]
@@ -434,7 +586,7 @@ fn rewrites_a_stale_lock_in_place_without_exchange() {
         assert_eq!(parse(&fs::read(&path).unwrap())["pid"], own_pid());
         assert_eq!(names_in(folder.path()), ["sessions.json.lock"]);
         held.verify().unwrap();
-        assert_not_stolen(&path, || held.release().unwrap());
+        assert_not_stolen(SystemTime::now(), &path, || held.release().unwrap());
         assert!(names_in(folder.path()).is_empty());
     }
 }
@@ -470,10 +622,11 @@ fn replaces_a_stale_lock_without_exchange_that_cannot_be_rewritten() {
 fn a_lock_that_cannot_be_read_is_stale_after_five_minutes() {
     for (age, is_stale) in [(31, false), (280, false), (301, true)] {
         let (folder, path) = folder();
-        fs::write(&path, javascript(own_pid(), &date_from_now(0), 1)).unwrap();
-        touch(&path, SystemTime::now() - Duration::from_secs(age));
+        let now = SystemTime::now();
+        fs::write(&path, javascript(own_pid(), &date(now, 0), 1)).unwrap();
+        touch(&path, now - Duration::from_secs(age));
         let before = fs::read(&path).unwrap();
-        let system = VirtualTime::starting_now().with_fault(|call, _| {
+        let system = VirtualTime::starting_at(now).with_fault(|call, _| {
             (call == "open_no_follow").then_some(ErrorKind::PermissionDenied)
         });
         assert_eq!(is_held_by_live_process(&system, &path), !is_stale);
@@ -498,7 +651,7 @@ fn a_lock_that_cannot_be_read_is_stale_after_five_minutes() {
 fn waits_for_a_lock_file_that_is_in_use() {
     for call in ["stat", "open_no_follow", "exchange"] {
         let (folder, path) = folder();
-        let dead = javascript(dead_pid(), &date_from_now(-2), 1);
+        let dead = javascript(UNUSED_PID, &date_from_now(-2), 1);
         fs::write(&path, dead).unwrap();
         touch(&path, SystemTime::now() - Duration::from_secs(2));
         let system = VirtualTime::starting_now().with_fault(|name, elapsed| {
@@ -539,16 +692,17 @@ fn never_steals_the_lock_of_a_live_javascript_holder() {
     let sleeper = Sleeper::start();
     let other = (sleeper.pid(), starttime(sleeper.pid()));
     let own = own_pid();
+    let now = SystemTime::now();
     let cases = [
-        javascript(other.0, &date_from_now(0), other.1),
-        javascript(other.0, &date_from_now(-31), other.1),
-        javascript(other.0, &date_from_now(-111), other.1),
-        javascript(other.0, &date_from_now(-280), other.1),
-        javascript(other.0, &date_from_now(3_600), other.1),
+        javascript(other.0, &date(now, 0), other.1),
+        javascript(other.0, &date(now, -31), other.1),
+        javascript(other.0, &date(now, -111), other.1),
+        javascript(other.0, &date(now, -280), other.1),
+        javascript(other.0, &date(now, 3_600), other.1),
         javascript(other.0, "9999-12-31T23:59:59.999Z", other.1),
         // JavaScript in this process.
-        javascript(own, &date_from_now(0), starttime(own)),
-        format!(r#"{{"pid":{own},"createdAt":"{}"}}"#, date_from_now(0)),
+        javascript(own, &date(now, 0), starttime(own)),
+        format!(r#"{{"pid":{own},"createdAt":"{}"}}"#, date(now, 0)),
         // Incomplete.
         String::new(),
         r#"{"pid":"#.to_owned(),
@@ -556,7 +710,7 @@ fn never_steals_the_lock_of_a_live_javascript_holder() {
     for payload in &cases {
         let (_folder, path) = folder();
         fs::write(&path, payload).unwrap();
-        assert_not_stolen(&path, || fs::remove_file(&path).unwrap());
+        assert_not_stolen(now, &path, || fs::remove_file(&path).unwrap());
     }
     println!("{} live locks not stolen", cases.len());
 }
@@ -564,7 +718,7 @@ fn never_steals_the_lock_of_a_live_javascript_holder() {
 #[test]
 fn never_steals_the_lock_of_a_live_native_holder_with_any_contents() {
     let cases = [
-        javascript(dead_pid(), &date_from_now(-86_400), 1),
+        javascript(UNUSED_PID, &date_from_now(-86_400), 1),
         javascript(1, "1970-01-01T00:00:00.000Z", 0),
         javascript(1, "9999-12-31T23:59:59.999Z", 0),
         String::new(),
@@ -574,7 +728,7 @@ fn never_steals_the_lock_of_a_live_native_holder_with_any_contents() {
         let held = Lock::acquire(&Os, &path).unwrap();
         fs::write(&path, payload).unwrap();
         touch(&path, SystemTime::now() - Duration::from_secs(86_400));
-        assert_not_stolen(&path, || held.release().unwrap());
+        assert_not_stolen(SystemTime::now(), &path, || held.release().unwrap());
     }
     println!("{} live locks not stolen", cases.len());
 }
@@ -583,7 +737,7 @@ fn never_steals_the_lock_of_a_live_native_holder_with_any_contents() {
 fn does_not_steal_from_a_live_native_holder_where_flock_requires_a_writable_file() {
     let (_folder, path) = folder();
     let held = Lock::acquire(&Os, &path).unwrap();
-    let dead = javascript(dead_pid(), &date_from_now(-86_400), 1);
+    let dead = javascript(UNUSED_PID, &date_from_now(-86_400), 1);
     fs::write(&path, dead).unwrap();
     touch(&path, SystemTime::now() - Duration::from_secs(86_400));
     let system = VirtualTime::starting_now().with_flock_of_writable_files();
@@ -633,7 +787,7 @@ fn assert_foreign_holder_is_safe(wrapper: &mut Command, hold: &Command, path: &P
         holder.wait().unwrap();
         return;
     }
-    assert_not_stolen(path, || {
+    assert_not_stolen(SystemTime::now(), path, || {
         drop(holder.stdin.take());
         holder.wait().unwrap();
     });
@@ -699,7 +853,7 @@ fn a_transcripts_lock_protects_it_while_its_holder_is_alive() {
             javascript(pid, &date_from_now(0), started + 1),
             started == 0,
         ),
-        (javascript(dead_pid(), &date_from_now(0), 1), false),
+        (javascript(UNUSED_PID, &date_from_now(0), 1), false),
         (String::new(), true),
     ] {
         let (folder, _) = folder();

@@ -144,6 +144,7 @@ impl System for VirtualTime<'_> {
     }
 
     fn create_unnamed(&self, folder: &Path) -> io::Result<File> {
+        self.fail("create_unnamed")?;
         Os.create_unnamed(folder)
     }
 

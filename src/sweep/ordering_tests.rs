@@ -1,8 +1,9 @@
-//! Orderings of ARCHITECTURE.md that no other test detects. Each test examines the disk, or the calls
-//! so far, at the moment of one system call.
+//! Orderings of ARCHITECTURE.md that no other test detects, and failed calls that must be reported. Each
+//! test examines the disk, or the calls so far, at the moment of one system call.
 #![cfg(target_os = "linux")]
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
@@ -170,4 +171,52 @@ fn holds_the_flock_of_the_new_store_while_it_has_another_name() {
     });
     assert_eq!(sweep_on(&tree, &system).pruned, 1);
     assert!(was_held.load(Ordering::Relaxed));
+}
+
+#[test]
+fn logs_a_lock_that_cannot_be_removed_after_leftovers_were_removed() {
+    let tree = folder(&format!("{{{CHAT}}}"));
+    tree.file_of("sessions.json.lock.1-0.tmp", b"{}");
+    let store = tree.at("sessions.json");
+    let lock = tree.at("sessions.json.lock");
+    let system = Faulty::new(move |name, path| {
+        (name == "unlink" && path == lock).then_some(ErrorKind::PermissionDenied)
+    });
+    let options = Options {
+        remove_temps: true,
+        ..Options::default()
+    };
+    let swept = swept_with(&system, request(&store), &options, &SurveyCache::new());
+    assert_eq!(swept.log.len(), 1, "{:?}", swept.log);
+}
+
+#[test]
+fn logs_leftovers_that_cannot_be_removed_after_the_commit() {
+    let tree = folder(&format!("{{{CHAT},{RUN}}}"));
+    tree.file_of("sessions.json.lock.1-0.tmp", b"{}");
+    let (store, is_committed) = (tree.at("sessions.json"), AtomicBool::new(false));
+    let system = Faulty::new(move |name, path| {
+        is_committed.fetch_or(
+            name == "exchange" && is_commits_temp(path),
+            Ordering::Relaxed,
+        );
+        let fails = name == "stat" && path == store && is_committed.load(Ordering::Relaxed);
+        fails.then_some(ErrorKind::PermissionDenied)
+    });
+    let swept = sweep_on(&tree, &system);
+    assert_eq!(swept.pruned, 1);
+    assert_eq!(swept.log.len(), 2, "{:?}", swept.log);
+}
+
+#[test]
+fn does_not_repeat_a_rename_of_the_store_that_is_not_permitted() {
+    let tree = folder(&format!("{{{CHAT},{RUN}}}"));
+    let system = Faulty::new(|name, path| match name {
+        "exchange" => Some(ErrorKind::Unsupported),
+        "rename" if is_commits_temp(path) => Some(ErrorKind::PermissionDenied),
+        _ => None,
+    });
+    assert_eq!(sweep_on(&tree, &system).failure.unwrap().code, "EACCES");
+    let renames = system.calls("rename");
+    assert_eq!(renames.iter().filter(|it| is_commits_temp(it)).count(), 1);
 }

@@ -18,6 +18,10 @@ use crate::sweep::outcome::{LogLine, Report};
 use crate::sweep::{self, Options, Outcome, Request};
 use crate::system::{Os, Process, Stat, System};
 
+/// A pid of no process: it is above the largest pid of every platform. The pid of a process that has
+/// ended may be reused at any time.
+pub(crate) const UNUSED_PID: u64 = 4_194_305;
+
 /// A temporary folder tree. Its state can be compared with an earlier one.
 pub(crate) struct Tree {
     root: PathBuf,

@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use super::{Cleared, Leftovers, Mode, exchange_name, find, unfinished_name};
 use crate::system::{Os, Process, Stat, System};
-use crate::testing::{Faulty, Tree, touch};
+use crate::testing::{Faulty, Tree, UNUSED_PID, touch};
 
 const UUID: &str = "3ab3ddeb-5fc7-4d35-adf6-d83c0627287f";
 
@@ -126,13 +125,6 @@ impl Store {
     }
 }
 
-/// Returns the id of a process that has ended.
-fn dead_pid() -> u32 {
-    let mut child = Command::new("true").spawn().unwrap();
-    child.wait().unwrap();
-    child.id()
-}
-
 fn hold(path: &Path) -> File {
     let file = File::open(path).unwrap();
     fs2::FileExt::lock_exclusive(&file).unwrap();
@@ -207,12 +199,15 @@ fn another_writers_store_is_left_to_a_live_commit() {
 #[test]
 fn an_old_temp_file_without_a_live_writer_is_removed() {
     let store = Store::new();
-    let dead = dead_pid();
     let unnumbered = store.aged(&format!("sessions.json.{UUID}.tmp"), b"half a store", 7200);
-    let numbered = store.aged(&format!("sessions.json.{dead}.{UUID}.tmp"), b"half", 7200);
+    let numbered = store.aged(
+        &format!("sessions.json.{UNUSED_PID}.{UUID}.tmp"),
+        b"half",
+        7200,
+    );
     let exactly_as_old = format!("sessions.json.{}.tmp", UUID.to_uppercase());
     let exactly_as_old = store.aged(&exactly_as_old, b"half", 3600);
-    let unfinished = unfinished_name(&store.path(), dead.into(), 0);
+    let unfinished = unfinished_name(&store.path(), UNUSED_PID, 0);
     let unfinished = unfinished.file_name().unwrap().to_str().unwrap();
     let unfinished = store.aged(unfinished, b"half", 3600);
     store.assert_removes(&[&unnumbered, &numbered, &exactly_as_old, &unfinished]);
@@ -224,7 +219,7 @@ fn a_young_temp_file_or_one_with_a_live_writer_is_not_removed() {
     touch(&store.path(), store.now);
     store.aged(&format!("sessions.json.{UUID}.tmp"), b"half", 590);
     store.aged(
-        &format!("sessions.json.{}.{UUID}.tmp", dead_pid()),
+        &format!("sessions.json.{UNUSED_PID}.{UUID}.tmp"),
         b"half",
         590,
     );
