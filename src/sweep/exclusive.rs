@@ -361,6 +361,20 @@ mod tests {
     }
 
     #[test]
+    fn prepares_again_if_the_replacement_cannot_be_named() {
+        let store = Store::new(DUE);
+        let system = Faulty::new(|name, _| (name == "link").then_some(ErrorKind::Unsupported));
+        let mut sweep = store.sweep(&system);
+        assert_eq!(sweep.prepare(), Step::Ready);
+        assert_eq!(sweep.commit(), (Step::Changed, None));
+        assert_eq!(store.text(), DUE);
+        assert_eq!(sweep.prepare(), Step::Ready);
+        assert_eq!(sweep.commit().0, Step::Committed);
+        assert_eq!(outcome(sweep).result.unwrap().pruned, 1);
+        assert_eq!(store.text(), SWEPT);
+    }
+
+    #[test]
     fn a_sweep_finished_before_the_commit_is_aborted() {
         let store = Store::new(DUE);
         let before = store.tree.all();

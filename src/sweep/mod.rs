@@ -18,6 +18,7 @@ pub mod outcome;
 mod plan;
 mod prepared;
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +27,7 @@ use crate::gateway::js;
 use crate::lock;
 use crate::store::leftovers::Cleared;
 use crate::store::reading::{Buffer, READ_AT_ONCE};
+use crate::store::replace::Naming;
 use crate::store::rewrite::Rewritten;
 use crate::store::scan::Entry;
 use crate::store::survey::{self, Survey};
@@ -146,6 +148,8 @@ struct Context<'a, S> {
     is_first: bool,
     /// How many paths outside the store's folder may still be accessed.
     lookups: OutsideLookups,
+    /// How the next replacement is created.
+    naming: Cell<Naming>,
 }
 
 /// Whether the removed runs are collected. Only a store writer needs them.
@@ -337,6 +341,7 @@ impl<'a, S: System> Context<'a, S> {
             removed_runs: RemovedRuns::Ignore,
             is_first: !cache.knows(request.store),
             lookups: OutsideLookups::new(),
+            naming: Cell::default(),
         }
     }
 

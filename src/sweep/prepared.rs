@@ -5,7 +5,7 @@ use crate::gateway::js;
 use crate::lock::Lock;
 use crate::store::leftovers::Cleared;
 use crate::store::reading::Buffer;
-use crate::store::replace::{Replaced, Replacement, Swap};
+use crate::store::replace::{Naming, Replaced, Replacement, Swap};
 use crate::store::{Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::Tally;
@@ -58,7 +58,7 @@ impl<'a, S: System> Prepared<'a, S> {
         let Some(store) = Store::open(sweep.system, paths)? else {
             return Ok(Preparation::NoStore);
         };
-        let replacement = Replacement::create(sweep.system, store)?;
+        let replacement = Replacement::create(sweep.system, store, sweep.naming.get())?;
         let store = replacement.store();
         let draft = Draft::read(sweep, paths, store, Some(replacement.file()), buffer);
         if store.was_incomplete(sweep.system, &draft)? {
@@ -116,7 +116,8 @@ impl<'a, S: System> Prepared<'a, S> {
     }
 
     /// Archives the transcripts and replaces the store. Returns `None`, with the archives undone, if
-    /// the store changed since it was read. The caller holds the lock and has asked
+    /// the sweep must be prepared again: the store changed since it was read, or the replacement
+    /// cannot be given a name. The caller holds the lock and has asked
     /// [`may_commit`](Self::may_commit).
     ///
     /// The transcripts are archived first: after a crash in between, the store still has their
@@ -145,6 +146,11 @@ impl<'a, S: System> Prepared<'a, S> {
             Ok(Swap::Changed { kept }) => {
                 log.not_restored(archive.undo());
                 log.kept(kept);
+                return Ok(None);
+            }
+            Ok(Swap::Unnameable) => {
+                log.not_restored(archive.undo());
+                sweep.naming.set(Naming::AtCreation);
                 return Ok(None);
             }
             Err(error) => {
