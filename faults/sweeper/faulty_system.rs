@@ -25,6 +25,8 @@ enum Fault {
     Unchecked,
     /// Has its lock at a path that no other process uses.
     Lockless,
+    /// Reports a call that the system lacks as a failed call.
+    NoFallback,
 }
 
 /// The real system with one fault.
@@ -53,6 +55,7 @@ impl FaultySystem {
             "ignored-errors" => Fault::IgnoredErrors,
             "unchecked" => Fault::Unchecked,
             "lockless" => Fault::Lockless,
+            "no-fallback" => Fault::NoFallback,
             other => panic!("unknown fault: {other}"),
         };
         Self {
@@ -67,6 +70,18 @@ impl FaultySystem {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the result of a call that a system may lack.
+    fn optional<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        match result {
+            Err(error)
+                if self.is(Fault::NoFallback) && error.kind() == io::ErrorKind::Unsupported =>
+            {
+                Err(io::ErrorKind::PermissionDenied.into())
+            }
+            result => result,
+        }
     }
 
     /// Returns the path to use for `path`: another one for a lock, if the fault is `Lockless`.
@@ -97,7 +112,7 @@ impl System for FaultySystem {
     }
 
     fn create_unnamed(&self, folder: &Path) -> io::Result<File> {
-        Os.create_unnamed(folder)
+        self.optional(Os.create_unnamed(folder))
     }
 
     fn create_new(&self, path: &Path) -> io::Result<File> {
@@ -105,13 +120,13 @@ impl System for FaultySystem {
     }
 
     fn link(&self, file: &File, path: &Path) -> io::Result<()> {
-        Os.link(file, &self.place(path))
+        self.optional(Os.link(file, &self.place(path)))
     }
 
     fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
         let (a, b) = (self.place(a), self.place(b));
         if !self.is(Fault::InPlace) {
-            return Os.exchange(&a, &b);
+            return self.optional(Os.exchange(&a, &b));
         }
         let stat = Os.stat(&b)?;
         self.state().opened.insert(a.clone(), stat);
@@ -177,7 +192,7 @@ impl System for FaultySystem {
     }
 
     fn try_flock(&self, file: &File) -> io::Result<bool> {
-        Os.try_flock(file)
+        self.optional(Os.try_flock(file))
     }
 
     fn read_at(&self, file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
