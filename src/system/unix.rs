@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, XattrFlags, fchown};
@@ -116,6 +116,10 @@ fn rename_with(
 pub(super) fn unlink(path: &Path) -> io::Result<()> {
     let at = Pinned::new(path)?;
     Ok(rustix::fs::unlinkat(&at.folder, at.name, AtFlags::empty())?)
+}
+
+pub(super) fn canonicalize(path: &Path) -> io::Result<PathBuf> {
+    fs::canonicalize(path)
 }
 
 pub(super) fn stat(path: &Path) -> io::Result<Stat> {
