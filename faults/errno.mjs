@@ -71,14 +71,16 @@ export const compileShim = (scratch) =>
     ...["-fPIC", "-shared", "-fno-delete-null-pointer-checks", "-fno-builtin"],
   );
 
-/** Sweeps with the shim preloaded. Returns the output, the calls and the exit status. */
-export async function sweepWith(shim, tree, settings, env = {}) {
-  const sweeper = await buildSweeper();
+/**
+ * Sweeps with the shim preloaded. Returns the output, the calls and the exit status. `through` is a
+ * program with its arguments that runs the sweeper.
+ */
+export async function sweepWith(shim, tree, settings, { env = {}, through = [] } = {}) {
   const log = settings.FAULT_LOG ?? `${tree.root}.log`;
   const preload = { LD_PRELOAD: shim, FAULT_ROOT: tree.root, FAULT_LOG: log };
-  const ended = await run(sweeper, [tree.store, "--now", String(NOW)], {
-    env: { ...env, ...preload, ...settings },
-  });
+  const sweep = [await buildSweeper(), tree.store, "--now", String(NOW)];
+  const [program, ...args] = [...through, ...sweep];
+  const ended = await run(program, args, { env: { ...env, ...preload, ...settings } });
   const calls = readLog(log);
   rmSync(log, { force: true });
   return { ...ended, calls, report: ended.code === 0 ? reportIn(ended.stdout) : undefined };
@@ -121,8 +123,9 @@ async function unseenCalls(shim, scratch) {
 }
 
 async function callsIn(shim, scratch, scenario, env = {}) {
-  const tree = layOut(join(scratch, `calls-${crypto.randomUUID()}`), SCENARIOS[scenario]);
-  const { calls } = await sweepWith(shim, tree, {}, env);
+  // As deep as the trees of the campaign: each component of the path costs a call.
+  const tree = layOut(join(scratch, "errno", crypto.randomUUID()), SCENARIOS[scenario]);
+  const { calls } = await sweepWith(shim, tree, {}, { env });
   remove(tree);
   // Consecutive reads of one folder fail in the same way: only the first is used.
   return calls.filter(({ call, where }, index) => {
@@ -173,11 +176,11 @@ async function injectEach(shim, scratch, jobs, env) {
     const tree = layOut(join(scratch, "errno", String(index)), SCENARIOS[scenario]);
     const how = error ? `errno:${constants.errno[error]}` : "short";
     const settings = { FAULT_AT: String(nth), FAULT_HOW: how, FAULT_STICKY: sticky };
-    const swept = await sweepWith(shim, tree, settings, env);
+    const swept = await sweepWith(shim, tree, settings, { env });
     hits += swept.calls.filter(({ hit }) => hit).length > 0 ? 1 : 0;
     const found = problemsOf(tree, swept, error);
     if (found.length === 0) {
-      const archived = !hitsOn(swept, ".jsonl");
+      const archived = !mayNotArchive(swept);
       found.push(...(await recover(sweeper, tree, { archived })));
     }
     const what = `${scenario}, ${call} (call ${nth}) ${error ?? "short"}${sticky === "1" ? " permanently" : ""}`;
@@ -189,6 +192,13 @@ async function injectEach(shim, scratch, jobs, env) {
 
 const hitsOn = ({ calls }, text) => calls.some(({ hit, where }) => hit && where.includes(text));
 
+/**
+ * Returns whether a transcript may keep its name: a call on it failed, or its folder could not be
+ * opened.
+ */
+const mayNotArchive = (swept) =>
+  hitsOn(swept, ".jsonl") || swept.calls.some(({ hit, call }) => hit && call === "openat2");
+
 /** Returns what is wrong after a sweep with an injected failure. */
 function problemsOf(tree, swept, error) {
   const { code, signal, timedOut, stderr, report, calls } = swept;
@@ -199,7 +209,7 @@ function problemsOf(tree, swept, error) {
     return [`the sweep crashed (${signal ?? code}): ${stderr}`];
   }
   const { problems, pruned } = examine(tree, {
-    archived: !hitsOn(swept, ".jsonl"),
+    archived: !mayNotArchive(swept),
     partial: hitsOn(swept, ".jsonl.lock"),
   });
   if (report.swept && report.pruned !== pruned) {

@@ -2,7 +2,7 @@
 // the bounds that RELIABILITY.md states.
 
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isBuilt } from "../scripts/prepare.mjs";
 import { run } from "./programs.mjs";
@@ -16,9 +16,15 @@ const MB = 1e6;
 const MEMORY = 32 * MB;
 const MEMORY_PER_RUN = 16;
 
-/** How long it may take: so many times an ordinary store of that size, or `JSON.parse` of the store. */
+/** How much CPU time it may use: so many times that for an ordinary store, or of `JSON.parse`. */
 const TIMES_ORDINARY = 10;
 const TIMES_PARSE = 2;
+
+/** How often a store is measured: other processes can delay a sweep, but not make it faster. */
+const ATTEMPTS = 3;
+
+/** The sweep last: it changes the store. */
+const ACTIONS = ["inspect", "preview", "sweep"];
 
 /** How long it may hold the lock, without the files that it archives, in milliseconds. */
 const HOLDING_MS = 50;
@@ -73,32 +79,68 @@ export async function bites({ scratch }) {
 
 /** Sweeps, previews and inspects each store. Returns what was beyond its bounds, a list for each. */
 async function measureAll(scratch, bytes, short) {
-  const ordinary = await measureOrdinary(scratch, bytes);
   const results = [];
-  for (const [title, { entry, isRun, isRefused }] of Object.entries(STORES)) {
-    const folder = join(scratch, "hostile");
-    const store = layOut(folder, entry, bytes);
-    store.runs = isRun ? store.entries : 1;
-    const parse = await measure({ store: store.path, action: "parse" });
-    // The sweep last: it changes the store.
-    for (const action of ["inspect", "preview", "sweep"]) {
-      const found = await measure({ store: store.path, action });
-      const limit = Math.max(TIMES_ORDINARY * ordinary[action], TIMES_PARSE * parse.ms);
-      const problems = beyond(
-        title,
-        action,
-        store,
-        found,
-        short ? Number.POSITIVE_INFINITY : limit,
-      );
-      if (action !== "inspect" && !found.ok && !isRefused) {
-        problems.push(`${title}, ${action}: ${found.error}`);
+  for (const [title, kind] of Object.entries(STORES)) {
+    let best;
+    let problems;
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      best = bestOf(best, await measureOnce(scratch, kind, bytes));
+      problems = ACTIONS.map((action) => problemsOf(title, kind, action, best, short));
+      if (problems.flat().length === 0) {
+        break;
       }
-      results.push(problems);
     }
-    rmSync(folder, { recursive: true });
+    results.push(...problems);
   }
   return results;
+}
+
+/** Measures all actions on one store, between the same actions on an ordinary one and `JSON.parse`. */
+async function measureOnce(scratch, { entry, isRun }, bytes) {
+  const ordinary = layOut(join(scratch, "ordinary"), ordinaryEntry, bytes);
+  const hostile = layOut(join(scratch, "hostile"), entry, bytes);
+  const found = { runs: isRun ? hostile.entries : 1, ordinary: {}, hostile: {} };
+  found.parse = await measure({ store: hostile.path, action: "parse" });
+  for (const action of ACTIONS) {
+    found.ordinary[action] = await measure({ store: ordinary.path, action });
+    found.hostile[action] = await measure({ store: hostile.path, action });
+  }
+  for (const { path } of [ordinary, hostile]) {
+    rmSync(dirname(path), { recursive: true });
+  }
+  return found;
+}
+
+/** Combines two measurements: the shortest times of both sides, the largest memory. */
+function bestOf(a, b) {
+  if (!a) {
+    return b;
+  }
+  const each = (a, b) =>
+    Object.fromEntries(ACTIONS.map((action) => [action, better(a[action], b[action])]));
+  return {
+    runs: a.runs,
+    parse: better(a.parse, b.parse),
+    ordinary: each(a.ordinary, b.ordinary),
+    hostile: each(a.hostile, b.hostile),
+  };
+}
+
+const better = (a, b) => ({
+  ...b,
+  ms: Math.min(a.ms, b.ms),
+  holdingMs: Math.min(a.holdingMs ?? 0, b.holdingMs ?? 0),
+  addedBytes: Math.max(a.addedBytes, b.addedBytes),
+});
+
+function problemsOf(title, { isRefused }, action, { runs, parse, ordinary, hostile }, short) {
+  const limit = Math.max(TIMES_ORDINARY * ordinary[action].ms, TIMES_PARSE * parse.ms);
+  const found = hostile[action];
+  const problems = beyond(title, action, { runs }, found, short ? Number.POSITIVE_INFINITY : limit);
+  if (action !== "inspect" && !found.ok && !isRefused) {
+    problems.push(`${title}, ${action}: ${found.error}`);
+  }
+  return problems;
 }
 
 function beyond(title, action, { runs }, { addedBytes, ms, holdingMs = 0, archived = 0 }, limitMs) {
@@ -117,18 +159,10 @@ function beyond(title, action, { runs }, { addedBytes, ms, holdingMs = 0, archiv
   return problems;
 }
 
-/** How long each action takes for a store as the gateway writes it. */
-async function measureOrdinary(scratch, bytes) {
-  const folder = join(scratch, "ordinary");
+/** The n-th entry of a store as the gateway writes it. */
+function ordinaryEntry(n) {
   const text = '\\"a line of a transcript\\"\\n'.repeat(1000);
-  const entry = (n) => `${runKey(n)}:{${n % 5 ? '"updatedAt":1e15' : OLD},"text":"${text}"}`;
-  const { path } = layOut(folder, entry, bytes);
-  const ms = {};
-  for (const action of ["inspect", "preview", "sweep"]) {
-    ms[action] = (await measure({ store: path, action })).ms;
-  }
-  rmSync(folder, { recursive: true });
-  return ms;
+  return `${runKey(n)}:{${n % 5 ? '"updatedAt":1e15' : OLD},"text":"${text}"}`;
 }
 
 /** Writes a store of about so many bytes, with one expired run and its transcript. */

@@ -113,7 +113,7 @@ async function cutEach(disk, most) {
 /** Returns when to cut the power: before and after each change, and after the sweep. */
 async function momentsOf({ shim, scratch, folder, env }) {
   const tree = layOut(join(folder, "gateway"), SCENARIOS.plain);
-  const { calls } = await sweepWith(shim, tree, { FAULT_LOG: join(scratch, "calls.log") }, env);
+  const { calls } = await sweepWith(shim, tree, { FAULT_LOG: join(scratch, "calls.log") }, { env });
   remove(tree);
   const changes = calls.filter(({ call }) => CHANGES.includes(call)).map(({ nth }) => nth);
   const during = [...new Set(changes.flatMap((nth) => [nth, nth + 1]))];
@@ -123,9 +123,9 @@ async function momentsOf({ shim, scratch, folder, env }) {
 async function sweepUntilCut({ shim, scratch, env }, tree, flag, nth) {
   const settings = { FAULT_LOG: join(scratch, "cut.log"), FAULT_HOW: `cut:${FLAGS[flag]}` };
   if (nth) {
-    return await sweepWith(shim, tree, { ...settings, FAULT_AT: String(nth) }, env);
+    return await sweepWith(shim, tree, { ...settings, FAULT_AT: String(nth) }, { env });
   }
-  const swept = await sweepWith(shim, tree, settings, env);
+  const swept = await sweepWith(shim, tree, settings, { env });
   // Any later call on the disk can trigger the cut; a sweep of a missing store makes one.
   const elsewhere = { ...tree, store: join(tree.root, "nothing.json") };
   await sweepWith(shim, elsewhere, { ...settings, FAULT_AT: "1" });

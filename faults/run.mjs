@@ -7,6 +7,7 @@
 
 import { rmSync } from "node:fs";
 import { parseArgs } from "node:util";
+import * as capabilities from "./capabilities.mjs";
 import * as crashStates from "./crash-states.mjs";
 import * as errno from "./errno.mjs";
 import * as freeze from "./freeze.mjs";
@@ -25,6 +26,7 @@ import * as unlockedWriter from "./unlocked-writer.mjs";
 const CAMPAIGNS = [
   kill,
   errno,
+  capabilities,
   fullDisk,
   powerCut,
   crashStates,

@@ -5,7 +5,11 @@
 //   FAULT_HOW     errno:<n>      the call does nothing and fails with this error number
 //                 short          a read or a write transfers half of the bytes, at least 1
 //                 cut:<flag>     the file system of FAULT_ROOT is shut down before the call
+//                 plain          an exchange of two names is a rename, and reports success
 //   FAULT_STICKY  1: every later call of the same function is hit, too
+//   FAULT_CALL    the calls to hit instead: a function, or with a flag `renameat2:EXCHANGE`,
+//                 `renameat2:NOREPLACE`, `openat:O_TMPFILE`
+//   FAULT_FROM    the first of these calls that is hit; 1: those before the counting starts, too
 //   FAULT_LOG     the file to which each call and its result are written, one line each
 //
 //   FAULT_AHEAD   the number of seconds by which the clocks are ahead from the start
@@ -33,17 +37,20 @@
 
 #define FS_IOC_SHUTDOWN 0x8004587d
 
-enum how { NOTHING, ERRNO, SHORT, CUT };
+enum how { NOTHING, ERRNO, SHORT, CUT, PLAIN };
 
 static const char *root;
 static long at;
 static enum how how;
 static long number;
 static int sticky;
+static const char *chosen;
+static long from;
 static int log_fd = -1;
 
 static atomic_int armed;
 static atomic_long calls;
+static atomic_long chosen_calls;
 static _Atomic(const char *) hit_call;
 static atomic_long slept_ns;
 
@@ -60,10 +67,14 @@ __attribute__((constructor)) static void read_settings(void)
 		number = atol(text + 6);
 	} else if (text && !strcmp(text, "short")) {
 		how = SHORT;
+	} else if (text && !strcmp(text, "plain")) {
+		how = PLAIN;
 	} else if (text && !strncmp(text, "cut:", 4)) {
 		how = CUT;
 		number = atol(text + 4);
 	}
+	chosen = getenv("FAULT_CALL");
+	from = (text = getenv("FAULT_FROM")) ? atol(text) : 1;
 	text = getenv("FAULT_AHEAD");
 	slept_ns = text ? atol(text) * 1000000000L : 0;
 	text = getenv("FAULT_LOG");
@@ -91,13 +102,27 @@ static void cut_the_power(void)
 	syscall(SYS_close, fd);
 }
 
-static struct call intercept(const char *name, const char *path, int fd)
+// Returns whether these are the calls of FAULT_CALL.
+static int is_chosen(const char *name, const char *flag)
+{
+	size_t length = strlen(name);
+
+	if (!chosen || strncmp(chosen, name, length))
+		return 0;
+	return !chosen[length] ||
+	       (chosen[length] == ':' && flag && !strcmp(chosen + length + 1, flag));
+}
+
+static struct call intercept_flagged(const char *name, const char *flag, const char *path, int fd)
 {
 	struct call call = { name, 0, 0, fd, path };
 	const char *first;
 
 	if (!root)
 		return call;
+	// Missing from the start: the standard library remembers what it finds then.
+	if (from <= 1 && is_chosen(name, flag))
+		call.hit = 1;
 	if (!armed) {
 		if (!path || strncmp(path, root, strlen(root)))
 			return call;
@@ -111,9 +136,16 @@ static struct call intercept(const char *name, const char *path, int fd)
 	} else if (sticky && how != CUT && first && !strcmp(first, name)) {
 		call.hit = 1;
 	}
+	if (from > 1 && is_chosen(name, flag) && ++chosen_calls >= from)
+		call.hit = 1;
 	if (call.hit && how == CUT)
 		cut_the_power();
 	return call;
+}
+
+static struct call intercept(const char *name, const char *path, int fd)
+{
+	return intercept_flagged(name, NULL, path, fd);
 }
 
 static int fails(const struct call *call)
@@ -205,8 +237,6 @@ FAULTY(statx, (int fd, const char *path, int flags, unsigned mask, struct statx 
 FAULTY(linkat, (int from, const char *a, int to, const char *b, int flags),
        (from, a, to, b, flags), named_in(to, b), -1)
 FAULTY(rename, (const char *a, const char *b), (a, b), b, -1)
-FAULTY(renameat2, (int from, const char *a, int to, const char *b, unsigned flags),
-       (from, a, to, b, flags), named_in(to, b), -1)
 FAULTY(renameat, (int from, const char *a, int to, const char *b), (from, a, to, b),
        named_in(to, b), -1)
 FAULTY(unlink, (const char *path), (path), path, -1)
@@ -238,6 +268,68 @@ ssize_t read(int fd, void *bytes, size_t length)
 	REAL(read);
 	struct call call = intercept("read", NULL, fd);
 	ssize_t result = fails(&call) ? -1 : real(fd, bytes, shortened(&call, length));
+	log_call(&call, result);
+	return result;
+}
+
+int renameat2(int from, const char *a, int to, const char *b, unsigned flags)
+{
+	REAL(renameat2);
+	const char *flag = flags & RENAME_EXCHANGE ? "EXCHANGE"
+			   : flags & RENAME_NOREPLACE ? "NOREPLACE"
+			   : NULL;
+	struct call call = intercept_flagged("renameat2", flag, named_in(to, b), -1);
+	int result;
+
+	if (call.hit && how == PLAIN)
+		flags = 0;
+	result = fails(&call) ? -1 : real(from, a, to, b, flags);
+	log_call(&call, result);
+	return result;
+}
+
+// The library has two names for it, with the same meaning on 64-bit machines.
+#define FAULTY_OPENAT(name) \
+	int name(int folder, const char *path, int flags, ...) \
+	{ \
+		REAL(name); \
+		va_list more; \
+		va_start(more, flags); \
+		mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(more, mode_t) : 0; \
+		va_end(more); \
+		const char *flag = flags & __O_TMPFILE ? "O_TMPFILE" : NULL; \
+		struct call call = \
+			intercept_flagged("openat", flag, named_in(folder, path), -1); \
+		int result = fails(&call) ? -1 : real(folder, path, flags, mode); \
+		log_call(&call, result); \
+		return result; \
+	}
+
+FAULTY_OPENAT(openat)
+FAULTY_OPENAT(openat64)
+
+// The library has no function for openat2.
+long syscall(long number, ...)
+{
+	REAL(syscall);
+	va_list more;
+	va_start(more, number);
+	long a = va_arg(more, long), b = va_arg(more, long), c = va_arg(more, long);
+	long d = va_arg(more, long), e = va_arg(more, long), f = va_arg(more, long);
+	va_end(more);
+	if (number != SYS_openat2)
+		return real(number, a, b, c, d, e, f);
+	struct call call = intercept("openat2", (const char *)b, -1);
+	long result = fails(&call) ? -1 : real(number, a, b, c, d, e, f);
+	log_call(&call, result);
+	return result;
+}
+
+ssize_t flistxattr(int fd, char *names, size_t length)
+{
+	REAL(flistxattr);
+	struct call call = intercept("flistxattr", NULL, fd);
+	ssize_t result = fails(&call) ? -1 : real(fd, names, length);
 	log_call(&call, result);
 	return result;
 }

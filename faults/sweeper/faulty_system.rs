@@ -27,6 +27,8 @@ enum Fault {
     Lockless,
     /// Uses all rights of root in the folders of other users.
     RootsRights,
+    /// Reports a call that the system lacks as a failed call.
+    NoFallback,
 }
 
 /// The real system with one fault.
@@ -56,6 +58,7 @@ impl FaultySystem {
             "unchecked" => Fault::Unchecked,
             "lockless" => Fault::Lockless,
             "roots-rights" => Fault::RootsRights,
+            "no-fallback" => Fault::NoFallback,
             other => panic!("unknown fault: {other}"),
         };
         Self {
@@ -70,6 +73,18 @@ impl FaultySystem {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the result of a call that a system may lack.
+    fn optional<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        match result {
+            Err(error)
+                if self.is(Fault::NoFallback) && error.kind() == io::ErrorKind::Unsupported =>
+            {
+                Err(io::ErrorKind::PermissionDenied.into())
+            }
+            result => result,
+        }
     }
 
     /// Returns the path to use for `path`: another one for a lock, if the fault is `Lockless`.
@@ -100,7 +115,7 @@ impl System for FaultySystem {
     }
 
     fn create_unnamed(&self, folder: &Path) -> io::Result<File> {
-        Os.create_unnamed(folder)
+        self.optional(Os.create_unnamed(folder))
     }
 
     fn create_new(&self, path: &Path) -> io::Result<File> {
@@ -108,13 +123,13 @@ impl System for FaultySystem {
     }
 
     fn link(&self, file: &File, path: &Path) -> io::Result<()> {
-        Os.link(file, &self.place(path))
+        self.optional(Os.link(file, &self.place(path)))
     }
 
     fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
         let (a, b) = (self.place(a), self.place(b));
         if !self.is(Fault::InPlace) {
-            return Os.exchange(&a, &b);
+            return self.optional(Os.exchange(&a, &b));
         }
         let stat = Os.stat(&b)?;
         self.state().opened.insert(a.clone(), stat);
@@ -180,7 +195,7 @@ impl System for FaultySystem {
     }
 
     fn try_flock(&self, file: &File) -> io::Result<bool> {
-        Os.try_flock(file)
+        self.optional(Os.try_flock(file))
     }
 
     fn read_at(&self, file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -33,6 +33,16 @@ const CLOSES_BEFORE_RENAME: bool = cfg!(windows);
 /// How many names of temp files are tried: crashed processes with the same pid may have left some.
 const NAMES_TRIED: u32 = 100;
 
+/// When a replacement gets its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Naming {
+    /// Once it is complete, where the file system has unnamed files.
+    #[default]
+    WhenComplete,
+    /// When it is created: an unnamed file could not be given a name.
+    AtCreation,
+}
+
 /// The file that will replace a store. If it is dropped before, no trace of it remains.
 #[derive(Debug)]
 #[must_use = "a replacement that is dropped is discarded"]
@@ -55,6 +65,9 @@ pub enum Swap<'s, S: System> {
         /// now.
         kept: Option<(PathBuf, PathBuf)>,
     },
+    /// The replacement has no name and cannot be given one. The store is unchanged. The caller creates
+    /// another replacement, with [`Naming::AtCreation`].
+    Unnameable,
 }
 
 /// A replaced store. Readers see the new file; [`finish`](Self::finish) makes this durable.
@@ -77,14 +90,18 @@ struct OldFile {
 
 impl<'s, S: System> Replacement<'s, S> {
     /// Creates an empty file of mode 0600 beside the store, with the store's owner and extended
-    /// attributes, and without a name where the file system supports that.
+    /// attributes. It has no name yet if `naming` and the file system permit that.
     ///
     /// # Errors
     /// [`Error::Refused`] if the owner cannot be preserved: the gateway could not read such a store.
     /// [`Error::Io`] from the system: `ENOSPC`, `EROFS`, `EACCES`, ….
-    pub fn create(system: &'s S, store: Store<S::File>) -> Result<Self> {
+    pub fn create(system: &'s S, store: Store<S::File>, naming: Naming) -> Result<Self> {
         let folder = folder_of(&store.path);
-        let (file, name) = match system.create_unnamed(folder) {
+        let unnamed = match naming {
+            Naming::WhenComplete => system.create_unnamed(folder),
+            Naming::AtCreation => Err(io::ErrorKind::Unsupported.into()),
+        };
+        let (file, name) = match unnamed {
             Ok(file) => (file, None),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 let (file, name) = create_named(system, &store.path)?;
@@ -164,7 +181,9 @@ impl<'s, S: System> Replacement<'s, S> {
         if !self.store.is_current(self.system)? {
             return Ok(Swap::Changed { kept: None });
         }
-        let name = self.publish()?;
+        let Some(name) = self.publish()? else {
+            return Ok(Swap::Unnameable);
+        };
         match self.system.exchange(&name, &self.store.path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
@@ -195,20 +214,24 @@ impl<'s, S: System> Replacement<'s, S> {
         Ok(Swap::Replaced(self.replaced(old)))
     }
 
-    /// Gives the file a name beside the store that shows, after a crash, what the file is.
-    fn publish(&mut self) -> Result<PathBuf> {
+    /// Gives the file a name beside the store that shows, after a crash, what the file is. Returns
+    /// `None` if an unnamed file cannot be given any.
+    fn publish(&mut self) -> Result<Option<PathBuf>> {
         let temp = self
             .system
             .stat_open(&self.file)
             .context("examine the new content of", &self.store.path)?;
         let name = leftovers::exchange_name(&self.store.path, &temp, &self.store.before);
-        match &self.name {
-            None => self.system.link(&self.file, &name),
+        let named = match &self.name {
+            None => match self.system.link(&self.file, &name) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(None),
+                linked => linked,
+            },
             Some(provisional) => self.system.rename(provisional, &name),
-        }
-        .context("name a temp file", &name)?;
+        };
+        named.context("name a temp file", &name)?;
         self.name = Some(name.clone());
-        Ok(name)
+        Ok(Some(name))
     }
 
     /// Replaces the store without an exchange.

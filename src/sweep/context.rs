@@ -1,10 +1,12 @@
 //! What the steps of one sweep share.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::error::Result;
 use crate::lock;
+use crate::store::replace::Naming;
 use crate::store::rewrite::Rewritten;
 use crate::store::survey_cache::SurveyCache;
 use crate::store::{self, Expiry};
@@ -34,6 +36,8 @@ pub(super) struct Context<'a, S> {
     pub(super) is_first: bool,
     /// How many paths outside the store's folder may still be accessed.
     pub(super) lookups: OutsideLookups,
+    /// How the next replacement is created.
+    pub(super) naming: Cell<Naming>,
 }
 
 /// Whether the removed runs are collected. Only a store writer needs them.
@@ -65,6 +69,7 @@ impl<'a, S: System> Context<'a, S> {
             removed_runs: RemovedRuns::Ignore,
             is_first: !cache.knows(request.store),
             lookups: OutsideLookups::new(),
+            naming: Cell::default(),
         }
     }
 

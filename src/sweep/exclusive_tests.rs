@@ -92,6 +92,20 @@ fn a_sweep_dropped_before_the_commit_leaves_no_trace() {
 }
 
 #[test]
+fn prepares_again_if_the_replacement_cannot_be_named() {
+    let store = Store::new(DUE);
+    let system = Faulty::new(|name, _| (name == "link").then_some(ErrorKind::Unsupported));
+    let (sweep, change) = prepared(store.sweep(&system)).commit();
+    assert_eq!(sweep.step(), Step::Changed);
+    assert!(change.is_none());
+    assert_eq!(store.text(), DUE);
+    let (sweep, _) = prepared(sweep).commit();
+    assert_eq!(sweep.step(), Step::Committed);
+    assert_eq!(outcome(sweep).result.unwrap().pruned, 1);
+    assert_eq!(store.text(), SWEPT);
+}
+
+#[test]
 fn a_sweep_finished_before_the_commit_is_aborted() {
     let store = Store::new(DUE);
     let before = store.tree.all();

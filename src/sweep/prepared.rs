@@ -5,7 +5,7 @@ use crate::gateway::js;
 use crate::lock::Lock;
 use crate::store::leftovers::Cleared;
 use crate::store::reading::Buffer;
-use crate::store::replace::{Replaced, Replacement, Swap};
+use crate::store::replace::{Naming, Replaced, Replacement, Swap};
 use crate::store::{Store, StorePaths};
 use crate::system::System;
 use crate::transcripts::Tally;
@@ -84,7 +84,7 @@ impl<'a, S: System> Prepared<'a, S> {
         let Some(store) = Store::open(sweep.system, paths)? else {
             return Ok(Preparation::Nothing(NothingToRemove::no_store()));
         };
-        let replacement = Replacement::create(sweep.system, store)?;
+        let replacement = Replacement::create(sweep.system, store, sweep.naming.get())?;
         let store = replacement.store();
         let draft = Draft::read(sweep, paths, store, Some(replacement.file()), buffer);
         if store.was_incomplete(sweep.system, &draft)? {
@@ -150,6 +150,11 @@ impl<'a, S: System> Prepared<'a, S> {
             Ok(Swap::Changed { kept }) => {
                 log.not_restored(archive.undo());
                 log.kept(kept);
+                return Ok(Commit::Changed);
+            }
+            Ok(Swap::Unnameable) => {
+                log.not_restored(archive.undo());
+                sweep.naming.set(Naming::AtCreation);
                 return Ok(Commit::Changed);
             }
             Err(error) => {

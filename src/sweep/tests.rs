@@ -793,6 +793,25 @@ mod failures {
         );
     }
 
+    /// Without `/proc`, or in a sandbox: an unnamed file can be created, but not named.
+    #[test]
+    fn sweeps_where_an_unnamed_file_cannot_be_named() {
+        let gateway = Gateway::new();
+        let system = Faulty::new(|name, _| (name == "link").then_some(ErrorKind::Unsupported));
+        let report = sweep_on(&system, &gateway.store);
+        assert_eq!(
+            (report.pruned, report.log.len()),
+            (1, 1),
+            "{:?}",
+            report.log
+        );
+        assert_eq!(gateway.text(), r#"{"agent:main:main":{"sessionId":"m"}}"#);
+        assert_eq!(
+            gateway.names(),
+            ["m.jsonl", "r.jsonl.deleted.{STAMP}", "sessions.json"]
+        );
+    }
+
     const WRITTEN_WITHOUT_LOCK: &str = r#"{"agent:main:main":{"sessionId":"m"},"new":{"sessionId":"n"},"agent:main:cron:j:run:1":{"sessionId":"r","updatedAt":1}}"#;
 
     /// Returns a process that ignores the lock: it replaces the store `times` times, each time just

@@ -13,8 +13,9 @@ use rustix::time::ClockId;
 use super::Process;
 use super::pinned::{Pinned, open_folder};
 pub(super) use super::unix::{
-    copy_attributes, copy_owner, create_new, exchange, is_in_use, open, open_for_update, read_at,
-    rename, rename_no_replace, stat, stat_following, stat_open, try_flock, unlink, write_all_at,
+    canonicalize, copy_attributes, copy_owner, create_new, exchange, is_in_use, open,
+    open_for_update, read_at, rename, rename_no_replace, stat, stat_following, stat_open,
+    try_flock, unlink, write_all_at,
 };
 use super::unsupported::Call;
 

@@ -1,6 +1,6 @@
 //! The real system. The differences between platforms are in `linux.rs`, `macos.rs` and `windows.rs`.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -59,7 +59,7 @@ impl System for Os {
     }
 
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
-        fs::canonicalize(path)
+        platform::canonicalize(path)
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {

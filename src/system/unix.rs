@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, XattrFlags, fchown};
@@ -28,9 +28,9 @@ const NO_ATTRIBUTE: Errno = Errno::NOATTR;
 #[cfg(not(target_os = "macos"))]
 const NO_ATTRIBUTE: Errno = Errno::NODATA;
 
-/// Whether an exchange turned out to be a plain rename: some FUSE file systems ignore the flag. None
-/// is tried any more, then.
-static IGNORES_EXCHANGE: AtomicBool = AtomicBool::new(false);
+/// Whether an exchange turned out to be a plain rename: some FUSE file systems ignore the flags of a
+/// rename. None is used any more, then.
+static IGNORES_FLAGS: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
     // NONBLOCK: opening a FIFO without a writer must not block the sweep.
@@ -71,14 +71,11 @@ pub(super) fn is_in_use(_: &io::Error) -> bool {
 }
 
 pub(super) fn exchange(a: &Path, b: &Path) -> io::Result<()> {
-    if IGNORES_EXCHANGE.load(Ordering::Relaxed) {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
     let (a, b) = Pinned::pair(a, b)?;
     rename_with(&a, &b, Call::Exchange, RenameFlags::EXCHANGE)?;
     let other = rustix::fs::statat(&a.folder, a.name, AtFlags::SYMLINK_NOFOLLOW);
     if matches!(other, Err(Errno::NOENT)) {
-        IGNORES_EXCHANGE.store(true, Ordering::Relaxed);
+        IGNORES_FLAGS.store(true, Ordering::Relaxed);
     }
     Ok(())
 }
@@ -104,6 +101,9 @@ fn rename_with(
     call: Call,
     flags: RenameFlags,
 ) -> io::Result<()> {
+    if IGNORES_FLAGS.load(Ordering::Relaxed) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     call.result(rustix::fs::renameat_with(
         &from.folder,
         from.name,
@@ -116,6 +116,10 @@ fn rename_with(
 pub(super) fn unlink(path: &Path) -> io::Result<()> {
     let at = Pinned::new(path)?;
     Ok(rustix::fs::unlinkat(&at.folder, at.name, AtFlags::empty())?)
+}
+
+pub(super) fn canonicalize(path: &Path) -> io::Result<PathBuf> {
+    fs::canonicalize(path)
 }
 
 pub(super) fn stat(path: &Path) -> io::Result<Stat> {

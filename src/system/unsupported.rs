@@ -2,24 +2,35 @@
 //! not available.
 //!
 //! An old kernel, a file system or a sandbox that lacks a call reports this with almost any error.
-//! In each case the sweep goes on with the nearest equivalent:
+//! In each case the sweep goes on with the nearest equivalent. The campaign `capabilities`
+//! (`npm run test:faults`) takes each of these calls away, with each of these errors.
 //!
-//! | call | in its place |
-//! |---|---|
-//! | `open(O_TMPFILE)` | a file that has a name from the beginning |
-//! | `linkat` of an unnamed file, also without `/proc` | the same |
-//! | exchange of two names | compare, then rename |
-//! | rename to a vacant name | look whether the name is vacant, then rename |
-//! | `openat2` | `openat` for each component of the path |
-//! | `flock` | the process id and the age of a lock file |
-//! | `fsync` of a folder | nothing: names reach the disk within seconds |
-//! | `fchown` | nothing, if only the group differs; otherwise the sweep refuses |
-//! | `fchmod` | the mode at the creation, less the umask |
-//! | extended attributes | nothing |
-//! | `F_FULLFSYNC` (macOS) | `fsync` |
+//! | call | store | lock |
+//! |---|---|---|
+//! | `open(O_TMPFILE)` | a file that has a name from the beginning | a file at the lock's path, filled with one write |
+//! | `linkat` of an unnamed file, also without `/proc` | prepared again with such a file | the same |
+//! | exchange of two names | compare, then rename | a stale lock is rewritten in place |
+//! | an exchange that reports success and was a rename | as without exchange, from then on | the same |
+//! | rename to a vacant name | look whether the name is vacant, then rename | not used |
+//! | `openat2` | `openat` for each component of the path | the same |
+//! | `flock` | the process id and the age of a temp file | the process id and the age of the lock |
+//! | `fsync` of a folder | nothing: names reach the disk within seconds | not used |
+//! | `fchown` | nothing, if only the group differs; otherwise the sweep refuses | not used |
+//! | `fchmod` | the mode at the creation, less the umask | the same |
+//! | extended attributes | nothing | not used |
+//! | `sync_file_range` | nothing: it is only a hint | not used |
+//! | `F_FULLFSYNC` (macOS) | `fsync` | not used |
 //!
-//! `statx` is called by the standard library, which falls back to `stat`. A sweep uses neither
-//! `copy_file_range` nor `fallocate`.
+//! `statx` is called by the standard library, which decides at the first call whether to use `stat`
+//! instead. A sweep does not use `link`, `copy_file_range` and `fallocate`.
+//!
+//! # `fsync` of a folder
+//! A sweep reports success although the names may not be on the disk yet. Failing instead would
+//! report a failure after every sweep, although each removed its runs. None of these errors means
+//! that a disk failed. `EINVAL` and `EBADF`: the file system does not sync a folder that is open for
+//! reading; PostgreSQL tolerates the same two. `EPERM` and `ENOSYS`: a sandbox without this call. One
+//! that also lacks `fdatasync` fails the sweep before anything is changed, because the contents must
+//! be on the disk.
 
 use std::io;
 
@@ -44,7 +55,8 @@ pub(super) enum Call {
 }
 
 /// Reported by kernels, file systems and sandboxes for a call that they lack. `EPERM` can also mean
-/// a missing right: then the equivalent fails with `EPERM`, too. `NOTSUP` and `OPNOTSUPP` are one
+/// a missing right: then the equivalent fails with `EPERM`, too, as it does for other errors with a
+/// second meaning. `NOTSUP` and `OPNOTSUPP` are one
 /// number on Linux only.
 const ANY_CALL: &[Errno] = &[
     Errno::NOSYS,
@@ -62,6 +74,8 @@ impl Call {
         let also: &[Errno] = match self {
             // A kernel that does not know the flag sees an attempt to open a folder for writing.
             Self::CreateUnnamed => &[Errno::ISDIR],
+            // No `/proc`, or one without this process; a security module that knows files by path.
+            Self::Link => &[Errno::NOENT, Errno::ACCESS],
             // A network file system without its lock service.
             Self::Flock => &[Errno::NOLCK],
             // A security module or the file system's settings.
@@ -117,5 +131,7 @@ mod tests {
         assert!(!Call::Exchange.is_unavailable(Errno::NOLCK));
         assert!(Call::CreateUnnamed.is_unavailable(Errno::ISDIR));
         assert!(!Call::Link.is_unavailable(Errno::ISDIR));
+        assert!(Call::Link.is_unavailable(Errno::NOENT));
+        assert!(!Call::Exchange.is_unavailable(Errno::NOENT));
     }
 }

@@ -5,16 +5,23 @@
 //! Windows 10 1607. A file system without them (FAT, some network drives) does not replace a store
 //! that is open. A sweep closes the store before it replaces it. If another process has it open, the
 //! sweep fails with a warning, and the store is not modified.
+//!
+//! # Limitations
+//! - ReFS has file ids of 128 bits. Windows reports 64 of them here, and does not promise that they
+//!   are unique. If two files have the same, a transcript may be kept that could have been archived. A
+//!   store that was replaced by such a file, with the same size and the same time of modification, is
+//!   not recognised as changed.
+//! - On a drive that the mount manager does not know, a path through a link is refused.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use windows_sys::Win32::Foundation::{
-    CloseHandle, ERROR_ACCESS_DENIED, ERROR_INVALID_PARAMETER, ERROR_SHARING_VIOLATION,
-    GetLastError, WAIT_OBJECT_0,
+    CloseHandle, ERROR_ACCESS_DENIED, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER,
+    ERROR_SHARING_VIOLATION, GetLastError, WAIT_OBJECT_0,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, MOVEFILE_WRITE_THROUGH, MoveFileExW,
@@ -92,6 +99,25 @@ pub(super) fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Resolves a path. Some RAM and virtual drives (ImDisk) are not known to the mount manager, and Windows
+/// cannot return the final path of a file there. If no component is a link, it is the absolute path.
+pub(super) fn canonicalize(path: &Path) -> io::Result<PathBuf> {
+    let is_unknown = |error: &io::Error| {
+        error.raw_os_error().map(i32::cast_unsigned) == Some(ERROR_INVALID_FUNCTION)
+    };
+    let error = match fs::canonicalize(path) {
+        Err(error) if is_unknown(&error) => error,
+        resolved => return resolved,
+    };
+    let absolute = std::path::absolute(path)?;
+    for part in absolute.ancestors().filter(|it| it.file_name().is_some()) {
+        if fs::symlink_metadata(part)?.is_symlink() {
+            return Err(error);
+        }
+    }
+    Ok(absolute)
 }
 
 pub(super) fn stat(path: &Path) -> io::Result<Stat> {

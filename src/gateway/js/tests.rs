@@ -294,7 +294,11 @@ fn resolves_paths_as_node_does() {
         ("/a/../b", "c", "/b/c"),
         ("/a/b", "//c", "/c"),
         ("/a/b", "..x.jsonl", "/a/b/..x.jsonl"),
+        ("/a/b", ".c/..d/e.", "/a/b/.c/..d/e."),
+        ("/a/b", "c/", "/a/b/c"),
+        ("/a/b", "c/..", "/a/b"),
         ("/", "..", "/"),
+        ("/", "", "/"),
     ] {
         assert_eq!(
             resolve(Path::new(base), Path::new(path)).as_os_str(),
