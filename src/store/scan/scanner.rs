@@ -117,6 +117,11 @@ impl Scanner {
     /// # Errors
     /// [`Broken`] if the chunk contains an invalid byte. The scanner must not be used after that.
     pub fn push(&mut self, chunk: &[u8], visitor: &mut impl Visitor) -> Result<(), Broken> {
+        scan(self, chunk, visitor)
+    }
+
+    #[inline(always)]
+    fn scan(&mut self, chunk: &[u8], visitor: &mut impl Visitor) -> Result<(), Broken> {
         let (blocks, tail) = chunk.as_chunks::<64>();
         let mut escape = self.escape;
         let mut done = 0;
@@ -558,6 +563,13 @@ impl Scanner {
             reason: reason.to_owned(),
         }
     }
+}
+
+/// Scans a chunk. Compiled twice: for every processor of the target, and for those with the instructions
+/// named here, which is chosen at run time.
+#[multiversion::multiversion(targets("x86_64+avx2+bmi1+bmi2"))]
+fn scan<V: Visitor>(scanner: &mut Scanner, chunk: &[u8], visitor: &mut V) -> Result<(), Broken> {
+    scanner.scan(chunk, visitor)
 }
 
 const CONTROL: &str = "a control character in a string must be escaped";
