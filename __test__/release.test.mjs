@@ -262,6 +262,8 @@ describe("the version", () => {
       }
       expect(text("README.md")).toContain("npm install cron-session-reaper");
       expect(text("README.md")).not.toContain("not on npm");
+      expect(text("README.md")).toContain("\nnpx cron-session-reaper --list ");
+      expect(text("README.md")).not.toContain("node cli/main.mjs");
       expect(text("CHANGELOG.md")).toMatch(/^## 7\.8\.9 \(2031-02-04\)$/m);
       expect(text("CHANGELOG.md")).not.toContain("rc.0");
 

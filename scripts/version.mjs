@@ -16,6 +16,16 @@ import { root } from "./prepare.mjs";
 const NAME = "cron-session-reaper";
 const FIRST_SECTION = /^## (\d+\.\d+\.\d+\S*) \((unreleased|\d{4}-\d\d-\d\d)\)$/m;
 
+/** Returns the lines that show the command. */
+function commandLines(command) {
+  const lines = [
+    ["", "shows all stores of the gateway's state folder"],
+    [" --list", "also names every run and file that --apply would remove"],
+    [" --apply", "shows the same, asks, then sweeps"],
+  ];
+  return lines.map(([option, effect]) => `${command}${option.padEnd(12)}# ${effect}`).join("\n");
+}
+
 /** The statements about npm in the documents, between `<!-- <key> -->` and `<!-- /<key> -->`. */
 const STATEMENTS = {
   install: {
@@ -30,6 +40,11 @@ const STATEMENTS = {
     unreleased: 'NODE_OPTIONS="--import $PWD/register.mjs" openclaw gateway',
     released:
       'NODE_OPTIONS="--import $(npm root)/cron-session-reaper/register.mjs" openclaw gateway',
+  },
+  command: {
+    document: "README.md",
+    unreleased: commandLines("node cli/main.mjs"),
+    released: commandLines(`npx ${NAME}`),
   },
   binaries: {
     document: "docs/platforms.md",
@@ -84,7 +99,7 @@ function withStatements(path, text) {
     .reduce((result, [key, statement]) => {
       // A command is in a code block between the comments.
       const place = new RegExp(
-        `(?<=<!-- ${key} -->(\\n\`{3}sh\\n)?)[^\\n]+?(?=(\\n\`{3}\\n)?<!-- /${key} -->)`,
+        `(?<=<!-- ${key} -->(\\n\`{3}sh\\n)?)(?!\\n|\`{3})[^]+?(?=(\\n\`{3}\\n)?<!-- /${key} -->)`,
       );
       if (!place.test(result)) {
         throw new Error(`${path} does not contain the statement <!-- ${key} -->`);
