@@ -1,4 +1,4 @@
-//! Whole sweeps, without Node.js: the recordings of the real gateway, and what the contract adds.
+//! Whole sweeps, without Node.js: the recordings of the real gateway, and what is stricter.
 #![cfg(unix)]
 
 use serde_json::Value;
@@ -663,6 +663,7 @@ mod failures {
     use std::os::unix::fs::symlink;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::thread;
 
     use super::*;
 
@@ -810,6 +811,95 @@ mod failures {
             gateway.names(),
             ["m.jsonl", "r.jsonl.deleted.{STAMP}", "sessions.json"]
         );
+    }
+
+    /// A failure is not repeated under other names, and names that are taken are not tried for ever.
+    #[test]
+    fn tries_a_hundred_names_for_a_new_store_and_only_if_they_are_taken() {
+        for (error, tried) in [
+            (ErrorKind::PermissionDenied, 1),
+            (ErrorKind::AlreadyExists, 100),
+        ] {
+            let gateway = Gateway::new();
+            let before = tree(&gateway.root);
+            let system = Faulty::new(move |name, path| match name {
+                "create_unnamed" => Some(ErrorKind::Unsupported),
+                "create_new" if path.extension() == Some("tmp".as_ref()) => Some(error),
+                _ => None,
+            });
+            let report = sweep_on(&system, &gateway.store);
+            assert!(failure(&report).starts_with("Error: cannot create a temp file"));
+            assert_eq!(system.calls("create_new").len(), tried, "{error:?}");
+            assert_eq!(tree(&gateway.root), before, "{error:?}");
+        }
+    }
+
+    /// Only a commit that touches other files, of which there may be thousands, can last long.
+    #[test]
+    fn keeps_the_lock_fresh_exactly_if_other_files_than_the_store_are_changed() {
+        let bare = r#"{"agent:main:cron:j:run:1":{"updatedAt":1}}"#;
+        let sweep = |text: Option<&str>, leftover: bool| {
+            let gateway = Gateway::new();
+            if let Some(text) = text {
+                fs::write(&gateway.store, text).unwrap();
+            }
+            if leftover {
+                create_leftover(&gateway);
+            }
+            let system = Faulty::new(|_, _| None);
+            assert_eq!(sweep_on(&system, &gateway.store).pruned, 1);
+            system.calls("start_heartbeat").len()
+        };
+        assert_eq!(sweep(Some(bare), false), 0);
+        assert_eq!(sweep(Some(bare), true), 1);
+        assert_eq!(sweep(None, false), 1);
+    }
+
+    #[test]
+    fn reports_for_how_long_the_lock_was_held() {
+        const HELD: Duration = Duration::from_millis(20);
+        let gateway = Gateway::new();
+        let system = Faulty::new(|name, _| {
+            if name == "exchange" {
+                thread::sleep(HELD);
+            }
+            None
+        });
+        let times = sweep_on(&system, &gateway.store).ms;
+        assert!(times.holding >= HELD, "{times:?}");
+    }
+
+    /// The writer's store came out of the exchange, then the writer removed ours: its store has only
+    /// the temporary name. It stays there for the next sweep.
+    #[test]
+    fn fails_if_a_store_can_be_put_back_neither_by_an_exchange_nor_by_a_rename() {
+        let gateway = Gateway::new();
+        let store = gateway.store.clone();
+        let write = ignorant_writer("exchange", &store, 1);
+        let exchanges = AtomicU32::new(0);
+        let system = Faulty::new(move |name, path| {
+            write(name, path);
+            if name == "exchange" && exchanges.fetch_add(1, Ordering::Relaxed) == 1 {
+                fs::remove_file(&store).unwrap();
+            }
+            let is_put_back =
+                name == "rename_no_replace" && path.starts_with(store.parent().unwrap());
+            let is_temp = path.extension() == Some("tmp".as_ref());
+            (is_put_back && is_temp).then_some(ErrorKind::PermissionDenied)
+        });
+        let report = sweep_on(&system, &gateway.store);
+        assert!(
+            failure(&report).starts_with("Error: cannot put back"),
+            "{:?}",
+            report.failure
+        );
+        let temp = gateway
+            .names()
+            .into_iter()
+            .find(|name| name.ends_with(".tmp"))
+            .unwrap();
+        let text = fs::read_to_string(gateway.root.join(temp)).unwrap();
+        assert_eq!(text, WRITTEN_WITHOUT_LOCK);
     }
 
     const WRITTEN_WITHOUT_LOCK: &str = r#"{"agent:main:main":{"sessionId":"m"},"new":{"sessionId":"n"},"agent:main:cron:j:run:1":{"sessionId":"r","updatedAt":1}}"#;
