@@ -38,6 +38,15 @@ describe("showProgress", () => {
   });
 });
 
+describe("start.mjs", () => {
+  it("shows a sample store, sweeps it and shows it again", async () => {
+    const { ok, output } = await run(process.execPath, ["scripts/start.mjs"]);
+    expect(ok, output).toBe(true);
+    expect(output).toMatch(/A sweep would remove 179 runs.*^A sweep: removed 179 runs, .* freed/ms);
+    expect(output).toMatch(/^The longest delay of the event loop was .*^ {4}expired +0 /ms);
+  });
+});
+
 describe("prepare.mjs", () => {
   it("recognises that the development dependencies are installed", () => {
     expect(isInstalled()).toBe(true);

@@ -37,7 +37,7 @@ async function prepare(what, work) {
 }
 
 async function showSample(run) {
-  const { sweepLines } = await import("../cli/show.mjs");
+  const { resultLines } = await import("../cli/show.mjs");
   const folder = mkdtempSync(join(tmpdir(), "cron-session-reaper-"));
   try {
     const storePath = createSampleState(folder, Date.now());
@@ -46,7 +46,7 @@ async function showSample(run) {
     );
     await run([storePath]);
     const { report, heldUpMs } = await sweep(storePath);
-    console.log(`A sweep: ${sweepLines(report).join(",\n")}.`);
+    console.log(`A sweep: ${resultLines({ sweep: report }).join(",\n")}.`);
     console.log(`The longest delay of the event loop was ${heldUpMs.toFixed(1)} ms.\n`);
     return await run([storePath]);
   } finally {
