@@ -896,7 +896,7 @@ mod failures {
         let temp = gateway
             .names()
             .into_iter()
-            .find(|name| name.ends_with(".tmp"))
+            .find(|name| name.starts_with("sessions.json.reaper."))
             .unwrap();
         let text = fs::read_to_string(gateway.root.join(temp)).unwrap();
         assert_eq!(text, WRITTEN_WITHOUT_LOCK);
