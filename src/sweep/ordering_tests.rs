@@ -133,27 +133,31 @@ fn sets_the_owner_before_the_new_store_is_synced() {
     assert!(at_owner.load(Ordering::Relaxed) < at_sync.load(Ordering::Relaxed));
 }
 
+/// With a commit and without one.
 #[test]
 fn removes_leftovers_while_the_lock_is_held() {
-    let tree = folder(&format!("{{{CHAT}}}"));
-    let left = tree.file_of("sessions.json.lock.1-0.tmp", b"{}");
-    let (lock, leftover) = (tree.at("sessions.json.lock"), left.clone());
-    let was_held = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&was_held);
-    let system = Faulty::new(move |name, path| {
-        if name == "unlink" && path == leftover {
-            seen.store(lock.exists(), Ordering::Relaxed);
-        }
-        None
-    });
-    let options = Options {
-        remove_temps: true,
-        ..Options::default()
-    };
-    let store = tree.at("sessions.json");
-    let report = swept_with(&system, request(&store), &options, &SurveyCache::new());
-    assert_eq!(report.temps.removed, 1);
-    assert!(!left.exists() && was_held.load(Ordering::Relaxed));
+    for entries in [CHAT.to_owned(), format!("{CHAT},{RUN}")] {
+        let tree = folder(&format!("{{{entries}}}"));
+        let left = tree.file_of("sessions.json.lock.1-0.tmp", b"{}");
+        let (lock, leftover) = (tree.at("sessions.json.lock"), left.clone());
+        let was_held = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&was_held);
+        let system = Faulty::new(move |name, path| {
+            if name == "unlink" && path == leftover {
+                seen.store(lock.exists(), Ordering::Relaxed);
+            }
+            None
+        });
+        let options = Options {
+            remove_temps: true,
+            ..Options::default()
+        };
+        let store = tree.at("sessions.json");
+        let report = swept_with(&system, request(&store), &options, &SurveyCache::new());
+        assert_eq!(report.temps.removed, 1, "{entries}");
+        let is_removed = !left.exists() && was_held.load(Ordering::Relaxed);
+        assert!(is_removed, "{entries}");
+    }
 }
 
 #[test]
