@@ -28,7 +28,8 @@ try {
   const result = await sweepCronRunSessions({ sessionStorePath: store, log });
   assert.deepEqual([result, warned], [{ swept: true, pruned: 1 }, []]);
   assert.equal(readFileSync(store, "utf8"), `{\n${kept}\n}`);
-  const [archive, ...rest] = readdirSync(folder).filter((name) => name !== "m.jsonl");
+  const names = readdirSync(folder).sort(); // not sorted by Bun
+  const [archive, ...rest] = names.filter((name) => name !== "m.jsonl");
   assert.match(archive, /^r\.jsonl\.deleted\.\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z$/);
   assert.deepEqual(rest, ["sessions.json"]);
 
