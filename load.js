@@ -30,6 +30,13 @@ const CAUSES = [
     "its binary is damaged, or of another platform",
     REINSTALL,
   ],
+  // A binary for another libc needs a loader that this system lacks. glibc reports a binary for
+  // another processor as a missing file.
+  [
+    /exec format error|incompatible architecture|shared (?:object file|library).*: no such file|error relocating/i,
+    "its binary is for another processor or another libc",
+    REINSTALL,
+  ],
   [
     /operation not permitted|permission denied|EPERM|EACCES|ERR_ACCESS_DENIED/i,
     "its binary must not be read",
