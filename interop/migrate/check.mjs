@@ -11,7 +11,7 @@ import { isDeepStrictEqual } from "node:util";
 import { labelOf } from "../../cli/classes.mjs";
 import { size } from "../../cli/text.mjs";
 import { startTimeOf } from "../differential/scene.mjs";
-import { commandsOf, createState, sessionsOf, stateIn, transcriptOf } from "./create.mjs";
+import { commandsOf, createState, DELETED, sessionsOf, stateIn, transcriptOf } from "./create.mjs";
 import { bytesOf, classOf, differencesAfter, filesBelow, madeMs } from "./folder.mjs";
 
 const COMMAND = new URL("../../cli/main.mjs", import.meta.url).pathname;
@@ -33,6 +33,9 @@ export async function checkMigrated(version) {
   try {
     const port = await createState(CREATED_BY, root);
     const later = commandsOf(version, root);
+    const keys = AGENTS.flatMap((agent) =>
+      keysOf(path.join(sessionsOf(state, agent), "sessions.json")),
+    );
     await migrate(later, state);
     const sessions = await listedSessions(later, port, deleteSession);
     addLaterFiles(state);
@@ -50,6 +53,7 @@ export async function checkMigrated(version) {
       freedBytes: freed.bytes,
       sessions: sessions.length,
       problems: [
+        ...unlisted(keys, sessions),
         ...shown.problems,
         ...announced.problems,
         ...freed.problems,
@@ -60,6 +64,15 @@ export async function checkMigrated(version) {
   } finally {
     fs.rmSync(root, { recursive: true, force: true });
   }
+}
+
+const keysOf = (store) => Object.keys(JSON.parse(fs.readFileSync(store, "utf8")));
+
+/** Returns the sessions of the store that the gateway does not list after the migration. */
+function unlisted(keys, sessions) {
+  return keys
+    .filter((key) => key !== DELETED && !sessions.some((session) => session.key === key))
+    .map((key) => `${key} is not listed`);
 }
 
 async function migrate({ run }, state) {
@@ -99,7 +112,7 @@ async function listedSessions(later, port, use = async () => {}) {
 }
 
 /** The gateway exports the transcript of a deleted session. */
-const deleteSession = ({ run }) => run(["sessions", "delete", "agent:main:deleted-later", "--yes"]);
+const deleteSession = ({ run }) => run(["sessions", "delete", DELETED, "--yes"]);
 
 /**
  * Adds what the migration does not leave: the lock of a live process, and a transcript and a checkpoint, as

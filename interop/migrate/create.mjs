@@ -2,7 +2,7 @@
 // rotated stores and crashes. What that gateway does not write is written here, and marked as such.
 
 import { execFile } from "node:child_process";
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import fs from "node:fs";
 import path from "node:path";
@@ -12,6 +12,9 @@ import { environmentOf, freePort, startProcess } from "../process/running.mjs";
 import { startModel, UNANSWERED } from "./model.mjs";
 
 const CRASH = new URL("./crash.mjs", import.meta.url).href;
+/** A session that the later gateway deletes. */
+export const DELETED = "agent:main:deleted-later";
+
 const RUN_WITHIN_MS = 300_000;
 const SWEEP_WITHIN_MS = 60_000;
 const AGED_MS = 60 * 24 * 3_600_000;
@@ -39,7 +42,8 @@ export function commandsOf(version, root) {
   return {
     run,
     json,
-    call: (method, params) => json("gateway", "call", method, "--params", JSON.stringify(params)),
+    call: (method, params, ...options) =>
+      json("gateway", "call", method, "--params", JSON.stringify(params), ...options),
     /** Starts the gateway, and waits until its health endpoint answers. */
     start: async (port) => {
       const args = ["gateway", "--port", String(port), "--allow-unconfigured"];
@@ -62,7 +66,7 @@ export async function createState(version, root) {
   try {
     const port = await freePort();
     const configuration = configurationOf(state, port, model.address().port);
-    const file = writeConfiguration(state, configuration);
+    writeConfiguration(state, configuration);
     const gateway = commandsOf(version, root);
     await rotateStore(gateway, state, configuration);
     await crash(gateway, state);
@@ -73,7 +77,7 @@ export async function createState(version, root) {
     age(sessionsOf(state, "main"));
     // With a retention, the later gateway would remove expired runs between the two lists.
     configuration.cron.sessionRetention = false;
-    fs.writeFileSync(file, JSON.stringify(configuration, null, 2));
+    writeConfiguration(state, configuration);
     return port;
   } finally {
     model.close();
@@ -149,8 +153,8 @@ const TEMP = /^sessions\.json\..*\.tmp$/;
 async function useSessions({ run, json, call, start }, { state, port, model }) {
   const gateway = await start(port);
   const folder = sessionsOf(state, "main");
-  const chat = (sessionKey, message = "Hello.") =>
-    call("agent", { message, sessionKey, idempotencyKey: randomUUID() });
+  const chat = (sessionKey, message, ...options) =>
+    call("agent", { message, sessionKey, idempotencyKey: randomUUID() }, ...options);
   const answered = (agent) => json("agent", "--agent", agent, "--message", "Hello.");
   try {
     for (const agent of ["main", "work"]) await answered(agent);
@@ -173,7 +177,7 @@ async function useSessions({ run, json, call, start }, { state, port, model }) {
     // These stay in the store, expired: the gateway sweeps at most every five minutes.
     for (let runs = 0; runs < 2; runs += 1) await runJob();
 
-    await chat("agent:main:deleted-later");
+    await chat(DELETED, "Hello.", "--expect-final");
     const asked = once(model, "unanswered");
     await chat("agent:main:unanswered", UNANSWERED);
     await asked;
@@ -189,18 +193,26 @@ const ISOLATED = ["--session", "isolated", "--message", "Report.", "--no-deliver
 const SYSTEM_EVENT = ["--session", "main", "--system-event", "Tick.", "--wake", "next-heartbeat"];
 
 /**
- * Writes what 2026.3.2 does not write, in the formats of later gateways and of this package: checkpoints
- * (2026.4), trajectories (2026.4), caches (2026.4 and 2026.5.28), a temp file that a sweep kept, and files
- * of a user.
+ * Writes what 2026.3.2 does not write, in the formats of later gateways and of this package: a checkpoint
+ * (2026.4.15), a trajectory (2026.4.29), caches (2026.5.7 and 2026.5.28), a temp file that a sweep kept,
+ * and files of a user.
  */
 function writeOthers(folder) {
   const id = randomUUID();
+  const trajectory = `${id}.trajectory.jsonl`;
+  const trace = { traceSchema: "openclaw-trajectory", schemaVersion: 1, traceId: id };
+  const pointer = { traceSchema: "openclaw-trajectory-pointer", schemaVersion: 1, sessionId: id };
+  const prompt = "Prompt. ".repeat(64);
+  const hash = createHash("sha256").update(prompt).digest("hex");
   for (const [name, text] of [
     [`${id}.checkpoint.${randomUUID()}.jsonl`, transcriptOf(id)],
-    [`${id}.trajectory.jsonl`, `${JSON.stringify({ type: "trace", sessionId: id })}\n`],
-    [`${id}.trajectory-path.json`, JSON.stringify({ sessionId: id })],
-    [".usage-cost-cache.json", JSON.stringify({ version: 1, files: {} })],
-    [path.join("skills-prompts", "0a1b.txt"), "A prompt."],
+    [trajectory, `${JSON.stringify({ ...trace, source: "runtime", type: "trace", seq: 1 })}\n`],
+    [
+      `${id}.trajectory-path.json`,
+      `${JSON.stringify({ ...pointer, runtimeFile: path.join(folder, trajectory) }, null, 2)}\n`,
+    ],
+    [".usage-cost-cache.json", JSON.stringify({ version: 2, updatedAt: 0, files: {} })],
+    [path.join("skills-prompts", "sha256", hash.slice(0, 2), `${hash}.txt`), prompt],
     ["sessions.json.kept.2026-01-05T12-00-00.000Z", "{}"],
     ["notes.txt", "Notes of a user."],
     [path.join("notes", "more.txt"), "More notes of a user."],
