@@ -164,6 +164,22 @@ describe("the classes of a folder", () => {
     });
   });
 
+  it("lists each class once with --json, also if its files are in several places", async () => {
+    const home = homeWith({ main: smallStore() });
+    addClasses(home);
+    layOut(dirname(storeIn(home)), { "notes/1.txt": "12" });
+    const { stdout } = await command(home, ["--json"]);
+    const { folder } = JSON.parse(stdout).stores[0];
+    const names = folder.map((figures) => figures.class);
+    expect(names).toEqual([...new Set(names)]);
+    expect(folder).toContainEqual(
+      expect.objectContaining({ class: "others", files: 2, bytes: 12, isIncomplete: false }),
+    );
+    expect(folder).toContainEqual(
+      expect.objectContaining({ class: "caches", files: 2, bytes: 10, isIncomplete: false }),
+    );
+  });
+
   it("counts no transcript of an expired run as an orphan", async () => {
     const home = homeWith({ main: { [runKey(1)]: expired("a", Date.now()) } });
     expect(classesIn((await command(home)).stdout)).toEqual({

@@ -37,7 +37,7 @@ const OPTIONS = {
 
 /**
  * Returns the figures of all classes with files, summed over `lists` of `{ class, files, bytes,
- * oldestMs }`, in the order in which they are shown.
+ * oldestMs }` and perhaps `freeBytes` and `isIncomplete`, in the order in which they are shown.
  */
 export function summed(lists) {
   const sums = new Map();
@@ -46,8 +46,12 @@ export function summed(lists) {
     sum.files += figures.files;
     sum.bytes += figures.bytes;
     sum.oldestMs = Math.min(sum.oldestMs ?? Number.POSITIVE_INFINITY, figures.oldestMs);
-    sum.freeBytes = (sum.freeBytes ?? 0) + (figures.freeBytes ?? 0);
-    sum.isIncomplete ||= figures.isIncomplete ?? false;
+    if (figures.freeBytes !== undefined) {
+      sum.freeBytes = (sum.freeBytes ?? 0) + figures.freeBytes;
+    }
+    if (figures.isIncomplete !== undefined) {
+      sum.isIncomplete ||= figures.isIncomplete;
+    }
     sums.set(figures.class, sum);
   }
   return Object.keys(LABELS).flatMap((name) => sums.get(name) ?? []);

@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { summed } from "./classes.mjs";
 import { settingsOf } from "./config.mjs";
 import { findStores } from "./discovery.mjs";
 import { itemsBeside, jobNames, largeItems, placeOf } from "./folder.mjs";
@@ -941,7 +942,7 @@ class Command {
           doubt: result.doubt?.message,
           refusal: result.refusal?.message,
           inspection: result.inspection,
-          folder: result.contents && [...result.contents, ...result.items],
+          folder: result.contents && summed([result.contents, result.items]),
           preview: result.preview,
           freeable: result.freeable?.files,
           removals: result.removals,

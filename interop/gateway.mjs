@@ -36,6 +36,7 @@ export const QUEUED_VERSIONS = [
 export const UNSUPPORTED_VERSIONS = ["2026.9.6"];
 
 const OLDEST_NODE = 22;
+const NODE_OF_UNSUPPORTED = 24;
 const NAMES = [
   "sweepCronRunSessions",
   "resolveRetentionMs",
@@ -53,7 +54,7 @@ export function cacheFolder() {
   );
 }
 
-function install(folder, manifest) {
+function install(folder, manifest, node) {
   const done = path.join(folder, "installed");
   if (fs.existsSync(done)) return;
   fs.mkdirSync(folder, { recursive: true });
@@ -71,7 +72,7 @@ function install(folder, manifest) {
       // With a Node.js that the package excludes, npm would install the dependencies of another version.
       env: {
         ...process.env,
-        PATH: `${path.dirname(nodePath(folder))}${path.delimiter}${process.env.PATH}`,
+        PATH: `${path.dirname(node)}${path.delimiter}${process.env.PATH}`,
       },
     },
   );
@@ -79,31 +80,36 @@ function install(folder, manifest) {
   fs.writeFileSync(done, "");
 }
 
-function nodePath(installingIn) {
-  const own = Number(process.versions.node.split(".")[0]);
-  const folder = path.join(cacheFolder(), "node");
-  if (own >= OLDEST_NODE || folder === installingIn) return process.execPath;
-  return path.join(folder, "node_modules", "node", "bin", "node");
+/** Returns whether this process has the Node.js that a gateway requires. */
+function isRunBy(major) {
+  const [ownMajor, ownMinor] = process.versions.node.split(".").map(Number);
+  // 2026.9.6 excludes 25, and what is older than 24.16.
+  return major === OLDEST_NODE ? ownMajor >= major : ownMajor === major && ownMinor >= 16;
 }
 
-/** Returns the Node.js that runs the gateway: this one if it is new enough, else one from npm. */
-export function gatewayNode() {
-  const node = nodePath();
-  if (node !== process.execPath)
-    install(path.join(cacheFolder(), "node"), { dependencies: { node: String(OLDEST_NODE) } });
+/**
+ * Returns the Node.js that runs a gateway: this one if it is suitable, else one from npm. Without a
+ * version, the one that runs those with a `sessions.json`.
+ */
+export function gatewayNode(version) {
+  const major = UNSUPPORTED_VERSIONS.includes(version) ? NODE_OF_UNSUPPORTED : OLDEST_NODE;
+  if (isRunBy(major)) return process.execPath;
+  const folder = path.join(cacheFolder(), major === OLDEST_NODE ? "node" : `node-${major}`);
+  install(folder, { dependencies: { node: String(major) } }, process.execPath);
+  const node = path.join(folder, "node_modules", "node", "bin", "node");
   execFileSync(node, ["--version"]);
   return node;
 }
 
 /** Installs a gateway, once. Returns the folder of its package. */
 export function gatewayPackage(version) {
-  gatewayNode();
   const folder = path.join(cacheFolder(), version);
-  install(folder, {
+  const manifest = {
     dependencies: { openclaw: version },
     // The published manifest has one dependency from git and permits a broken release of another.
     overrides: { libsignal: "npm:libsignal@latest", linkedom: "0.18.12" },
-  });
+  };
+  install(folder, manifest, gatewayNode(version));
   return path.join(folder, "node_modules", "openclaw");
 }
 

@@ -1,12 +1,13 @@
 // Tests the package against published gateways. Usage:
 //
-//   npm run test:gateway -- [--quick] [--versions 2026.3.2,…] [--only differential,locks,types,process,swap-in,queue,next-read]
-//                           [--cases N] [--seed N] [--lock-seconds N]
+//   npm run test:gateway -- [--quick] [--versions 2026.3.2,…] [--only <check>,…] [--cases N] [--seed N]
+//                           [--lock-seconds N]
 //   npm run test:gateway -- --readme
 //
-// Each version is installed once, in CRON_SESSION_REAPER_GATEWAYS or in the temporary folder. --quick runs
-// few cases of each check in some minutes, without `process`. --readme runs the command of README's section
-// on a gateway from npm instead. Any difference sets a non-zero exit code.
+// Checks: differential, locks, types, process, migrate, swap-in, queue, next-read. Each version is installed
+// once, in CRON_SESSION_REAPER_GATEWAYS or in the temporary folder. --quick runs few cases of each check in
+// some minutes, without `process` and `migrate`. --readme runs the command of README's section on a gateway
+// from npm instead. Any difference sets a non-zero exit code.
 
 import { execFile } from "node:child_process";
 import path from "node:path";
@@ -20,6 +21,7 @@ import {
   VERSIONS,
 } from "./gateway.mjs";
 import { shareLocks } from "./locks/share.mjs";
+import { checkMigrated } from "./migrate/check.mjs";
 import { checkNextRead } from "./next-read/check.mjs";
 import { followReadme, startGateway } from "./process/start.mjs";
 import { checkQueue } from "./queue/check.mjs";
@@ -47,7 +49,7 @@ const cases = values.cases ?? (values.quick ? "150" : "3500");
 const lockSeconds = Number(values["lock-seconds"] ?? (values.quick ? 5 : 120));
 const parts =
   values.only ??
-  `differential,locks,types${values.quick ? "" : ",process"},swap-in,queue,next-read`;
+  `differential,locks,types${values.quick ? "" : ",process,migrate"},swap-in,queue,next-read`;
 const QUEUE_UPDATES = values.quick ? 400 : 2000;
 const NEXT_READ_MEGABYTES = values.quick ? [20] : [20, 58, 121];
 
@@ -132,6 +134,15 @@ const CHECKS = {
     };
   },
 
+  migrate: async (version) => {
+    const { files, classes, deleted, announcedBytes, freedBytes, sessions, problems } =
+      await checkMigrated(version);
+    console.log(
+      `  ${files} files in ${classes} classes, ${deleted} files with ${announcedBytes} bytes announced, ${freedBytes} bytes freed, ${sessions} listed sessions before and after`,
+    );
+    return { detail: `${files} files, ${classes} classes, ${freedBytes} bytes freed`, problems };
+  },
+
   "swap-in": async (version) => {
     const isSupported = !UNSUPPORTED_VERSIONS.includes(version);
     const { files, problems } = isSupported ? checkSwapIn(version) : checkUnsupported(version);
@@ -142,8 +153,9 @@ const CHECKS = {
 
 /** Returns whether a check does not apply to a version. */
 const isSkipped = (version, check) =>
-  (UNSUPPORTED_VERSIONS.includes(version) && check !== "swap-in") ||
-  (QUEUED_VERSIONS.includes(version) && check === "locks");
+  UNSUPPORTED_VERSIONS.includes(version)
+    ? !["swap-in", "migrate"].includes(check)
+    : check === "migrate" || (QUEUED_VERSIONS.includes(version) && check === "locks");
 
 function printProblems(problems) {
   for (const problem of problems) console.log(`  DIFFERS ${problem}`);
@@ -172,6 +184,7 @@ async function checkVersions() {
   const checks = parts.split(",");
   const table = [];
   for (const version of values.versions.split(",")) {
+    if (checks.every((check) => isSkipped(version, check))) continue;
     gatewayPackage(version);
     const row = { version };
     for (const check of checks) {

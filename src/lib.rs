@@ -11,10 +11,10 @@
 //!       resolve → StorePaths       store                2. the store is missing
 //!       survey → Survey            store/survey         3. no run has expired: one pass, constant memory
 //!     prune                        sweep/commit_loop  the next two steps; again if the store changes, up to eight times
-//!       prepare → Prepared         sweep/prepared     the plan, and the new store, synced; no lock
-//!       commit → Committed         sweep/prepared     with the lock: archives transcripts, exchanges the stores
-//!     finish                       sweep/cleanup      syncs folders, removes the old store, deletes old archives
-//!     finish_without_commit        sweep/cleanup      if nothing is to be removed: leftovers and old archives
+//!       prepare → Prepared         sweep/prepared     the plan, and the new store, synced; the first two times without the lock
+//!       commit → Committed         sweep/prepared     with the lock: archives, exchanges the stores, removes leftovers
+//!     finish                       sweep/cleanup      without the lock: syncs folders, removes the old store, deletes old archives
+//!     finish_without_commit        sweep/cleanup      instead, if nothing is to be removed: leftovers (with the lock), old archives
 //!     conclude → Outcome           sweep              computes the report from these values
 //!   replay                         index.js           replays the log lines, then settles the promise
 //! ```

@@ -5,8 +5,6 @@
 
 import { spawn } from "node:child_process";
 import fs from "node:fs";
-import http from "node:http";
-import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -14,13 +12,13 @@ import { fileURLToPath } from "node:url";
 import { startTimeOf } from "../differential/scene.mjs";
 import { gatewayNode, gatewayPackage, QUEUED_VERSIONS } from "../gateway.mjs";
 import { REGISTER } from "../swap-in/check.mjs";
+import { ask, freePort, startProcess } from "./running.mjs";
 
 const REPOSITORY = path.dirname(REGISTER);
 const PROBE = fileURLToPath(new URL("./probe.mjs", import.meta.url));
 const LOCKED_RUN = "run-0";
 // With as many escapes as real entries, which contain prompts, file lists and skills.
 const TEXT = 'line \\"one\\"\n\tof a prompt, {"with": "JSON"} and C:\\paths\n'.repeat(640);
-const START_WITHIN_MS = 180_000;
 const SWEEP_WITHIN_MS = 360_000;
 // The start-up work of the gateway is over by then.
 const DEFERRED_SWEEPS = 4;
@@ -28,8 +26,6 @@ const DEFERRED_SWEEPS = 4;
 const AFTER_MS = 1000;
 const MOST_ABOVE_NOISE_MS = 100;
 const README_ANSWER_MS = 500;
-// The own reaper of 2026.5.7 blocks the gateway for up to a minute on a busy machine.
-const ANSWER_WITHIN_MS = 180_000;
 
 /** The entries of the store: 84 MB, or 40 MB for gateways whose own reaper is slower. */
 const sizeOf = (version) =>
@@ -110,29 +106,6 @@ function startHolder() {
   });
 }
 
-async function freePort() {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-function ask(port) {
-  return new Promise((resolve, reject) => {
-    const request = http.get(
-      { host: "127.0.0.1", port, path: "/health", timeout: ANSWER_WITHIN_MS, agent: false },
-      (response) => {
-        response.resume();
-        response.once("end", () => resolve(response.statusCode));
-        response.once("error", reject);
-      },
-    );
-    request.once("timeout", () => request.destroy(new Error("no answer")));
-    request.once("error", reject);
-  });
-}
-
 /** Requests the health endpoint until stopped. Resolves to the times of requests and responses. */
 async function pollHealth(port, { stopped }) {
   const answers = [];
@@ -149,19 +122,6 @@ async function pollHealth(port, { stopped }) {
     await pause(10);
   }
   return { answers, failures };
-}
-
-/** Polls until `probe` returns a value. Fails if the gateway ends or the time runs out. */
-async function waitFor(what, withinMs, child, probe) {
-  const end = Date.now() + withinMs;
-  for (;;) {
-    const found = await probe();
-    if (found) return found;
-    if (child.exitCode !== null || child.signalCode !== null)
-      throw new Error(`the gateway ended before ${what}`);
-    if (Date.now() > end) throw new Error(`no ${what} within ${withinMs / 1000} s`);
-    await pause(100);
-  }
 }
 
 /** Returns the gateway's log files: 2026.4.15 ignores the configured one. */
@@ -191,44 +151,19 @@ function prunedLine(state) {
  * Starts a gateway and requests its health endpoint until it has swept. Resolves to the line of the sweep,
  * the answers, failed requests and the output. `env` is added to the environment.
  */
-async function watchSweep([command, ...args], { cwd, state, port, env }) {
-  const child = spawn(command, args, {
-    cwd,
-    // The gateway starts another process: only ending the process group ends both.
-    detached: true,
-    stdio: ["ignore", "pipe", "pipe"],
-    env: {
-      PATH: process.env.PATH,
-      HOME: state,
-      OPENCLAW_STATE_DIR: state,
-      OPENCLAW_SKIP_CHANNELS: "1",
-      OPENCLAW_DISABLE_BONJOUR: "1",
-      ...env,
-    },
-  });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding("utf8").on("data", (text) => (output += text));
-
+async function watchSweep(command, { cwd, state, port, env }) {
+  const gateway = startProcess(command, { cwd, state, env });
   const stop = new AbortController();
   try {
-    const healthy = () =>
-      ask(port).then(
-        (status) => status === 200,
-        () => false,
-      );
-    await waitFor("health", START_WITHIN_MS, child, healthy);
+    await gateway.healthy(port);
     const polling = pollHealth(port, { stopped: stop.signal });
-    const swept = await waitFor("sweep", SWEEP_WITHIN_MS, child, () => prunedLine(state));
+    const swept = await gateway.waitFor("sweep", SWEEP_WITHIN_MS, () => prunedLine(state));
     await pause(AFTER_MS);
     stop.abort();
-    return { swept, ...(await polling), output };
-  } catch (error) {
-    const end = output.split("\n").slice(-15).join("\n    ");
-    throw new Error(`${error.message}; the output ends with\n    ${end}`);
+    return { swept, ...(await polling), output: gateway.output() };
   } finally {
     stop.abort();
-    await end(child);
+    await gateway.end();
   }
 }
 
@@ -348,19 +283,6 @@ export async function followReadme(version) {
     return { command, problems: [error.message] };
   } finally {
     fs.rmSync(state, { recursive: true, force: true });
-  }
-}
-
-async function end(child) {
-  const ended = new Promise((resolve) => child.once("close", resolve));
-  for (const signal of ["SIGTERM", "SIGKILL"]) {
-    try {
-      process.kill(-child.pid, signal);
-    } catch {
-      return; // The process group has ended.
-    }
-    if ((await Promise.race([ended, pause(8000, "late")])) !== "late" && signal === "SIGKILL")
-      return;
   }
 }
 

@@ -6,8 +6,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::store::survey_cache::SurveyCache;
 use crate::sweep::{Options, Request};
@@ -163,18 +163,27 @@ fn removes_leftovers_while_the_lock_is_held() {
 #[test]
 fn holds_the_flock_of_the_new_store_while_it_has_another_name() {
     let tree = folder(&format!("{{{CHAT},{RUN}}}"));
-    let was_held = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&was_held);
-    let system = Faulty::new(move |name, path| {
-        if name == "exchange" && is_commits_temp(path) {
-            let temp = fs::File::open(path).unwrap();
-            let held = fs2::FileExt::try_lock_exclusive(&temp).is_err();
-            seen.store(held, Ordering::Relaxed);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (log, store_folder) = (Arc::clone(&seen), tree.at(""));
+    let system = Faulty::new(move |call, _| {
+        let names = fs::read_dir(&store_folder).unwrap();
+        let mut paths = names.map(|entry| entry.unwrap().path());
+        if let Some(temp) = paths.find(|path| is_commits_temp(path)) {
+            let temp = fs::File::open(temp).unwrap();
+            let is_held = fs2::FileExt::try_lock_exclusive(&temp).is_err();
+            log.lock().unwrap().push((call.to_owned(), is_held));
         }
         None
     });
     assert_eq!(sweep_on(&tree, &system).pruned, 1);
-    assert!(was_held.load(Ordering::Relaxed));
+    // After the exchange, the name belongs to the old store.
+    let seen = seen.lock().unwrap();
+    let exchange = seen.iter().position(|(call, _)| call == "exchange");
+    let until_exchange = &seen[..=exchange.unwrap()];
+    assert!(
+        until_exchange.iter().all(|(_, is_held)| *is_held),
+        "{until_exchange:?}"
+    );
 }
 
 #[test]

@@ -2,9 +2,14 @@
 //!
 //! In JavaScript such a key has the position of its first occurrence and the value of its last. No
 //! known writer produces duplicates. The first pass of a rewrite therefore ignores them and only
-//! collects a [hash of each run's key](KeyHashes): other keys are never removed. If entries are removed
-//! and a hash occurs more than once, a second pass reads the [last values](DuplicateKeys) of these keys,
-//! and a third pass rewrites the store with them.
+//! collects a [hash of each key](KeyHashes). If entries are removed and a hash occurs more than once, a
+//! second pass reads the [last values](DuplicateKeys) of these keys, and a third pass rewrites the store
+//! with them.
+//!
+//! # Limitations
+//! Keys of runs are all compared, since runs are removed. Other entries are kept, and only their
+//! references to transcripts matter. Of those keys a bounded number is compared: beyond it, every
+//! occurrence of a key counts as a reference, so that a transcript is kept too long and never lost.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -16,17 +21,30 @@ use crate::store::reading::{Reading, Source};
 use crate::store::scan::{Entry, Key, Visitor};
 use crate::system::System;
 
-/// The hashes of the keys of a store's runs.
+/// How many keys that are not keys of runs are compared. The largest store that was reported has 2,700.
+const MAX_OTHER_KEYS: u32 = 1 << 16;
+
+/// The hashes of the keys of a store.
 #[derive(Default)]
 pub(super) struct KeyHashes {
     state: RandomState,
     hashes: Vec<u64>,
+    /// How many of them are not keys of runs.
+    others: u32,
 }
 
 impl KeyHashes {
     #[inline]
-    pub(super) fn add(&mut self, key: Key<'_>) {
+    pub(super) fn add_run(&mut self, key: Key<'_>) {
         self.hashes.extend(hash(&self.state, key));
+    }
+
+    #[inline]
+    pub(super) fn add_other(&mut self, key: Key<'_>) {
+        if self.others < MAX_OTHER_KEYS {
+            self.others += 1;
+            self.hashes.extend(hash(&self.state, key));
+        }
     }
 
     /// Returns the hashes that occur more than once; `None` if there are none.
@@ -54,6 +72,9 @@ fn hash(state: &RandomState, key: Key<'_>) -> Option<u64> {
 
 /// How much memory the last values of duplicate keys may use, in bytes.
 const MAX_MEMORY: usize = 8 << 20;
+
+/// From here on, only the last values of runs are read.
+const MAX_MEMORY_WITH_OTHERS: usize = MAX_MEMORY / 2;
 
 /// The keys that may occur more than once in a store.
 #[derive(Default)]
@@ -126,11 +147,17 @@ struct LastValues<'a> {
 impl Visitor for LastValues<'_> {
     fn entry(&mut self, entry: &Entry<'_>, _: u64) {
         let key = entry.key();
-        if self.memory > MAX_MEMORY || !key.is_run(self.run_keys) || !self.hashes.contains(key) {
+        if self.memory > MAX_MEMORY || !self.hashes.contains(key) {
             return;
         }
+        let is_run = key.is_run(self.run_keys);
         if let Some(bytes) = key.wtf8() {
-            let facts = Facts::of(entry, true).into_owned();
+            if !is_run && self.memory > MAX_MEMORY_WITH_OTHERS {
+                // Its value so far is not its last.
+                self.keys.0.remove(&bytes);
+                return;
+            }
+            let facts = Facts::of(entry, is_run).into_owned();
             let texts = [facts.session_id.text(), facts.session_file.as_deref()];
             let texts: usize = texts.iter().flatten().map(|text| text.len()).sum();
             let texts = texts + facts.key.len();

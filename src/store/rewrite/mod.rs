@@ -268,8 +268,11 @@ impl<P: RemovalPolicy> Visitor for Selector<'_, P> {
         self.ranges.begin_entry(start);
         if !self.is_run {
             self.ranges.keep_begun_entry();
-        } else if let Some(hashes) = &mut self.hashes {
-            hashes.add(key);
+        }
+        match &mut self.hashes {
+            Some(hashes) if self.is_run => hashes.add_run(key),
+            Some(hashes) => hashes.add_other(key),
+            None => {}
         }
     }
 

@@ -115,30 +115,50 @@ fn treats_a_duplicate_key_as_having_its_first_position_and_its_last_value() {
     }
 }
 
-#[test]
-fn ignores_the_references_of_an_earlier_value_of_a_duplicate_run() {
-    let (removed, kept) = (run_key(1), run_key(2));
-    let store = format!(
-        r#"{{"{kept}": {{"sessionId": "old"}}, "{removed}": 1, "{kept}": {{"sessionId": "new", "updatedAt": 100}}}}"#
-    );
+/// Returns the session ids of kept entries, and the number of restarts.
+fn kept_ids(store: &str) -> (Vec<String>, u32) {
     let mut policy = TestPolicy::default();
-    StoreFile::new(store).rewrite(4096, &mut policy).unwrap();
-    assert_eq!(policy.kept, [(Some("new".to_owned()), None)]);
-    assert_eq!(policy.restarts, 1);
+    StoreFile::new(store).rewrite(1 << 20, &mut policy).unwrap();
+    let ids = policy.kept.into_iter().filter_map(|(id, _)| id);
+    (ids.collect(), policy.restarts)
 }
 
-/// Only the keys of runs are remembered. The earlier value of another key protects its transcript, too.
 #[test]
-fn counts_the_references_of_all_values_of_a_duplicate_key_that_is_not_a_run() {
-    let store = format!(
-        r#"{{"a": {{"sessionId": "old"}}, "{}": 1, "a": {{"sessionId": "new"}}}}"#,
-        run_key(1)
-    );
-    let mut policy = TestPolicy::default();
-    StoreFile::new(store).rewrite(4096, &mut policy).unwrap();
-    let kept = ["old", "new"].map(|id| (Some(id.to_owned()), None));
-    assert_eq!(policy.kept, kept);
-    assert_eq!(policy.restarts, 0);
+fn ignores_the_references_of_an_earlier_value_of_a_duplicate_key() {
+    let removed = run_key(1);
+    for kept in [run_key(2), "7".to_owned()] {
+        let store = format!(
+            r#"{{"{kept}": {{"sessionId": "old", "updatedAt": 100}}, "{removed}": 1, "{kept}": {{"sessionId": "new", "updatedAt": 100}}}}"#
+        );
+        assert_eq!(kept_ids(&store), (vec!["new".to_owned()], 1), "{kept}");
+    }
+}
+
+#[test]
+fn counts_the_references_of_all_values_of_other_keys_beyond_the_number_that_is_compared() {
+    let removed = run_key(1);
+    let distinct: String = (0..1 << 16).map(|n| format!(r#""{n}": 1, "#)).collect();
+    let twice = r#""a": {"sessionId": "old"}, "a": {"sessionId": "new"}"#;
+    let both = ["old", "new"].map(str::to_owned).to_vec();
+    let store = format!(r#"{{{distinct} "{removed}": 1, {twice}}}"#);
+    assert_eq!(kept_ids(&store), (both, 0));
+    let store = format!(r#"{{{twice}, {distinct} "{removed}": 1}}"#);
+    assert_eq!(kept_ids(&store), (vec!["new".to_owned()], 1));
+}
+
+/// A key whose last value is not read any more does not have an earlier one instead.
+#[test]
+fn counts_the_references_of_all_values_of_other_keys_that_need_too_much_memory() {
+    let long = "x".repeat(500_000);
+    let entry = |n, id: &str| format!(r#""{n}{long}": {{"sessionId": "{id}"}}"#);
+    let first = (0..10).map(|n| entry(n, "old"));
+    let last = (0..10).map(|n| entry(n, &n.to_string()));
+    let entries: Vec<_> = first.chain(last).collect();
+    let store = format!(r#"{{{}, "{}": 1}}"#, entries.join(","), run_key(1));
+    let (ids, _) = kept_ids(&store);
+    for id in (0..10).map(|n| n.to_string()) {
+        assert!(ids.contains(&id), "{id} is missing in {ids:?}");
+    }
 }
 
 #[test]
