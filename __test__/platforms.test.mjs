@@ -12,19 +12,19 @@ import { layOut, root, runNode, temporaryFolder } from "./fixtures/index.mjs";
 describe("the exclusions of npm run test:platforms", () => {
   const page = readFileSync(join(root, "docs/platforms.md"), "utf8");
 
-  it.each(EXCLUSIONS)("names existing tests of $file, and its reason is in docs/platforms.md", ({
-    platforms,
-    file,
-    tests = [],
-    reason,
-  }) => {
-    const path = join(root, "__test__", file);
-    expect(existsSync(path), file).toBe(true);
-    const source = readFileSync(path, "utf8");
-    for (const name of tests) expect(source).toContain(name);
-    expect(page).toContain(`${reason} |`);
-    for (const platform of platforms) expect(page).toContain(`| ${platform} |`);
-  });
+  it.each(EXCLUSIONS)(
+    "names existing tests of $file, and its reason is in docs/platforms.md",
+    ({ platforms, file, tests = [], reason }) => {
+      const path = join(root, "__test__", file);
+      expect(existsSync(path), file).toBe(true);
+      const source = readFileSync(path, "utf8");
+      for (const title of tests.flatMap((name) => name.split(" > "))) {
+        expect(source).toContain(title);
+      }
+      expect(page).toContain(`${reason} |`);
+      for (const platform of platforms) expect(page).toContain(`| ${platform} |`);
+    },
+  );
 
   it("apply to the tests of one file on one platform", () => {
     const [{ platforms, file, tests = [""], reason }] = EXCLUSIONS;

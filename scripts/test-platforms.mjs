@@ -20,7 +20,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { basename, dirname, join, sep } from "node:path";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildAddon, installCompilers, must } from "./cross.mjs";
 import { readMachO } from "./mach-o.mjs";
@@ -229,12 +229,9 @@ function count(platform, report) {
   return counts;
 }
 
-function inWords({ problem, passed, failed, skipped, excluded }) {
-  const counts =
-    passed === undefined
-      ? ""
-      : `${passed} passed, ${failed} failed, ${skipped} skipped, ${excluded} excluded`;
-  return [counts || problem].join("");
+function inWords({ problem, node, passed, failed, skipped, excluded }) {
+  if (passed === undefined) return problem ?? node;
+  return `${passed} passed, ${failed} failed, ${skipped} skipped, ${excluded} excluded`;
 }
 
 function table(rows) {
