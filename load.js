@@ -26,8 +26,15 @@ const CAUSES = [
     "Install the package on a file system without noexec",
   ],
   [
-    /file too short|invalid ELF header|not a mach-o|not a valid Win32|wrong ELF class|past end of file/i,
+    /file too short|invalid ELF header|not a mach-o|not a valid Win32|wrong ELF class|past end of file|exec format error/i,
     "its binary is damaged, or of another platform",
+    REINSTALL,
+  ],
+  // A binary for another libc needs a loader that this system lacks. glibc reports a binary for
+  // another processor as a missing file.
+  [
+    /incompatible architecture|shared (?:object file|library).*: no such file|error relocating/i,
+    "its binary is for another processor or another libc",
     REINSTALL,
   ],
   [

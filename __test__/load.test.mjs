@@ -138,6 +138,20 @@ describe("the error for a missing binary", () => {
       "x.node: cannot open shared object file: Operation not permitted",
       /must not be read .*sandbox/,
     ],
+    [
+      "Error loading shared library x.node: Exec format error",
+      /damaged, or of another platform \(.*\)\. Delete node_modules, and install again/,
+    ],
+    ...[
+      "x.node: cannot open shared object file: No such file or directory",
+      "libc.musl-x86_64.so.1: cannot open shared object file: No such file or directory",
+      "Error loading shared library ld-linux-x86-64.so.2: No such file or directory (needed by x.node)",
+      "Error relocating x.node: unsupported relocation type 1026",
+      "dlopen(x.node, 0x0001): tried: 'x.node' (mach-o file, but is an incompatible architecture (have 'arm64', need 'x86_64'))",
+    ].map((failed) => [
+      failed,
+      /for another processor or another libc \(.*\)\. Delete node_modules, and install again/,
+    ]),
     ["libc.so.6: version `GLIBC_2.17' not found", /cannot be loaded \(.*GLIBC_2\.17.*To build one/],
   ])("has advice for the failure: %s", async (failed, advice) => {
     const name = `node_modules/${manifest.name}-${here.name}`;

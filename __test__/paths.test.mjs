@@ -9,6 +9,7 @@ import {
   CHAT,
   failedWith,
   HOUR,
+  inJson,
   layOut,
   lockPayload,
   NOW,
@@ -148,7 +149,7 @@ describe("the transcript of a removed run", () => {
   async function archived(entries, more = {}) {
     const folder = temporaryFolder();
     layOut(folder, { ...files, ...more });
-    const store = JSON.parse(JSON.stringify(entries).replaceAll("{ROOT}", folder));
+    const store = JSON.parse(JSON.stringify(entries).replaceAll("{ROOT}", inJson(folder)));
     return { folder, ...(await archivedBy(folder, store)) };
   }
 

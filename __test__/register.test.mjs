@@ -73,7 +73,7 @@ function gateway(
 
 async function runGateway(
   { folder, program, register },
-  { option = register, env = {}, args = [program] } = {},
+  { option = pathToFileURL(register), env = {}, args = [program] } = {},
 ) {
   const { code, stdout, stderr } = await runNode(args, {
     cwd: folder,
@@ -113,7 +113,7 @@ describe("a gateway of a supported version", () => {
     const made = gateway();
     const other = installed(temporaryFolder());
     const { printed, stderr } = await runGateway(made, {
-      option: `${made.register} --import ${other}`,
+      option: `${pathToFileURL(made.register)} --import ${other}`,
     });
     expect(printed).toEqual(NATIVE);
     expect(stderr.split("\n")).toHaveLength(2);

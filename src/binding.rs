@@ -37,7 +37,7 @@ use crate::store::survey_cache::SurveyCache;
 use crate::sweep::exclusive::{ExclusiveSweep, Step, StoreChange};
 use crate::sweep::outcome::{LogLine, Mode, Outcome, Reason};
 use crate::sweep::{self, Ageing, Options, Request};
-use crate::system::Os;
+use crate::system::{Os, path_text};
 
 /// The least time between two sweeps of one store, unless forced: the gateway's own figure.
 const MIN_INTERVAL_MS: f64 = 5.0 * 60.0 * 1000.0;
@@ -624,7 +624,7 @@ fn removals(request: &SweepRequest, store: &Path, abort: Abort) -> error::Result
     };
     let names = sweep::removals(&Os, sweep, &request.options(abort))?;
     let texts = |paths: Vec<PathBuf>| {
-        let text = |path: PathBuf| path.to_string_lossy().into_owned();
+        let text = |path: PathBuf| path_text(&path).into_owned();
         paths.into_iter().map(text).collect()
     };
     Ok(RemovalList {

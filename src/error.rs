@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::system::{self, Refusal, Rights};
+use crate::system::{self, Refusal, Rights, path_text};
 
 /// The result of every function of this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -20,7 +20,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// A system call failed.
-    #[error("cannot {operation} {}: {}", path.display(), system::describe(source))]
+    #[error("cannot {operation} {}: {}", path_text(path), system::describe(source))]
     Io {
         /// What was attempted, as a verb: `read`, `lock`, `replace`.
         operation: &'static str,
@@ -33,7 +33,7 @@ pub enum Error {
     /// The store is not a JSON object. It was not modified.
     #[error(
         "{}:{line}:{column}: invalid JSON: {reason} (store not modified; repair it or restore a backup)",
-        path.display()
+        path_text(path)
     )]
     Json {
         /// The store.
@@ -50,7 +50,7 @@ pub enum Error {
     /// modified.
     #[error(
         "{} has too many duplicate keys (store not modified; repair it or restore a backup)",
-        path.display()
+        path_text(path)
     )]
     TooManyDuplicateKeys {
         /// The store.
@@ -58,7 +58,7 @@ pub enum Error {
     },
 
     /// The store or its lock is not a regular file. It was not modified.
-    #[error("expected a regular file at {}, found {found}", path.display())]
+    #[error("expected a regular file at {}, found {found}", path_text(path))]
     NotAFile {
         /// Where it was found.
         path: PathBuf,
@@ -72,7 +72,7 @@ pub enum Error {
     #[error(
         "session file locked (timeout {timeout_ms}ms): {} {}",
         pid.map_or_else(|| "unknown".to_owned(), |pid| format!("pid={pid}")),
-        lock.display()
+        path_text(lock)
     )]
     Locked {
         /// How long the sweep waited, in milliseconds.
@@ -84,14 +84,20 @@ pub enum Error {
     },
 
     /// Another process removed or replaced this sweep's lock. Nothing was committed after that.
-    #[error("lost the lock {} during the sweep; the next sweep will retry", lock.display())]
+    #[error(
+        "lost the lock {} during the sweep; the next sweep will retry",
+        path_text(lock)
+    )]
     LockLost {
         /// The lock file.
         lock: PathBuf,
     },
 
     /// The store was written in place each time it was read.
-    #[error("{} was modified while being read ({attempts} attempts); try again later", path.display())]
+    #[error(
+        "{} was modified while being read ({attempts} attempts); try again later",
+        path_text(path)
+    )]
     ModifiedWhileRead {
         /// The store.
         path: PathBuf,
@@ -103,7 +109,7 @@ pub enum Error {
     /// without the lock.
     #[error(
         "{} is being replaced by a process that ignores its lock ({attempts} attempts); the next sweep will retry",
-        path.display()
+        path_text(path)
     )]
     Contended {
         /// The store.
@@ -113,7 +119,7 @@ pub enum Error {
     },
 
     /// This user must not access the store. Nothing was modified.
-    #[error("cannot {operation} {}: EPERM: {refusal}", path.display())]
+    #[error("cannot {operation} {}: EPERM: {refusal}", path_text(path))]
     Refused {
         /// What was attempted, as a verb: `access`, `replace`.
         operation: &'static str,
@@ -239,7 +245,7 @@ impl From<&Error> for Failure {
         Self {
             message: error.to_string(),
             code: error.code(),
-            path: error.path().map(|path| path.to_string_lossy().into_owned()),
+            path: error.path().map(|path| path_text(path).into_owned()),
             line,
             column,
         }

@@ -9,7 +9,7 @@ use crate::abort::Abort;
 use crate::error::{Context, Result, is_missing};
 use crate::lock;
 use crate::store::leftovers::{self, Mode};
-use crate::system::{Kind, System, describe};
+use crate::system::{Kind, System, describe, path_text};
 use crate::transcripts::archive_name;
 
 use super::class::Class;
@@ -55,7 +55,7 @@ pub(crate) struct FreedFile {
 }
 
 fn as_text<S: Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_str(&path.to_string_lossy())
+    serializer.serialize_str(&path_text(path))
 }
 
 /// Deletes what the request names, or only returns it. Best effort: a file that cannot be deleted does
@@ -194,7 +194,7 @@ fn unlink<S: System>(system: &S, path: &Path) -> std::result::Result<bool, Strin
         Err(error) if is_missing(&error) => Ok(false),
         Err(error) => Err(format!(
             "cannot delete {}: {}",
-            path.display(),
+            path_text(path),
             describe(&error)
         )),
     }

@@ -14,7 +14,7 @@ use crate::error::{Error, Failure};
 use crate::store::leftovers::Cleared;
 pub use crate::store::leftovers::Mode;
 use crate::store::rewrite::Rewritten;
-use crate::system::Stat;
+use crate::system::{Stat, path_text};
 use crate::transcripts::Tally;
 
 /// What one sweep or preview came to.
@@ -180,7 +180,7 @@ pub struct LogLine {
 
 /// Serialises paths as JavaScript can hold them: U+FFFD replaces what is not Unicode.
 fn paths_as_text<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
+    serializer.collect_seq(paths.iter().map(|path| path_text(path)))
 }
 
 fn as_ms<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -417,8 +417,8 @@ impl Log {
         for (from, to) in kept {
             let warning = format!(
                 "{} may contain sessions that the store lacks; it was kept as {}",
-                from.display(),
-                to.display()
+                path_text(&from),
+                path_text(&to)
             );
             self.warn(&warning, "cron-reaper: kept a leftover temp file");
             self.kept.push(to);

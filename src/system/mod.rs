@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 mod errno;
 mod heartbeat;
 mod os;
+mod path_text;
 #[cfg(unix)]
 mod pinned;
 #[cfg_attr(any(target_os = "linux", target_os = "android"), path = "linux.rs")]
@@ -26,6 +27,7 @@ mod unsupported;
 pub use errno::{describe, errno_name};
 pub use heartbeat::{Beat, Heartbeat};
 pub use os::Os;
+pub use path_text::path_text;
 pub(crate) use rights::is_unmapped;
 pub use rights::{Refusal, Rights};
 

@@ -7,7 +7,7 @@
 //! sweep fails with a warning, and the store is not modified.
 //!
 //! # Limitations
-//! - ReFS has file ids of 128 bits. Windows reports 64 of them here, and does not promise that they
+//! - `ReFS` has file ids of 128 bits. Windows reports 64 of them here, and does not promise that they
 //!   are unique. If two files have the same, a transcript may be kept that could have been archived. A
 //!   store that was replaced by such a file, with the same size and the same time of modification, is
 //!   not recognised as changed.
@@ -33,13 +33,16 @@ use windows_sys::Win32::System::Threading::{
 use super::{Kind, Links, Process, Stat};
 
 pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true);
-    if matches!(links, Links::Refuse) {
+    // Without BACKUP_SEMANTICS a folder cannot be opened, and `stat_open` not report that it is one.
+    let links = match links {
+        Links::Follow => 0,
         // Opens the link itself; `stat_open` then reports a link.
-        options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
-    }
-    options.open(path)
+        Links::Refuse => FILE_FLAG_OPEN_REPARSE_POINT,
+    };
+    File::options()
+        .read(true)
+        .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | links)
+        .open(path)
 }
 
 /// Not needed without flock.
@@ -101,7 +104,7 @@ pub(super) fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Resolves a path. Some RAM and virtual drives (ImDisk) are not known to the mount manager, and Windows
+/// Resolves a path. Some RAM and virtual drives (`ImDisk`) are not known to the mount manager, and Windows
 /// cannot return the final path of a file there. If no component is a link, it is the absolute path.
 pub(super) fn canonicalize(path: &Path) -> io::Result<PathBuf> {
     let is_unknown = |error: &io::Error| {
@@ -280,6 +283,15 @@ mod tests {
             drop(alone);
             fs::rename(&from, &to).unwrap();
             assert_eq!(fs::read_to_string(&to).unwrap(), "new");
+        }
+    }
+
+    #[test]
+    fn a_folder_can_be_opened_and_is_reported_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        for links in [Links::Follow, Links::Refuse] {
+            let file = open(folder.path(), links).unwrap();
+            assert_eq!(stat_open(&file).unwrap().kind, Kind::Folder);
         }
     }
 

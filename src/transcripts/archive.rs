@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Result, is_missing};
-use crate::system::{System, describe, rename_to_vacant};
+use crate::system::{System, describe, path_text, rename_to_vacant};
 use crate::transcripts::Tally;
 use crate::transcripts::archive_name::{archive_path, is_expired};
 
@@ -82,7 +82,7 @@ impl<'s, S: System> Archive<'s, S> {
     }
 
     fn warn(&mut self, transcript: &Path, reason: &str) {
-        let transcript = transcript.display();
+        let transcript = path_text(transcript);
         self.warnings
             .push(format!("cannot archive {transcript}: {reason}"));
     }
@@ -134,9 +134,9 @@ impl<'s, S: System> Archive<'s, S> {
             if let Err(error) = rename_to_vacant(self.system, &archive, transcript) {
                 warnings.push(format!(
                     "cannot undo the archiving of {}: {}; its contents are in {}",
-                    transcript.display(),
+                    path_text(transcript),
                     describe(&error),
-                    archive.display()
+                    path_text(&archive)
                 ));
             }
         }
