@@ -22,7 +22,7 @@ use crate::store::scan::{Entry, Key, Visitor};
 use crate::system::System;
 
 /// How many keys that are not keys of runs are compared. The largest store that was reported has 2,700.
-const MAX_OTHER_KEYS: u32 = 1 << 16;
+const MAX_OTHER_KEYS: u32 = 1 << 14;
 
 /// The hashes of the keys of a store.
 #[derive(Default)]
