@@ -1,7 +1,7 @@
 // npm run test:platforms [-- [--write] <platform> …]: builds the addon for other platforms, packs the
 // packages, installs them and runs the whole Vitest suite with them, each with a Node.js of its platform:
 // for arm64 under qemu, for musl with musl's loader, for Windows under Wine. It prints a table, and
-// --write also writes it into docs/platforms.md.
+// --write also writes its rows into docs/platforms.md.
 //
 // It runs on Linux, in a fresh clone, and installs everything but the emulators into target/. A missing
 // emulator is reported and makes it fail, because the table is then incomplete.
@@ -78,11 +78,21 @@ for (const [name, options] of Object.entries(TESTED)) {
 console.log(`\n${table(rows)}`);
 if (rows.some(({ problem }) => problem !== undefined)) {
   process.exitCode = 1;
-} else if (values.write && positionals.length === 0) {
-  const text = readFileSync(page, "utf8");
+} else if (values.write) {
+  record(table(rows));
+}
+
+/** Writes the rows of a table into docs/platforms.md, where rows of other platforms remain. */
+function record(text) {
   const [begin, end] = ["<!-- test:platforms -->\n", "<!-- /test:platforms -->"];
-  const [before, rest] = text.split(begin);
-  writeFileSync(page, `${before}${begin}${table(rows)}\n${end}${rest.split(end)[1]}`);
+  const [before, rest] = readFileSync(page, "utf8").split(begin);
+  const [old, after] = rest.split(end);
+  const nameOf = (line) => line.split(" ")[1];
+  const lines = [...old.split("\n"), ...text.split("\n")].map((line) => [nameOf(line), line]);
+  const byName = Object.fromEntries(lines);
+  const names = ["platform", "---", ...Object.keys(TESTED)].filter((name) => name in byName);
+  const recorded = names.map((name) => `${byName[name]}\n`).join("");
+  writeFileSync(page, `${before}${begin}${recorded}${end}${after}`);
 }
 
 /** Returns the result of one platform; `problem` is why it failed or was not run. */
@@ -122,9 +132,7 @@ async function testPlatform(platform) {
     throw new Error(`${name}: a sweep with the installed package failed:\n${smoke.output}`);
   await layOutSuite(platform, { suite, installed, target });
 
-  const report = join(folder, "report.json");
   const log = join(folder, "output.txt");
-  rmSync(report, { force: true });
   const args = [
     "node_modules/vitest/vitest.mjs",
     "run",
@@ -189,7 +197,7 @@ async function layOutSuite({ name, binary }, { suite, installed, target }) {
   copyFileSync(join(`${installed}-${name}`, binary), join(suite, binary));
 }
 
-/** Runs a program with its output in a file: under Wine, Node.js cannot write to a pipe. */
+/** Runs a program in a folder, with its output in a file. */
 function runInto(path, cwd, program, args, env) {
   const file = openSync(path, "w");
   return new Promise((resolve, reject) => {
@@ -207,14 +215,12 @@ function runInto(path, cwd, program, args, env) {
 function count(platform, report) {
   const { testResults, success } = JSON.parse(readFileSync(report, "utf8"));
   const counts = { passed: 0, failed: 0, skipped: 0, excluded: 0 };
-  const used = new Set();
   for (const { name: path, assertionResults, status } of testResults) {
     const file = path.split(/[\\/]/).at(-1);
     for (const { ancestorTitles, title, status } of assertionResults) {
       const reason = exclusionOf(platform, file, [...ancestorTitles, title].join(" > "));
       if (reason !== undefined) {
         counts.excluded++;
-        used.add(reason);
       } else if (status === "passed" || status === "failed") {
         counts[status]++;
       } else {
