@@ -54,9 +54,15 @@ function lockGateway(home, payload, folder = "tmp") {
 /** The payload of a live process, by default this one. */
 const alive = (pid = process.pid) => ({ pid, startTime: startTime(pid) });
 
+/** Returns the variables that name the gateway's temporary folder: TEMP and TMP on Windows. */
+function temporaryIn(home) {
+  const folder = join(home, "tmp");
+  return { TMPDIR: folder, TEMP: folder, TMP: folder };
+}
+
 /** Runs the command with the gateway's temporary folder. */
 function inHome(home, args, env) {
-  return command(home, args, { env: { TMPDIR: join(home, "tmp"), ...env } });
+  return command(home, args, { env: { ...temporaryIn(home), ...env } });
 }
 
 /** Runs --apply. Returns "swept" or stderr, and checks that nothing changed if nothing was swept. */
@@ -149,7 +155,7 @@ describe("beside a running gateway that does not lock its store", () => {
   it.skipIf(!hasScript)("checks again after the question", async () => {
     const home = homeOf("2026.7.35");
     const before = treeOf(home);
-    const env = { TMPDIR: join(home, "tmp") };
+    const env = temporaryIn(home);
     const { child, shows, ended } = onTerminal(home, ["--apply"], env);
     await shows("Sweep 1 store and free");
     const lock = lockGateway(home, alive());
@@ -165,7 +171,7 @@ describe("beside a running gateway that does not lock its store", () => {
     const home = homeOf("2026.7.35");
     const lock = lockGateway(home, alive());
     const watch = start(process.execPath, [main, ...SWEEP, "--watch", "1s"], {
-      env: environment(home, { TMPDIR: join(home, "tmp") }),
+      env: environment(home, temporaryIn(home)),
     });
     await watch.shows("a gateway is running on");
     expect(Object.keys(readStore(storeIn(home)))).toHaveLength(3);

@@ -77,11 +77,7 @@ describe("the recorded sweeps", () => {
     expect(cases).toHaveLength(150);
   });
 
-  // Windows makes symbolic links only for some users, and Wine none.
-  const hasLink = ({ files }) => files.some(({ symlink }) => symlink);
-  const replayed = cases.filter((one) => process.platform !== "win32" || !hasLink(one));
-
-  it.each(replayed)("sweeps as the gateway did in the recording $name", async (recorded) => {
+  it.each(cases)("sweeps as the gateway did in the recording $name", async (recorded) => {
     const { root, inRoot, storePath, paths } = layOutRecorded(recorded);
     process.env.HOME = join(root, recorded.home);
 
