@@ -6,13 +6,13 @@
 //! sweepCronRunSessions(params)     index.js           reads the arguments and the clock
 //!   begin                          binding            during the call: throttled? disabled? makes the path absolute
 //!   run → Outcome                  sweep              on a separate thread, with the rights of the user who controls the path
-//!     check_due                    sweep              takes no lock, writes nothing; there is nothing to do if
-//!       nothing_due                store/survey_cache   1. the store is unchanged and no run has expired: one stat
-//!       resolve → StorePaths       store                2. the store is missing
-//!       survey → Survey            store/survey         3. no run has expired: one pass, constant memory
-//!     prune                        sweep/commit_loop  the next two steps; again if the store changes, up to eight times
-//!       prepare → Prepared         sweep/prepared     the plan, and the new store, synced; the first two times without the lock
-//!       commit → Committed         sweep/prepared     with the lock: archives, exchanges the stores, removes leftovers
+//!     check_due                    sweep              takes no lock, writes nothing; nothing is to be removed if
+//!       nothing_due                store/survey_cache   the store is unchanged and no run has expired (one stat),
+//!       resolve → StorePaths       store                the store is missing, or
+//!       survey → Survey            store/survey         no run has expired (one pass, constant memory)
+//!     prune                        sweep/commit_loop  both of the next steps, up to eight times if the store changes
+//!       prepare → Prepared         sweep/prepared     the plan, and the new store, synced; with the lock from the third time on
+//!       commit → Committed         sweep/prepared     always with the lock: archives, exchanges the stores, removes leftovers
 //!     finish                       sweep/cleanup      without the lock: syncs folders, removes the old store, deletes old archives
 //!     finish_without_commit        sweep/cleanup      instead, if nothing is to be removed: leftovers (with the lock), old archives
 //!     conclude → Outcome           sweep              computes the report from these values
