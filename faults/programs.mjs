@@ -44,7 +44,7 @@ let builtSweeper;
 export async function buildSweeper() {
   builtSweeper ??= (async () => {
     const build = ["build", "--locked", "--package", "sweeper", "--message-format=json"];
-    const { code, stdout, stderr } = await run("cargo", build, { timeoutMs: 600_000 });
+    const { code, stdout, stderr } = await run("cargo", build, { timeoutMs: 3_600_000 });
     if (code !== 0) {
       throw new Error(`cannot build the sweeper:\n${stderr}`);
     }
