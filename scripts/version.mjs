@@ -31,7 +31,7 @@ const STATEMENTS = {
   install: {
     document: "README.md",
     unreleased:
-      "The package is not on npm yet. Clone this repository and build it: `npm install && npm run build`.",
+      "The package is not on npm yet. Clone this repository and build it, with Rust as above: `npm install && npm run build`.",
     released:
       "`npm install cron-session-reaper` installs it with the binary for your platform; no compiler is needed.",
   },
