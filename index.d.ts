@@ -171,7 +171,7 @@ export interface FileStamp {
   inode: number;
 }
 
-/** The options of {@link createCronSessionReaper}. */
+/** The options of {@link createCronSessionReaper}. `null` counts as absent. */
 export interface CronSessionReaperOptions {
   /**
    * Which entries are cron runs.
@@ -213,7 +213,7 @@ export interface CronSessionReaper {
  *
  * @example
  * ```ts
- * // src/cron/session-reaper.ts of a gateway that is built from source (2026.5.28 to 2026.7.35)
+ * // src/cron/session-reaper.ts of a gateway that is built from source (2026.5.12 to 2026.7.35)
  * import { createCronSessionReaper } from "cron-session-reaper";
  * import { invalidateSessionStoreCache } from "../config/sessions/store-cache.js";
  * import { runExclusiveSessionStoreWrite } from "../config/sessions/store-writer.js";

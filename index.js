@@ -292,7 +292,7 @@ function checkStoreWriter(writer, name) {
 }
 
 function runKeysOf(options, name) {
-  if (options !== undefined && (typeof options !== "object" || options === null)) {
+  if (typeof (options ?? {}) !== "object") {
     throw wrongType(name, "an object", options);
   }
   const keys = options?.runKeys ?? "runs";

@@ -356,11 +356,21 @@ describe("createCronSessionReaper", () => {
       "storeWriter must be an object with the methods exclusively and changed",
     ],
     [{ exclusively() {} }, undefined, "storeWriter must be an object with the methods"],
-    [{ exclusively() {}, changed() {} }, null, "options must be an object, got null"],
+    [{ exclusively() {}, changed() {} }, 5, "options must be an object, got"],
     [{ exclusively() {}, changed() {} }, { runKeys: "all" }, '"runs-and-descendants", got "all"'],
   ])("throws a TypeError for wrong arguments %#", (storeWriter, options, message) => {
     expect(() => createCronSessionReaper(storeWriter, options)).toThrow(TypeError);
     expect(() => createCronSessionReaper(storeWriter, options)).toThrow(message);
+  });
+
+  it("treats null as absent in its options", async () => {
+    const descendant = `${run(1)}:subagent:x`;
+    for (const options of [null, { runKeys: null }]) {
+      const gateway = gatewayWith({ [descendant]: EXPIRED });
+      const reaper = createCronSessionReaper(gateway.storeWriter, options);
+      const params = { sessionStorePath: gateway.storePath, nowMs: NOW, log: recordingLogger() };
+      expect(await reaper.sweepCronRunSessions(params)).toEqual({ swept: true, pruned: 0 });
+    }
   });
 
   it("rejects wrong parameters as sweepCronRunSessions does", async () => {

@@ -6,13 +6,13 @@
 //! sweepCronRunSessions(params)     index.js           reads the arguments and the clock
 //!   begin                          binding            during the call: throttled? disabled? makes the path absolute
 //!   run → Outcome                  sweep              on a separate thread, with the rights of the user who controls the path
-//!     check_due                    sweep              takes no lock, writes nothing; nothing is to be removed if
-//!       nothing_due                store/survey_cache   the store is unchanged and no run has expired (one stat),
-//!       resolve → StorePaths       store                the store is missing, or
-//!       survey → Survey            store/survey         no run has expired (one pass, constant memory)
-//!     prune                        sweep/commit_loop  both of the next steps, up to eight times if the store changes
-//!       prepare → Prepared         sweep/prepared     the plan, and the new store, synced; with the lock from the third time on
-//!       commit → Committed         sweep/prepared     always with the lock: archives, exchanges the stores, removes leftovers
+//!     check_due                    sweep              is a run expired? takes no lock, writes nothing
+//!       nothing_due                store/survey_cache   one stat: no, if the store is known and unchanged
+//!       resolve → StorePaths       store                no, if the store is missing
+//!       survey → Survey            store/survey         one pass, constant memory: no, if no run is found that is expired
+//!     prune                        sweep/commit_loop  the next two steps, again while the store changes: at most eight attempts
+//!       prepare → Prepared         sweep/prepared     the plan, and the new store, synced; attempts 1 and 2 without the lock, the others with it
+//!       commit → Committed         sweep/prepared     with the lock: archives, exchanges the stores, removes leftovers
 //!     finish                       sweep/cleanup      without the lock: syncs folders, removes the old store, deletes old archives
 //!     finish_without_commit        sweep/cleanup      instead, if nothing is to be removed: leftovers (with the lock), old archives
 //!     conclude → Outcome           sweep              computes the report from these values
