@@ -28,7 +28,7 @@
 //! A sweep reports success although the names may not be on the disk yet. Failing instead would
 //! report a failure after every sweep, although each removed its runs. None of these errors means
 //! that a disk failed. `EINVAL` and `EBADF`: the file system does not sync a folder that is open for
-//! reading; PostgreSQL tolerates the same two. `EPERM` and `ENOSYS`: a sandbox without this call. One
+//! reading; databases tolerate the same two. `EPERM` and `ENOSYS`: a sandbox without this call. One
 //! that also lacks `fdatasync` fails the sweep before anything is changed, because the contents must
 //! be on the disk.
 
