@@ -356,7 +356,7 @@ describe("createCronSessionReaper", () => {
       "storeWriter must be an object with the methods exclusively and changed",
     ],
     [{ exclusively() {} }, undefined, "storeWriter must be an object with the methods"],
-    [{ exclusively() {}, changed() {} }, 5, "options must be an object, got"],
+    [{ exclusively() {}, changed() {} }, 5, "options must be an object, got number"],
     [{ exclusively() {}, changed() {} }, { runKeys: "all" }, '"runs-and-descendants", got "all"'],
   ])("throws a TypeError for wrong arguments %#", (storeWriter, options, message) => {
     expect(() => createCronSessionReaper(storeWriter, options)).toThrow(TypeError);

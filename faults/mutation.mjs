@@ -7,16 +7,13 @@ import { join } from "node:path";
 import { root } from "../scripts/prepare.mjs";
 import { copyTree } from "./mutants.mjs";
 import { EQUIVALENT } from "./mutation-equivalent.mjs";
-import { run, spread } from "./programs.mjs";
+import { GENEROUS_LIMIT_MS, run, spread } from "./programs.mjs";
 import { bite, figure, skipped } from "./table.mjs";
 
 export const name = "mutants";
 
 /** How many mutants are tried, spread evenly over all of them. */
 const TRIED = Number(process.env.MUTANTS ?? 150);
-
-/** The time for a build and for the tests without a mutant, also on a busy machine. */
-const HOUR = 3_600_000;
 
 /** A mutant whose tests take so many times as long as the tests of the unchanged crate waits forever. */
 const TOO_LONG = 8;
@@ -158,7 +155,11 @@ const isEquivalent = ({ file, line, to }) =>
   EQUIVALENT.some((it) => it.file === file && it.line === line.trim() && it.to === to.trim());
 
 /** Returns "failed" or "waited" (both detected), "survived", or "invalid" if the mutant does not compile. */
-async function outcomeOf({ file, index, line, to, first, last = [] }, folder, timeoutMs = HOUR) {
+async function outcomeOf(
+  { file, index, line, to, first, last = [] },
+  folder,
+  timeoutMs = GENEROUS_LIMIT_MS,
+) {
   const path = join(folder, file);
   const text = readFileSync(path, "utf8");
   const lines = text.split("\n");
@@ -190,7 +191,7 @@ async function outcomeOf({ file, index, line, to, first, last = [] }, folder, ti
 async function build(folder) {
   const args = ["test", "--locked", "--lib", "--no-run", "--message-format=json"];
   const target = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "mutants");
-  const options = { cwd: folder, env: { CARGO_TARGET_DIR: target }, timeoutMs: HOUR };
+  const options = { cwd: folder, env: { CARGO_TARGET_DIR: target }, timeoutMs: GENEROUS_LIMIT_MS };
   const { stdout } = await run("cargo", args, options);
   const messages = stdout.split("\n").filter((message) => message.startsWith("{"));
   const parsed = messages.map((message) => JSON.parse(message));
