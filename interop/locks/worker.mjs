@@ -23,10 +23,14 @@ const gateway = await loadGateway(version);
 const native = createRequire(import.meta.url)(
   process.env.CRON_SESSION_REAPER_PACKAGE ?? "../../index.js",
 );
-// The gateway's waiters sleep for up to a second and give up after ten. Without a pause between the
-// updates, some would miss every chance to take the lock, with or without sweeps.
+// The gateway's waiters sleep for up to a second and give up after ten. If the lock were nearly always
+// held, some would miss every chance to take it, with or without sweeps. The pause grows with the time
+// that the operation took, so the lock is as often free on a slow machine as on a fast one.
 const PAUSE_MS = 100;
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const pauseAfter = (asked) => {
+  const took = performance.now() - asked;
+  return new Promise((resolve) => setTimeout(resolve, Math.random() * (PAUSE_MS + 4 * took)));
+};
 const result = {
   name,
   updates: 0,
@@ -64,7 +68,7 @@ async function write() {
     } catch (error) {
       result.failed.push(`update: ${error}`);
     }
-    await pause(Math.random() * PAUSE_MS);
+    await pauseAfter(asked);
   }
 }
 
@@ -85,7 +89,7 @@ async function sweep() {
     result.longestSweepMs = Math.max(result.longestSweepMs, performance.now() - asked);
     result.sweeps += 1;
     result.pruned += pruned;
-    await pause(Math.random() * PAUSE_MS);
+    await pauseAfter(asked);
   }
 }
 
