@@ -116,19 +116,21 @@ function linking(triple) {
     };
   }
   if (triple.includes("-windows-")) {
-    return { library: `${name}.dll`, variables: { LIBNODE_PATH: emptyLibnode() } };
+    return { library: `${name}.dll`, variables: { LIBNODE_PATH: emptyLibraries() } };
   }
   return { library: `lib${name}.so` };
 }
 
 /**
- * Returns a folder with an empty libnode.dll. For windows-gnu, napi links a library of that name; but
- * the addon finds the functions of Node.js when it is loaded, so it needs none of it.
+ * Returns a folder with empty libraries for windows-gnu: napi links libnode, but the addon finds the
+ * functions of Node.js when it is loaded, so it needs none of it. Debian's Rust links the two libraries
+ * of GCC's stack protector, which zig does not have; its Rust code calls none of their functions.
  */
-function emptyLibnode() {
-  const folder = join(crossFolder, "libnode");
+function emptyLibraries() {
+  const folder = join(crossFolder, "empty-libraries");
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, "libnode.dll"), "");
-  writeFileSync(join(folder, "libnode.a"), "!<arch>\n");
+  for (const name of ["node", "ssp_nonshared", "ssp"])
+    writeFileSync(join(folder, `lib${name}.a`), "!<arch>\n");
   return folder;
 }

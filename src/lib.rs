@@ -7,15 +7,15 @@
 //!   begin                          binding            during the call: throttled? disabled? makes the path absolute
 //!   run → Outcome                  sweep              on a separate thread, with the rights of the user who controls the path
 //!     check_due                    sweep              is a run expired? takes no lock, writes nothing
-//!       nothing_due                store/survey_cache   one stat: no, if the store is known and unchanged
-//!       resolve → StorePaths       store                no, if the store is missing
-//!       survey → Survey            store/survey         one pass, constant memory: no, if no run is found that is expired
-//!     prune                        sweep/commit_loop  the next two steps, again while the store changes: at most eight attempts
+//!       nothing_due                store/survey_cache   not due, if no run has expired since the last survey and the store is unchanged: one stat
+//!       resolve → StorePaths       store                not due, if the store is missing
+//!       survey → Survey            store/survey         not due, if no run is expired: one pass, constant memory
+//!     prune                        sweep/commit_loop  repeats the next two steps while the store changes, at most eight times
 //!       prepare → Prepared         sweep/prepared     the plan, and the new store, synced; attempts 1 and 2 without the lock, the others with it
 //!       commit → Committed         sweep/prepared     with the lock: archives, exchanges the stores, removes leftovers
 //!     finish                       sweep/cleanup      without the lock: syncs folders, removes the old store, deletes old archives
-//!     finish_without_commit        sweep/cleanup      instead, if nothing is to be removed: leftovers (with the lock), old archives
-//!     conclude → Outcome           sweep              computes the report from these values
+//!     finish_without_commit        sweep/cleanup      instead, if no run is to be removed: removes leftovers (with the lock) and old archives
+//!     conclude → Outcome           sweep              the report, the log lines, the times; or the error
 //!   replay                         index.js           replays the log lines, then settles the promise
 //! ```
 //!
