@@ -2,6 +2,7 @@
 
 import { execFileSync } from "node:child_process";
 import { readFileSync, statSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { isMissing, namesIn, realPath, textOf } from "./files.mjs";
@@ -12,9 +13,11 @@ const LOCK = /^gateway\.([0-9a-f]{8}|state)\.lock$/;
 /** A lock file without a pid is being written, if it is not older than this. */
 const WRITING_MS = 30_000;
 
+const gateways = createRequire(import.meta.url)("../swap-in/gateways.json");
+
 /** The first versions that do not lock their store, and that keep their sessions in SQLite. */
 const UNLOCKED = [2026, 5, 0];
-const DATABASE = [2026, 8, 1];
+const DATABASE = numbersOf(gateways.database);
 
 /**
  * Returns whether a sweep of a store would be safe.
