@@ -107,6 +107,12 @@ impl StorePaths {
             folder,
         }))
     }
+
+    /// Returns whether a path in the folder is the store, or the link to it that was named.
+    pub(crate) fn is_store(&self, path: &Path) -> bool {
+        let is_named = |name| path == self.folder.join(name);
+        path == self.real || self.named.file_name().is_some_and(is_named)
+    }
 }
 
 /// Does a part of a sweep or an inspection of the store at `named` with the rights that it may use:

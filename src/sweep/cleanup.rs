@@ -49,9 +49,12 @@ pub(super) fn finish<'a, S: System>(
         ..
     } = &mut *committed;
     // With `now` in the future, an archive may be old at once. Its folder was listed before.
-    let mut archives = archive::remove(sweep.system, archive.expired(sweep.archive_cutoff_ms));
+    let mut failures = Vec::new();
+    let expired = archive.expired(sweep.archive_cutoff_ms);
+    let mut archives = archive::remove(sweep.system, expired, &mut failures);
     let old = old_archives(sweep, paths, archive.folders(), &mut plan.listings, log);
-    archives += archive::remove(sweep.system, old);
+    archives += archive::remove(sweep.system, old, &mut failures);
+    log.not_cleaned_up(&failures);
     let removed = Removals {
         archived: committed.archived,
         archives,
@@ -85,13 +88,17 @@ pub(super) fn finish_without_commit<'a, S: System>(
         // The next sweep searches again.
         .inspect_err(|_| sweep.cache.forget(&sweep.store))?;
     log.kept(leftovers.kept.drain(..));
+    log.not_cleaned_up(&leftovers.failures);
     let cleanup_since = sweep.system.monotonic();
     let old = match &paths {
         Some(paths) => old_archives(sweep, paths, [], &mut listings, log),
         None => Vec::new(),
     };
+    let mut failures = Vec::new();
+    let archives = archive::remove(sweep.system, old, &mut failures);
+    log.not_cleaned_up(&failures);
     let removed = Removals {
-        archives: archive::remove(sweep.system, old),
+        archives,
         leftovers,
         ..Removals::default()
     };
@@ -147,7 +154,9 @@ pub(super) fn old_archives<'f, S: System>(
                 listing
                     .expired_archives
                     .iter()
-                    .map(|name| folder.join(name)),
+                    .map(|name| folder.join(name))
+                    // A store may be named like an archive.
+                    .filter(|archive| !paths.is_store(archive)),
             ),
             Err(error) => log.cleanup_failed(&error),
         }

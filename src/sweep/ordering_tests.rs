@@ -218,6 +218,64 @@ fn logs_leftovers_that_cannot_be_removed_after_the_commit() {
 }
 
 #[test]
+fn logs_old_archives_that_cannot_be_deleted_in_one_line() {
+    let tree = folder(&format!("{{{CHAT},{RUN}}}"));
+    let archive = |name: &str| format!("{name}.jsonl.deleted.2020-01-01T00-00-00.000Z");
+    tree.file(&archive("a"));
+    tree.file(&archive("b"));
+    let system = Faulty::new(|name, path| {
+        let is_old = path.to_string_lossy().contains(".deleted.2020");
+        (name == "unlink" && is_old).then_some(ErrorKind::PermissionDenied)
+    });
+    let swept = sweep_on(&tree, &system);
+    // The sweep's own archive is old at once, because its `now` is in the future.
+    assert_eq!((swept.pruned, swept.archives.removed), (1, 1));
+    let warnings = &swept.log[..swept.log.len() - 1];
+    assert_eq!(warnings.len(), 1, "{:?}", swept.log);
+    let text = format!("{:?}", warnings[0]);
+    assert!(text.contains("cannot delete") && text.contains("(and 1 more like this)"));
+}
+
+#[test]
+fn logs_leftovers_that_cannot_be_removed() {
+    for entries in [CHAT.to_owned(), format!("{CHAT},{RUN}")] {
+        let tree = folder(&format!("{{{entries}}}"));
+        let left = tree.file_of("sessions.json.lock.1-0.tmp", b"{}");
+        let system = Faulty::new(move |name, path| {
+            (name == "unlink" && path == left).then_some(ErrorKind::PermissionDenied)
+        });
+        let options = Options {
+            remove_temps: true,
+            ..Options::default()
+        };
+        let store = tree.at("sessions.json");
+        let swept = swept_with(&system, request(&store), &options, &SurveyCache::new());
+        assert_eq!(swept.temps.removed, 0);
+        let text = format!("{:?}", swept.log[0]);
+        assert!(text.contains("cannot remove"), "{entries}: {text}");
+    }
+}
+
+/// The store itself can have the name of an old archive, or be reached through a link with another name.
+#[test]
+fn does_not_delete_a_store_that_is_named_like_an_old_archive() {
+    let name = "sessions.json.deleted.2020-01-01T00-00-00.000Z";
+    for named in [name, "sessions.json"] {
+        let tree = Tree::new();
+        let store = tree.file_of(name, format!("{{{CHAT},{RUN}}}").as_bytes());
+        tree.file("r.jsonl");
+        if named != name {
+            symlink(name, tree.at(named)).unwrap();
+        }
+        let named = tree.at(named);
+        let system = Faulty::new(|_, _| None);
+        let report = swept(&system, request(&named), &SurveyCache::new());
+        assert_eq!((report.pruned, report.transcripts.archived), (1, 1));
+        assert_eq!(fs::read_to_string(&store).unwrap(), format!("{{{CHAT}}}"));
+    }
+}
+
+#[test]
 fn does_not_repeat_a_rename_of_the_store_that_is_not_permitted() {
     let tree = folder(&format!("{{{CHAT},{RUN}}}"));
     let system = Faulty::new(|name, path| match name {

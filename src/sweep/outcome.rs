@@ -386,9 +386,9 @@ impl Log {
         self.warn(error, "cron-reaper: transcript cleanup failed");
     }
 
-    /// Transcripts of removed runs could not be archived. One line, however many there are: nearly
-    /// always they fail for the same reason.
-    pub(super) fn not_archived(&mut self, failures: &[String]) {
+    /// Transcripts could not be archived, or old archives or temp files not deleted. One line, however
+    /// many there are: nearly always they fail for the same reason.
+    pub(super) fn not_cleaned_up(&mut self, failures: &[String]) {
         let Some(first) = failures.first() else {
             return;
         };

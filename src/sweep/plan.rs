@@ -1,20 +1,22 @@
 //! What a sweep removes, keeps and archives: read from the store in one pass, applied or previewed.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::io;
 use std::mem;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
-use crate::error::Result;
+use crate::error::{Context as _, Error, Result, is_missing};
 use crate::lock;
 use crate::store::leftovers::{self, Leftovers};
 use crate::store::reading::{Buffer, Reading, Source};
 use crate::store::rewrite::{self, Facts, RemovalPolicy, Rewritten};
 use crate::store::scan::{Entry, SessionId, Visitor};
 use crate::store::{Store, StorePaths};
-use crate::system::{Stat, System};
+use crate::system::{Kind, Stat, System};
 use crate::transcripts::Tally;
 use crate::transcripts::listing::Listings;
 use crate::transcripts::locate::{Folder, Transcript};
@@ -104,7 +106,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
         let removed_runs = mem::take(&mut collected.removed_runs);
         let mut transcripts = Vec::new();
         if rewrite.removed > 0 {
-            collected.add_other_stores(paths, &mut listings, buffer)?;
+            collected.add_other_stores(paths, before.uid, &mut listings, buffer)?;
             transcripts = collected.unreferenced_transcripts(&mut listings)?;
         }
         Ok(RemovalPlan {
@@ -293,10 +295,16 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
 
     /// Adds what the other stores in the folder reference, for example backups, and the stores of other
     /// agents: the transcripts belong to all of them. An entry that a sweep of such a store would remove
-    /// does not count. A file that is not a store is ignored.
+    /// does not count. A file that is not a store is ignored, and so is what follows the first invalid
+    /// byte of a damaged one.
+    ///
+    /// # Errors
+    /// If a file with the name of a store cannot be read: as long as its references are unknown, no
+    /// transcript can be archived safely.
     fn add_other_stores(
         &mut self,
         paths: &StorePaths,
+        owner: u32,
         listings: &mut Listings,
         buffer: &mut Buffer,
     ) -> Result<()> {
@@ -305,14 +313,17 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
         }
         let (system, abort) = (self.sweep.system, &self.sweep.options.abort);
         let own = paths.named.file_name();
-        for name in &listings.of(&paths.folder)?.stores {
+        for name in &listings.of(&paths.folder)?.possible_stores {
             let path = paths.folder.join(name);
-            if Some(name.as_ref()) == own || path == paths.real {
+            if Some(&**name) == own {
                 continue;
             }
-            // Not through a link, and without waiting for the writer of a FIFO.
-            let Ok(file) = system.open_no_follow(&path) else {
-                continue;
+            let file = match open_regular(system, &path, owner) {
+                Ok(Some((real, file))) if real != paths.real => file,
+                Err(error) if is_named_like_store(name, own) => {
+                    return Err(error).context("read the other store", &path);
+                }
+                _ => continue,
             };
             let source = Source {
                 system,
@@ -322,8 +333,13 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
             };
             let mut kept = KeptEntries { collector: self };
             let mut reading = Reading::new(source, buffer.bytes());
-            while matches!(reading.next(&mut kept), Ok(Some(_))) {}
-            abort.check()?;
+            loop {
+                match reading.next(&mut kept) {
+                    Ok(Some(_)) => {}
+                    Ok(None) | Err(Error::Json { .. }) => break,
+                    Err(error) => return Err(error),
+                }
+            }
         }
         Ok(())
     }
@@ -348,6 +364,38 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
         self.references
             .unreferenced(self.transcripts, listings, lookups)
     }
+}
+
+/// Opens a file with all links resolved, without waiting for the writer of a FIFO. Returns its path
+/// too; `None` if it is missing, not a regular file, or a link that neither the store's owner nor root
+/// made: it could lead root to a file that its maker must not read.
+fn open_regular<S: System>(
+    system: &S,
+    path: &Path,
+    owner: u32,
+) -> io::Result<Option<(PathBuf, S::File)>> {
+    let named = system.stat(path)?;
+    if named.kind == Kind::Link && ![owner, 0].contains(&named.uid) {
+        return Ok(None);
+    }
+    let real = match system.canonicalize(path) {
+        Err(error) if is_missing(&error) => return Ok(None),
+        real => real?,
+    };
+    if system.stat(&real)?.kind != Kind::File {
+        return Ok(None);
+    }
+    let file = system.open_no_follow(&real)?;
+    Ok((system.stat_open(&file)?.kind == Kind::File).then_some((real, file)))
+}
+
+/// Returns whether a file has the name of a store: `*.json` or a copy of one, a name that begins with
+/// that of the swept store, or one with its extension.
+fn is_named_like_store(name: &OsStr, own: Option<&OsStr>) -> bool {
+    let lower = |name: &OsStr| name.to_string_lossy().to_lowercase();
+    let (name, own) = (lower(name), lower(own.unwrap_or_default()));
+    let extension = |name: &str| name.rsplit_once('.').map(|(_, end)| end.to_owned());
+    name.contains(".json") || name.starts_with(&own) || extension(&name) == extension(&own)
 }
 
 /// Returns the transcripts of a session of which several runs were removed. The last `sessionFile` that

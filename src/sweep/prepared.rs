@@ -171,6 +171,7 @@ impl<'a, S: System> Prepared<'a, S> {
             Cleared::default()
         });
         log.kept(cleared.kept.drain(..));
+        log.not_cleaned_up(&cleared.failures);
         Ok(Commit::Committed(Box::new(Committed {
             paths,
             plan,
@@ -191,7 +192,7 @@ impl<'a, S: System> Prepared<'a, S> {
 impl<S: System> Committed<'_, S> {
     /// Waits until the archives and the new store are on the disk, then removes the old store.
     pub(super) fn make_durable(&mut self, log: &mut Log) -> Result<()> {
-        log.not_archived(self.archive.warnings());
+        log.not_cleaned_up(self.archive.warnings());
         self.archive.sync_outside(self.replaced.folder())?;
         log.kept(self.replaced.finish()?);
         Ok(())

@@ -330,8 +330,12 @@ fn keeps_a_transcript_that_another_store_in_the_folder_references() {
             r#""agent:a:cron:j:run:1":{"sessionId":"r","updatedAt":1}"#,
             1,
         ),
+        ("SESSIONS.JSON~", r#""chat":{"sessionId":"r"}"#, 0),
+        ("ops.store", r#""chat":{"sessionId":"r"}"#, 0),
+        ("ops", r#""chat":{"sessionId":"r"}"#, 0),
         // Not stores.
-        ("notes.txt", r#""chat":{"sessionId":"r"}"#, 1),
+        ("notes.txt", r#"chat: {"sessionId":"r"}"#, 1),
+        ("ops.jsonl", r#""chat":{"sessionId":"r"}"#, 1),
         ("sessions.json.lock", r#""chat":{"sessionId":"r"}"#, 1),
     ] {
         let gateway = Gateway::new();
@@ -352,6 +356,51 @@ fn keeps_a_transcript_that_another_store_in_the_folder_references() {
             (1, archived),
             "{name}"
         );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn keeps_a_transcript_that_a_linked_store_references() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (other, gateway) = (elsewhere.path().join("ops.json"), Gateway::new());
+    fs::write(&other, r#"{"chat":{"sessionId":"r"}}"#).unwrap();
+    for (name, target) in [
+        ("ops.json", &*other),
+        // Not stores.
+        ("gone.json", Path::new("/nonexistent/ops.json")),
+        ("null.json", Path::new("/dev/null")),
+        ("folder.json", elsewhere.path()),
+    ] {
+        std::os::unix::fs::symlink(target, gateway.root.join(name)).unwrap();
+    }
+    let before = gateway.text();
+    let report = sweep_once(&gateway.store);
+    assert_eq!((report.pruned, report.transcripts.archived), (1, 0));
+    assert!(gateway.root.join("r.jsonl").exists());
+
+    // A link of another user could lead root to a file that this user must not read.
+    if std::os::unix::fs::lchown(gateway.root.join("ops.json"), Some(1234), None).is_ok() {
+        fs::write(&gateway.store, before).unwrap();
+        assert_eq!(sweep_once(&gateway.store).transcripts.archived, 1);
+    }
+}
+
+#[test]
+fn refuses_to_archive_beside_another_store_that_cannot_be_read() {
+    for (name, is_store) in [("ops.json", true), ("notes.txt", false)] {
+        let gateway = Gateway::new();
+        let (before, other) = (gateway.text(), gateway.root.join(name));
+        fs::write(&other, "{}").unwrap();
+        let system = Faulty::new(move |call, path| {
+            (call == "open_no_follow" && path == other)
+                .then_some(std::io::ErrorKind::PermissionDenied)
+        });
+        let swept = sweep_on(&system, &gateway.store);
+        let failure = swept.failure.map(|failure| failure.code.clone());
+        assert_eq!(failure.as_deref(), is_store.then_some("EACCES"), "{name}");
+        assert_eq!(gateway.text() == before, is_store, "{name}");
+        assert_eq!(gateway.root.join("r.jsonl").exists(), is_store, "{name}");
     }
 }
 

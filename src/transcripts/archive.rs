@@ -145,9 +145,22 @@ impl<'s, S: System> Archive<'s, S> {
 }
 
 /// Deletes archives and returns the number and size of those that were deleted. Best effort: an
-/// archive that cannot be deleted does not affect the others.
-pub(crate) fn remove<S: System>(system: &S, archives: impl IntoIterator<Item = PathBuf>) -> Tally {
-    tally(archives, |archive| system.unlink(archive).is_ok())
+/// archive that cannot be deleted is added to `failures` and does not affect the others.
+pub(crate) fn remove<S: System>(
+    system: &S,
+    archives: impl IntoIterator<Item = PathBuf>,
+    failures: &mut Vec<String>,
+) -> Tally {
+    tally(archives, |archive| match system.unlink(archive) {
+        Ok(()) => true,
+        Err(error) => {
+            if !is_missing(&error) {
+                let (archive, reason) = (path_text(archive), describe(&error));
+                failures.push(format!("cannot delete {archive}: {reason}"));
+            }
+            false
+        }
+    })
 }
 
 /// Returns what [`remove`] would return, without deleting anything.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::error::{Context, Result, is_missing};
 use crate::transcripts::archive_name;
+use crate::transcripts::locate::EXTENSION;
 
 /// The listings of one sweep. A folder is listed when it is first asked for.
 #[derive(Debug)]
@@ -23,8 +24,9 @@ pub(crate) struct Listings {
 pub(crate) struct Listing {
     /// Regular files that end in `.tmp`.
     pub(crate) temp_files: Vec<String>,
-    /// Regular files whose names are those of stores, their backups or copies: `*.json`, `*.json.*`.
-    pub(crate) stores: Vec<String>,
+    /// Regular files and links that are no transcripts, archives, temp files or locks. Each can be
+    /// another store, whatever its name is.
+    pub(crate) possible_stores: Vec<OsString>,
     /// Symbolic links.
     pub(crate) links: Vec<OsString>,
     /// Archives whose stamp is before the cutoff. Regular files only.
@@ -77,6 +79,9 @@ fn list(folder: &Path, archive_cutoff_ms: f64) -> Result<Listing> {
             continue;
         };
         if kind.is_symlink() {
+            if may_be_store(&name) {
+                listing.possible_stores.push(name.clone());
+            }
             listing.links.push(name);
         } else if kind.is_file() {
             listing.add_file(name, archive_cutoff_ms);
@@ -91,17 +96,20 @@ impl Listing {
             self.expired_archives.push(name);
             return;
         }
-        let Some(name) = name.to_str() else {
-            return;
-        };
-        let extension = Path::new(name).extension().and_then(OsStr::to_str);
-        if extension == Some("tmp") {
-            self.temp_files.push(name.to_owned());
-        } else if extension == Some("json") || extension != Some("lock") && name.contains(".json.")
+        if may_be_store(&name) {
+            self.possible_stores.push(name);
+        } else if let Ok(name) = name.into_string()
+            && Path::new(&name).extension() == Some("tmp".as_ref())
         {
-            self.stores.push(name.to_owned());
+            self.temp_files.push(name);
         }
     }
+}
+
+fn may_be_store(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let is_transcript = name.ends_with(EXTENSION) || name.contains(".jsonl.");
+    !(is_transcript || name.ends_with(".tmp") || name.ends_with(".lock"))
 }
 
 fn is_expired_archive(name: &OsStr, cutoff_ms: f64) -> bool {

@@ -21,9 +21,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use self::names::kept_name;
 pub use self::names::unfinished_name;
 pub(crate) use self::names::{TempName, exchange_name};
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, is_missing};
 use crate::gateway::js;
-use crate::system::{Kind, Process, Stat, System, rename_to_vacant};
+use crate::system::{Kind, Process, Stat, System, describe, path_text, rename_to_vacant};
 
 /// The age from which a temp file's writer can be assumed to be gone. The gateway writes a temp file
 /// within seconds.
@@ -45,6 +45,8 @@ pub struct Cleared {
     pub bytes: u64,
     /// The files that can be the only copy of something: the old and the new path of each.
     pub kept: Vec<(PathBuf, PathBuf)>,
+    /// Why files could not be removed or kept. The next sweep tries again.
+    pub failures: Vec<String>,
 }
 
 /// Whether a sweep is applied or only previewed.
@@ -145,7 +147,8 @@ impl Leftovers {
     /// Does not modify a file that a live process may still write. Call it with the store's lock held;
     /// [`Mode::DryRun`] gives an estimate without it.
     ///
-    /// Best effort: a file that cannot be examined or removed does not affect the others.
+    /// Best effort: a file that cannot be examined or removed does not affect the others and is one of
+    /// the failures.
     ///
     /// # Errors
     /// If the store cannot be examined.
@@ -156,8 +159,14 @@ impl Leftovers {
         }
         let classifier = self.classifier(system)?;
         for (path, name) in &self.files {
-            // A file that fails is tried again by the next sweep.
-            let _ = self.clear_file(&classifier, mode, path, *name, &mut cleared);
+            match self.clear_file(&classifier, mode, path, *name, &mut cleared) {
+                Err(error) if !is_missing(&error) => {
+                    let (path, reason) = (path_text(path), describe(&error));
+                    let failure = format!("cannot remove {path}: {reason}");
+                    cleared.failures.push(failure);
+                }
+                _ => {}
+            }
         }
         Ok(cleared)
     }

@@ -30,7 +30,8 @@ fn expired(folder: &Path, cutoff_ms: f64) -> Result<Vec<PathBuf>> {
 }
 
 fn remove_expired(system: &impl System, folder: &Path, cutoff_ms: f64) -> Result<Tally> {
-    Ok(remove(system, expired(folder, cutoff_ms)?))
+    let expired = expired(folder, cutoff_ms)?;
+    Ok(remove(system, expired, &mut Vec::new()))
 }
 
 /// Creates a store's folder with every unusual thing to which a path can lead.
