@@ -35,6 +35,8 @@ pub(super) struct RemovalPlan {
     pub(super) figures: StoreFigures,
     /// The transcripts to archive.
     pub(super) transcripts: Vec<Transcript>,
+    /// The links at which removed runs name a transcript.
+    links: HashSet<PathBuf>,
     /// The temp files to classify: none if this sweep does not search for them.
     pub(super) leftovers: Leftovers,
     /// When the store's contents were last written by any process but a sweep, in nanoseconds since
@@ -44,6 +46,14 @@ pub(super) struct RemovalPlan {
     pub(super) removed_runs: Vec<RemovedRun>,
     /// The folders that were listed for this plan.
     pub(super) listings: Listings,
+}
+
+impl RemovalPlan {
+    /// Returns whether a live process holds a transcript locked that is to be archived.
+    pub(super) fn is_locked<S: System>(&self, system: &S) -> bool {
+        let paths = self.transcripts.iter().map(|it| &it.path);
+        is_any_locked(system, paths.chain(&self.links))
+    }
 }
 
 /// A run that is removed from the store.
@@ -104,6 +114,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
         } = self;
         let mut listings = Listings::new(sweep.archive_cutoff_ms);
         let removed_runs = mem::take(&mut collected.removed_runs);
+        let links = mem::take(&mut collected.links);
         let mut transcripts = Vec::new();
         if rewrite.removed > 0 {
             collected.add_other_stores(paths, before.uid, &mut listings, buffer)?;
@@ -113,6 +124,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
             before,
             figures,
             transcripts,
+            links,
             leftovers: find_leftovers(sweep, paths, &before, rewrite.removed, &mut listings)?,
             written_at: sweep.written_at(&before),
             rewrite,
@@ -195,6 +207,8 @@ struct Collector<'c, 'a, S: System> {
     /// The transcripts that exist, each once, and their positions by path.
     transcripts: Vec<Transcript>,
     positions: HashMap<PathBuf, NonZeroU32>,
+    /// The links at which removed runs name them.
+    links: HashSet<PathBuf>,
     /// The `sessionFile`s of the last removed runs, as far as they are spelled as the path of a
     /// transcript. A file that many runs name is examined once.
     recent: HashMap<String, Transcript>,
@@ -226,6 +240,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
             folder,
             transcripts: Vec::new(),
             positions: HashMap::new(),
+            links: HashSet::new(),
             recent: HashMap::new(),
             sessions: Vec::new(),
             removed_runs: Vec::new(),
@@ -244,8 +259,11 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
         let file = run.session_file.as_deref();
         let known = file.and_then(|file| self.recent.get(file));
         let mut transcripts = find(file.filter(|_| known.is_none()));
-        if is_any_locked(sweep.system, &transcripts) {
+        if is_any_locked(sweep.system, transcripts.iter().flat_map(Transcript::names)) {
             return None;
+        }
+        for transcript in &mut transcripts {
+            self.links.extend(transcript.links.drain(..));
         }
         if let Some(known) = known {
             transcripts.retain(|it| it.path != known.path);
@@ -484,13 +502,14 @@ pub(super) fn is_run_locked<S: System>(
     let (id, file) = (run.session_id(), run.session_file());
     let folder = folder_of(paths);
     let transcripts = folder.transcripts(sweep.system, &sweep.lookups, id.text(), file.as_deref());
-    is_any_locked(sweep.system, &transcripts)
+    is_any_locked(sweep.system, transcripts.iter().flat_map(Transcript::names))
 }
 
-/// Returns whether a live process holds `<transcript>.lock` of one of the transcripts.
-pub(super) fn is_any_locked<S: System>(system: &S, transcripts: &[Transcript]) -> bool {
-    transcripts.iter().any(|transcript| {
-        let mut lock = transcript.path.as_os_str().to_owned();
+/// Returns whether a live process holds `<name>.lock` of one of the transcripts, which have these
+/// names.
+fn is_any_locked<'n, S: System>(system: &S, mut names: impl Iterator<Item = &'n PathBuf>) -> bool {
+    names.any(|name| {
+        let mut lock = name.as_os_str().to_owned();
         lock.push(".lock");
         lock::is_held_by_live_process(system, lock.as_ref())
     })

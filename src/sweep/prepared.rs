@@ -13,7 +13,7 @@ use crate::transcripts::archive::Archive;
 
 use super::context::Context;
 use super::outcome::{Log, Mode, NothingToRemove};
-use super::plan::{Draft, RemovalPlan, is_any_locked};
+use super::plan::{Draft, RemovalPlan};
 
 /// The store may change while a sweep is prepared, which takes no lock. After so many attempts the
 /// sweep is prepared with the lock held, so that it succeeds however busy the store is.
@@ -129,7 +129,7 @@ impl<'a, S: System> Prepared<'a, S> {
         }
         sweep.options.abort.check()?;
         lock.verify()?;
-        if !self.is_current(sweep)? || is_any_locked(sweep.system, &self.plan.transcripts) {
+        if !self.is_current(sweep)? || self.plan.is_locked(sweep.system) {
             return Ok(Commit::Stale(self));
         }
         let Self {

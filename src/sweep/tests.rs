@@ -313,6 +313,48 @@ fn keeps_a_run_while_a_live_process_locks_its_transcript() {
     assert_eq!(sweep_at(&gateway.store, &cache, NOW).pruned, 1);
 }
 
+/// A gateway resolves the links of a transcript's folder, and not the transcript itself.
+#[test]
+fn keeps_a_run_whose_transcript_is_locked_beside_a_link_or_beside_its_target() {
+    for name in ["r.jsonl.lock", "sub/y.jsonl.lock"] {
+        let gateway = Gateway::new();
+        let (link, target) = (
+            gateway.root.join("r.jsonl"),
+            gateway.root.join("sub/y.jsonl"),
+        );
+        fs::create_dir(gateway.root.join("sub")).unwrap();
+        fs::rename(&link, &target).unwrap();
+        std::os::unix::fs::symlink("sub/y.jsonl", &link).unwrap();
+        let (lock, before) = (gateway.root.join(name), gateway.text());
+
+        // In the commit.
+        let (taken, store_lock) = (lock.clone(), gateway.root.join("sessions.json.lock"));
+        let system = Faulty::new(move |call, path| {
+            if call == "link" && path == store_lock {
+                fs::write(&taken, live_lock()).unwrap();
+            }
+            None
+        });
+        let report = sweep_on(&system, &gateway.store);
+        assert_eq!((report.pruned, report.entries.locked), (0, 1), "{name}");
+        // In the survey.
+        let system = Faulty::new(|_, _| None);
+        let report = sweep_on(&system, &gateway.store);
+        assert_eq!((report.pruned, report.entries.locked), (0, 1), "{name}");
+        assert!(system.calls("create_unnamed").is_empty(), "{name}");
+        // In the plan: the survey ends at the first run that can be removed.
+        let other = r#"{"agent:main:cron:j:run:2":{"updatedAt":1},"#;
+        fs::write(&gateway.store, before.replacen('{', other, 1)).unwrap();
+        let report = sweep_once(&gateway.store);
+        assert_eq!((report.pruned, report.entries.locked), (1, 1), "{name}");
+
+        assert!(target.exists(), "{name}");
+        fs::remove_file(&lock).unwrap();
+        assert_eq!(sweep_once(&gateway.store).transcripts.archived, 1);
+        assert!(!target.exists(), "{name}");
+    }
+}
+
 /// The transcripts belong to all stores of the folder: a sweep of a backup must not archive the
 /// transcript of a chat in the store.
 #[test]

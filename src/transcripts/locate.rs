@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use crate::gateway::js;
@@ -39,10 +40,20 @@ pub(crate) struct Folder {
 pub(crate) struct Transcript {
     /// Its path, with all links resolved.
     pub(crate) path: PathBuf,
+    /// The links at which the session names it, each in a folder with all links resolved. A gateway
+    /// locks a transcript beside its link.
+    pub(crate) links: Vec<PathBuf>,
     /// Its size in bytes.
     pub(crate) bytes: u64,
     /// Which file it is, independent of its path.
     pub(super) id: FileId,
+}
+
+impl Transcript {
+    /// Returns its path and its links. A process that writes it has locked one of them.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &PathBuf> {
+        iter::once(&self.path).chain(&self.links)
+    }
 }
 
 /// The device and inode of a file: equal if two paths lead to the same file, for example through a
@@ -92,10 +103,12 @@ impl Folder {
             .filter(|by_id| by_file.as_ref() != Some(by_id));
         let mut found: Vec<Transcript> = Vec::new();
         for candidate in [by_file, by_id].into_iter().flatten() {
-            if let Some(transcript) = self.transcript(system, &candidate)
-                && !found.iter().any(|it| it.path == transcript.path)
-            {
-                found.push(transcript);
+            let Some(transcript) = self.transcript(system, &candidate) else {
+                continue;
+            };
+            match found.iter_mut().find(|it| it.path == transcript.path) {
+                Some(same) => same.links.extend(transcript.links),
+                None => found.push(transcript),
             }
         }
         found
@@ -151,15 +164,24 @@ impl Folder {
     fn resolve_file<S: System>(&self, system: &S, path: &Path) -> Option<Transcript> {
         let name = path.file_name()?;
         let parent = path.parent()?;
-        if !CASE_FOLDS && (parent == self.named || parent == self.real) {
-            let stat = system.stat(path).ok()?;
-            if stat.kind != Kind::Link {
-                return regular(self.real.join(name), &stat);
-            }
+        let is_direct = parent == self.named || parent == self.real;
+        let at_path = system.stat(path).ok()?;
+        let is_link = at_path.kind == Kind::Link;
+        if is_direct && !is_link && !CASE_FOLDS {
+            return regular(self.real.join(name), &at_path);
         }
         let real = system.canonicalize(path).ok()?;
         let stat = system.stat(&real).ok()?;
-        regular(real, &stat)
+        let mut found = regular(real, &stat)?;
+        if is_link {
+            let folder = if is_direct {
+                self.real.clone()
+            } else {
+                system.canonicalize(parent).ok()?
+            };
+            found.links.push(folder.join(name));
+        }
+        Some(found)
     }
 
     /// Returns where a `sessionFile` is by its spelling, without a system call. For a file directly in
@@ -207,8 +229,12 @@ pub(super) enum Place<'f> {
 }
 
 fn regular(path: PathBuf, stat: &Stat) -> Option<Transcript> {
-    let bytes = stat.size;
-    file_id(stat).map(|id| Transcript { path, bytes, id })
+    Some(Transcript {
+        path,
+        links: Vec::new(),
+        bytes: stat.size,
+        id: file_id(stat)?,
+    })
 }
 
 /// Returns the name of a session id's transcript, `<id>.jsonl`, if the id is one that can name a file.

@@ -298,6 +298,7 @@ mod tests {
         // Only the first path is remembered, and so is known to be missing.
         let [first, last] = ["0.jsonl", "99999.jsonl"].map(|name| Transcript {
             path: folder.real().join(name),
+            links: Vec::new(),
             bytes: 0,
             id: (0, 0),
         });

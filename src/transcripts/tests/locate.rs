@@ -46,6 +46,30 @@ fn assert_moves(cases: &[Case<'_>]) {
 }
 
 #[test]
+fn a_transcript_has_the_links_at_which_its_session_names_it() {
+    let tree = Tree::new();
+    tree.file("store/sub/y.jsonl");
+    tree.link("store/a.jsonl", "sub/y.jsonl");
+    tree.link("store/sub/b.jsonl", "y.jsonl");
+    tree.link("store/linked", "sub");
+    let folder = Folder::of(&tree.at("store/sessions.json"));
+    for (session_id, session_file, links) in [
+        ("none", "sub/y.jsonl", &[][..]),
+        ("none", "linked/y.jsonl", &[]),
+        ("a", "sub/y.jsonl", &["store/a.jsonl"]),
+        ("none", "a.jsonl", &["store/a.jsonl"]),
+        ("none", "linked/b.jsonl", &["store/sub/b.jsonl"]),
+        ("a", "sub/b.jsonl", &["store/sub/b.jsonl", "store/a.jsonl"]),
+    ] {
+        let lookups = OutsideLookups::new();
+        let found = folder.transcripts(&Os, &lookups, Some(session_id), Some(session_file));
+        assert_eq!(paths(&found), [tree.at("store/sub/y.jsonl")]);
+        let links: Vec<_> = links.iter().map(|link| tree.at(link)).collect();
+        assert_eq!(found[0].links, links, "{session_file}");
+    }
+}
+
+#[test]
 fn a_session_id_moves_only_its_own_transcript() {
     let longest = "i".repeat(128);
     let longest_file = format!("store/{longest}.jsonl");

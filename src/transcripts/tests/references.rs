@@ -16,6 +16,7 @@ fn transcript(tree: &Tree, file: &str) -> Transcript {
     let path = tree.at(file);
     let stat = Os.stat(&path).unwrap();
     Transcript {
+        links: Vec::new(),
         bytes: stat.size,
         id: file_id(&stat).unwrap(),
         path,
