@@ -168,21 +168,17 @@ pub(super) fn created_ms(stat: &Stat) -> i64 {
 
 /// Returns whether a transcript's lock protects the transcript. A lock that is invalid or cannot be
 /// read protects it while the lock is young. A live holder protects it at any age: the transcript is
-/// still being written.
+/// still being written. A holder is dead as for a store's lock, but at any age of the lock: this one is
+/// not taken over.
 pub(super) fn protects_transcript(evidence: &Evidence) -> bool {
     let Some(payload) = evidence.payload else {
         return age(evidence, evidence.created_ms) <= WATCHDOG_TIMEOUT;
     };
-    if payload.pid.is_none() {
-        return age(evidence, evidence.created_ms) <= INVALID_TIMEOUT;
+    if dead_holder(evidence, payload).is_some() {
+        return false;
     }
-    match evidence.process {
-        Some(Process::Gone) => false,
-        Some(Process::Alive { starttime, .. }) => {
-            payload.starttime.is_none() || starttime.is_none() || payload.starttime == starttime
-        }
-        None => true,
-    }
+    let is_valid = payload.pid.is_some() && payload.created_ms.is_some();
+    is_valid || age(evidence, evidence.created_ms) <= INVALID_TIMEOUT
 }
 
 #[cfg(test)]
@@ -497,14 +493,40 @@ mod tests {
             },
             ..day_old()
         }));
-        for (age_ms, expected) in [(30_000, true), (30_001, false), (-5_000, true)] {
+        let undated = Payload {
+            created_ms: None,
+            ..javascript(NOW)
+        };
+        for (payload, process) in [(Payload::default(), None), (undated, Some(ALIVE))] {
+            for (age_ms, expected) in [(30_000, true), (30_001, false), (-5_000, true)] {
+                let case = Case {
+                    payload: payload.clone(),
+                    process,
+                    created_ms: NOW - age_ms,
+                    ..Case::default()
+                };
+                assert_eq!(protects(case), expected);
+            }
+        }
+    }
+
+    /// A restarted container has the same pids again, and some gateways write no start time.
+    #[test]
+    fn the_lock_of_a_reused_pid_without_a_start_time_does_not_protect_a_transcript() {
+        for (started_after_ms, expected) in [(1000, true), (1001, false)] {
             let case = Case {
-                payload: Payload::default(),
-                process: None,
-                created_ms: NOW - age_ms,
+                payload: Payload {
+                    starttime: None,
+                    ..javascript(NOW - 86_400_000)
+                },
+                process: Some(Process::Alive {
+                    starttime: Some(1),
+                    started_ms: Some(NOW - 86_400_000 + started_after_ms),
+                }),
+                created_ms: NOW - 86_400_000,
                 ..Case::default()
             };
-            assert_eq!(protects(case), expected);
+            assert_eq!(protects_transcript(&case.evidence()), expected);
         }
     }
 }

@@ -834,6 +834,12 @@ fn reports_anything_but_a_regular_file_at_the_path_and_does_not_modify_it() {
 
 // ---- Transcripts' locks ----------------------------------------------------------------------------
 
+/// Returns the payload of a gateway that writes no start time.
+fn without_start(pid: u64, seconds_from_now: i64) -> String {
+    let date = date_from_now(seconds_from_now);
+    format!(r#"{{"pid":{pid},"createdAt":"{date}"}}"#)
+}
+
 #[test]
 fn a_transcripts_lock_protects_it_while_its_holder_is_alive() {
     let sleeper = Sleeper::start();
@@ -841,13 +847,11 @@ fn a_transcripts_lock_protects_it_while_its_holder_is_alive() {
     for (payload, expected) in [
         (javascript(pid, &date_from_now(0), started), true),
         (javascript(pid, &date_from_now(-86_400), started), true),
-        (
-            format!(
-                r#"{{"pid":{pid},"createdAt":"{}"}}"#,
-                date_from_now(-86_400)
-            ),
-            true,
-        ),
+        // Without a start time in the lock, the process must not be younger than the lock.
+        (without_start(pid, 0), true),
+        (without_start(pid, -86_400), started == 0),
+        // This process, after a container was restarted.
+        (without_start(own_pid(), -86_400), started == 0),
         // Without start times, a reused pid is not detected.
         (
             javascript(pid, &date_from_now(0), started + 1),

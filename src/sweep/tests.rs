@@ -13,7 +13,7 @@ use crate::gateway::retention::{self, Setting};
 use crate::store::survey_cache::SurveyCache;
 use crate::sweep::outcome::{Archived, Entries, LogLine, Mode, Reason, Removed, Sizes};
 use crate::sweep::{Ageing, Options, Outcome, Request};
-use crate::system::{Os, System};
+use crate::system::{Os, Process, System};
 use crate::testing::{Faulty, Swept, preview, swept};
 
 const HOUR: f64 = 3_600_000.0;
@@ -299,8 +299,17 @@ fn keeps_a_run_while_a_live_process_locks_its_transcript() {
     let gateway = Gateway::new();
     let before = gateway.text();
     let lock = gateway.root.join("r.jsonl.lock");
-    // The age of the lock does not matter.
-    fs::write(&lock, live_lock().replace("2999", "2026")).unwrap();
+    // The age of the lock does not matter. Without a start time, it must be younger than the process.
+    let mut old = live_lock();
+    if let Process::Alive {
+        starttime: Some(starttime),
+        ..
+    } = Os.process(Os.pid())
+    {
+        let field = format!(r#","starttime":{starttime}}}"#);
+        old = old.replace("2999", "2026").replace('}', &field);
+    }
+    fs::write(&lock, old).unwrap();
     let cache = SurveyCache::new();
     let report = sweep_at(&gateway.store, &cache, NOW);
     assert_eq!((report.swept, report.pruned), (true, 0));
