@@ -75,6 +75,16 @@ impl<F: Send + Sync> AtPath<F> {
 }
 
 impl<F> FoundLock<F> {
+    /// Creates a lock without valid contents.
+    pub(super) fn invalid(stat: Stat) -> Self {
+        Self {
+            stat,
+            flock: Flock::Unsupported,
+            payload: Some(Payload::default()),
+            _file: None,
+        }
+    }
+
     fn pid(&self) -> Option<u64> {
         self.payload.as_ref()?.pid
     }

@@ -64,7 +64,7 @@ use crate::abort::Abort;
 use crate::error::{Context, Error, Result};
 use crate::system::{Heartbeat, Stat, System};
 
-use found::AtPath;
+use found::{AtPath, FoundLock};
 use staleness::Staleness;
 use takeover::{Contender, LockFile};
 
@@ -81,16 +81,25 @@ const UNLINK_RETRIES: u32 = 100;
 /// Returns whether a live process holds the lock at `lock_path`, which is a transcript's lock and not
 /// a store's.
 ///
-/// Modifies nothing. In doubt the answer is `true`: for anything but a regular file, after an error, and
-/// while a lock without valid contents, or one that this process is not permitted to read, is young.
+/// Modifies nothing. In doubt the answer is `true`: after an error, and while a lock without valid
+/// contents, or one that this process is not permitted to read, is young.
 pub fn is_held_by_live_process<S: System>(system: &S, lock_path: &Path) -> bool {
-    match AtPath::examine(system, lock_path) {
-        Ok(AtPath::Vacant) => false,
-        Ok(AtPath::Lock(found)) => {
-            staleness::protects_transcript(&found.evidence(system, Duration::ZERO))
+    let found = match AtPath::examine(system, lock_path) {
+        Ok(AtPath::Vacant) => return false,
+        Ok(AtPath::Lock(found)) => found,
+        // No file can have this name.
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::InvalidFilename => {
+            return false;
         }
-        Ok(AtPath::Busy) | Err(_) => true,
-    }
+        // Not a gateway's lock, which is always a regular file. Its contents, or those of the file that
+        // a link leads to, do not count.
+        Err(Error::NotAFile { .. }) => match system.stat(lock_path) {
+            Ok(stat) => FoundLock::invalid(stat),
+            Err(_) => return true,
+        },
+        Ok(AtPath::Busy) | Err(_) => return true,
+    };
+    staleness::protects_transcript(&found.evidence(system, Duration::ZERO))
 }
 
 /// Returns whether the lock at `lock_path` is one that no process will release: its holder is gone, or

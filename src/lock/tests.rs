@@ -827,12 +827,35 @@ fn reports_anything_but_a_regular_file_at_the_path_and_does_not_modify_it() {
         );
         assert_eq!(error.code(), "ERR_SESSION_STORE_NOT_A_FILE");
         assert_eq!(names_in(folder.path()), before);
-        assert!(is_held_by_live_process(&Os, &path), "{found}");
+        // As the lock of a transcript it is one without valid contents.
+        let now = SystemTime::now();
+        for (seconds, expected) in [(29, true), (31, false)] {
+            let system = VirtualTime::starting_at(now + Duration::from_secs(seconds));
+            let protects = is_held_by_live_process(&system, &path);
+            assert_eq!(protects, expected, "{found}, {seconds} s");
+        }
     }
     println!("{} other kinds of files refused", cases.len());
 }
 
 // ---- Transcripts' locks ----------------------------------------------------------------------------
+
+/// A file name has at most 255 bytes, and that of a transcript may have all of them.
+#[test]
+fn a_transcript_whose_lock_would_have_too_long_a_name_is_not_locked() {
+    let (folder, _) = folder();
+    let lock_of = |length| folder.path().join("x".repeat(length) + ".lock");
+    for (length, name) in [
+        (250, lock_of(250)),
+        (251, lock_of(251)),
+        (255, lock_of(255)),
+    ] {
+        assert!(!is_held_by_live_process(&Os, &name), "{length}");
+    }
+    let unreadable = VirtualTime::starting_now()
+        .with_fault(|call, _| (call == "stat").then_some(ErrorKind::PermissionDenied));
+    assert!(is_held_by_live_process(&unreadable, &lock_of(1)));
+}
 
 /// Returns the payload of a gateway that writes no start time.
 fn without_start(pid: u64, seconds_from_now: i64) -> String {
