@@ -251,7 +251,8 @@ pub trait System: Sync {
     /// The operating system's.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 
-    /// Gives a file of this process the owner of another, and the group if possible.
+    /// Gives a file of this process the owner of another, and the group if this user may do that. The
+    /// file is private, so its group has no access to it.
     ///
     /// # Errors
     /// `PermissionDenied` if the owner cannot be preserved.

@@ -273,7 +273,7 @@ mod as_root {
     use std::thread;
 
     use rustix::process::{DumpableBehavior, dumpable_behavior, getgroups};
-    use rustix::thread::{CapabilitySet, capabilities};
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
     use super::*;
     use crate::system::rights::identity::{Guard, file_system_uid};
@@ -424,6 +424,26 @@ mod as_root {
         assert!(!effective().contains(CapabilitySet::CHOWN));
         drop(guard);
         assert_eq!(owner(&homes.at("a/new")), (A, GROUP));
+    }
+
+    #[test]
+    fn a_store_of_a_group_that_its_owner_is_not_in_is_swept_and_loses_the_group() {
+        let Some(homes) = Homes::new() else { return };
+        let store = homes.at("a/sessions.json");
+        fs::set_permissions(&store, fs::Permissions::from_mode(0o660)).unwrap();
+        let outcome = thread::scope(|scope| {
+            let without_chown = || {
+                let mut sets = capabilities(None).unwrap();
+                sets.effective -= CapabilitySet::CHOWN;
+                sets.permitted -= CapabilitySet::CHOWN;
+                set_capabilities(None, sets).unwrap();
+                sweep::sweep(&Os, request(&store), &SurveyCache::new())
+            };
+            scope.spawn(without_chown).join().unwrap()
+        });
+        assert_eq!(outcome.result.unwrap().pruned, 1);
+        assert_eq!(owner(&store), (A, identity::overflow_id("gid")));
+        assert_eq!(fs::metadata(&store).unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]
