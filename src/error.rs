@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::system::{self, Refusal, Rights, path_text};
+use crate::system::{self, Obstacle, Refusal, Rights, path_text};
 
 /// The result of every function of this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -129,6 +129,17 @@ pub enum Error {
         refusal: Refusal,
     },
 
+    /// No user can replace the store, or change its folder. Nothing was modified.
+    #[error("cannot {operation} {}: {obstacle}", path_text(path))]
+    Obstructed {
+        /// What was attempted, as a verb: `replace`, `change`.
+        operation: &'static str,
+        /// The store or its folder.
+        path: PathBuf,
+        /// Why.
+        obstacle: Obstacle,
+    },
+
     /// The store's path is empty or names no file.
     #[error("no session store path was given")]
     NoStorePath,
@@ -161,7 +172,11 @@ impl Error {
     pub fn code(&self) -> String {
         match self {
             Self::Io { source, .. } => return system::errno_name(source),
-            Self::Refused { .. } => "EPERM",
+            Self::Obstructed {
+                obstacle: Obstacle::MountPoint,
+                ..
+            } => "EBUSY",
+            Self::Refused { .. } | Self::Obstructed { .. } => "EPERM",
             Self::Json { .. } | Self::TooManyDuplicateKeys { .. } => "ERR_SESSION_STORE_INVALID",
             Self::NotAFile { .. } => "ERR_SESSION_STORE_NOT_A_FILE",
             Self::Locked { .. } => "ERR_SESSION_STORE_LOCKED",
@@ -211,6 +226,7 @@ impl Error {
             | Self::NotAFile { path, .. }
             | Self::ModifiedWhileRead { path, .. }
             | Self::Refused { path, .. }
+            | Self::Obstructed { path, .. }
             | Self::Contended { path, .. } => Some(path),
             Self::Locked { lock, .. } | Self::LockLost { lock } => Some(lock),
             Self::NoStorePath | Self::Aborted => None,

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::error::{Context, Error, Result, is_missing};
 use crate::store::{Store, leftovers};
-use crate::system::{Refusal, Stat, System, is_in_use, is_unmapped};
+use crate::system::{Obstacle, Refusal, Stat, System, is_in_use, is_unmapped};
 
 /// How often a file that came out of an exchange is put back before the sweep gives up, because
 /// another process replaces the store again each time.
@@ -93,10 +93,16 @@ impl<'s, S: System> Replacement<'s, S> {
     /// attributes. It has no name yet if `naming` and the file system permit that.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the owner cannot be preserved: the gateway could not read such a store.
+    /// [`Error::Obstructed`] if no user can replace the store. [`Error::Refused`] if the owner cannot be
+    /// preserved: the gateway could not read such a store.
     /// [`Error::Io`] from the system: `ENOSPC`, `EROFS`, `EACCES`, ….
     pub fn create(system: &'s S, store: Store<S::File>, naming: Naming) -> Result<Self> {
         let folder = folder_of(&store.path);
+        for (operation, path) in [("replace", &*store.path), ("change", folder)] {
+            if let Some(obstacle) = system.obstacle(path) {
+                return Err(obstructed(operation, path, obstacle));
+            }
+        }
         let unnamed = match naming {
             Naming::WhenComplete => system.create_unnamed(folder),
             Naming::AtCreation => Err(io::ErrorKind::Unsupported.into()),
@@ -190,6 +196,11 @@ impl<'s, S: System> Replacement<'s, S> {
                 return self.replace_by_rename(&name);
             }
             Err(error) if is_missing(&error) => return Ok(Swap::Changed { kept: None }),
+            // A kernel that does not report mount points.
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                let path = &self.store.path;
+                return Err(obstructed("replace", path, Obstacle::MountPoint));
+            }
             Err(error) => return Err(error).context("replace", &self.store.path),
         }
         // The name belongs to the old store now: dropping `self` must not delete it unchecked.
@@ -399,6 +410,14 @@ fn create_named<S: System>(system: &S, store: &Path) -> Result<(S::File, PathBuf
             }
             file => return Ok((file.context("create a temp file", &name)?, name)),
         }
+    }
+}
+
+fn obstructed(operation: &'static str, path: &Path, obstacle: Obstacle) -> Error {
+    Error::Obstructed {
+        operation,
+        path: path.to_owned(),
+        obstacle,
     }
 }
 

@@ -785,6 +785,8 @@ mod failures {
             ("sync", ErrorKind::Other, "cannot write the new content of"),
             ("link", ErrorKind::PermissionDenied, "cannot create"),
             ("exchange", ErrorKind::PermissionDenied, "cannot replace"),
+            ("exchange", ErrorKind::ResourceBusy, "cannot replace"),
+            ("obstacle", ErrorKind::Other, "cannot replace"),
             ("read_at", ErrorKind::Other, "cannot read"),
         ] {
             let gateway = Gateway::new();
@@ -800,6 +802,73 @@ mod failures {
             assert_eq!(tree(&gateway.root), before, "{call}");
             assert_eq!(sweep_once(&gateway.store).pruned, 1, "{call}");
         }
+    }
+
+    /// A container gets the store alone: `docker run -v /srv/sessions.json:/data/sessions.json`.
+    #[test]
+    fn refuses_a_store_that_is_a_mount_point_before_it_changes_anything() {
+        let in_own_mounts = || {
+            let gateway = Gateway::new();
+            let store = &*gateway.store;
+            if !has_own_mounts() || !run("mount", &["--bind".as_ref(), store, store]) {
+                eprintln!("skipped: needs root");
+                return;
+            }
+            let system = Faulty::new(|_, _| None);
+            let before = tree(&gateway.root);
+            let report = sweep_on(&system, store);
+            let advice = "EBUSY: it is a mount point, which cannot be replaced; mount its folder";
+            let err = failure(&report);
+            assert!(err.contains(advice), "{err}");
+            assert!(system.calls("create_unnamed").is_empty());
+            assert_eq!(tree(&gateway.root), before);
+            assert!(run("umount", &[store]));
+        };
+        thread::spawn(in_own_mounts).join().unwrap();
+    }
+
+    #[test]
+    fn refuses_an_immutable_or_append_only_store_or_folder_before_it_changes_anything() {
+        for (attribute, is_folder, said) in [
+            ("i", false, "EPERM: it is immutable"),
+            ("a", false, "EPERM: it is append-only"),
+            ("i", true, "EPERM: it is immutable"),
+            ("a", true, "EPERM: it is append-only"),
+        ] {
+            let gateway = Gateway::new();
+            let path = if is_folder {
+                &gateway.root
+            } else {
+                &gateway.store
+            };
+            if !run("chattr", &[format!("+{attribute}").as_ref(), path]) {
+                eprintln!("skipped: needs root, and a file system with attributes");
+                return;
+            }
+            let before = tree(&gateway.root);
+            let report = sweep_once(&gateway.store);
+            assert!(run("chattr", &[format!("-{attribute}").as_ref(), path]));
+            let err = failure(&report);
+            let place = format!("{}: {said}", path.display());
+            assert!(err.contains(&place), "{err}");
+            assert_eq!(tree(&gateway.root), before);
+            assert_eq!(sweep_once(&gateway.store).pruned, 1);
+        }
+    }
+
+    /// Runs a program and returns whether it succeeded.
+    fn run(program: &str, arguments: &[&Path]) -> bool {
+        let mut command = std::process::Command::new(program);
+        let output = command.args(arguments).output();
+        output.is_ok_and(|output| output.status.success())
+    }
+
+    /// Gives this thread its own mounts, which end with it, if that is permitted.
+    #[expect(unsafe_code, reason = "only tests need this call")]
+    fn has_own_mounts() -> bool {
+        // SAFETY: the argument is a number.
+        let is_own = unsafe { libc::unshare(libc::CLONE_NEWNS) } == 0;
+        is_own && run("mount", &["--make-rprivate".as_ref(), "/".as_ref()])
     }
 
     #[test]

@@ -6,11 +6,10 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::retry_on_intr;
 use rustix::time::ClockId;
 
-use super::Process;
 use super::pinned::{Pinned, open_folder};
 pub(super) use super::unix::{
     canonicalize, copy_attributes, copy_owner, create_new, exchange, is_in_use, open,
@@ -18,6 +17,7 @@ pub(super) use super::unix::{
     try_flock, unlink, write_all_at,
 };
 use super::unsupported::Call;
+use super::{Obstacle, Process};
 
 pub(super) fn create_unnamed(folder: &Path) -> io::Result<File> {
     let folder = open_folder(folder)?;
@@ -44,6 +44,23 @@ pub(super) fn link(file: &File, path: &Path) -> io::Result<()> {
 
 fn by_descriptor(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+/// Reads the attributes of `chattr`, and whether the file is the root of a mount (since Linux 5.8).
+pub(super) fn obstacle(path: &Path) -> Option<Obstacle> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    let stat = rustix::fs::statx(CWD, path, flags, StatxFlags::TYPE).ok()?;
+    let has = |attribute| stat.stx_attributes.contains(attribute);
+    let is_folder = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Directory;
+    if has(StatxAttributes::MOUNT_ROOT) && !is_folder {
+        Some(Obstacle::MountPoint)
+    } else if has(StatxAttributes::IMMUTABLE) {
+        Some(Obstacle::Immutable)
+    } else if has(StatxAttributes::APPEND) {
+        Some(Obstacle::AppendOnly)
+    } else {
+        None
+    }
 }
 
 #[expect(unsafe_code, reason = "rustix does not wrap sync_file_range")]

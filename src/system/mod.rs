@@ -103,6 +103,24 @@ impl Kind {
     }
 }
 
+/// A property of a file or a folder that prevents every user, also root, from replacing it or the files
+/// in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Obstacle {
+    /// A file on which another one is mounted.
+    #[error(
+        "EBUSY: it is a mount point, which cannot be replaced; mount its folder instead of the file"
+    )]
+    MountPoint,
+    /// The attribute `i` of Linux.
+    #[error("EPERM: it is immutable; see lsattr, and remove the attribute with chattr -i")]
+    Immutable,
+    /// The attribute `a` of Linux.
+    #[error("EPERM: it is append-only; see lsattr, and remove the attribute with chattr -a")]
+    AppendOnly,
+}
+
 /// What is known about a process id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Process {
@@ -270,6 +288,12 @@ pub trait System: Sync {
     /// The operating system's.
     fn copy_attributes(&self, _from: &Self::File, _to: &Self::File) -> io::Result<()> {
         Ok(())
+    }
+
+    /// Returns what prevents every user from replacing the file at a path, or from changing the names in
+    /// the folder at a path, if the platform reports it. Does not follow a link at the path itself.
+    fn obstacle(&self, _path: &Path) -> Option<Obstacle> {
+        None
     }
 
     /// Limits this thread's rights, until the result is dropped, to those that a sweep or an

@@ -115,6 +115,11 @@ impl System for Os {
         platform::copy_attributes(from, to)
     }
 
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn obstacle(&self, path: &Path) -> Option<super::Obstacle> {
+        platform::obstacle(path)
+    }
+
     #[cfg(unix)]
     fn limit_rights(&self, store: &Path) -> Result<Rights, Refusal> {
         rights::limit(store)

@@ -18,10 +18,11 @@
 //! | `fchown` | nothing, if only the group differs; otherwise the sweep refuses | not used |
 //! | `fchmod` | the mode at the creation, less the umask | the same |
 //! | extended attributes | nothing | not used |
+//! | attributes in `statx` | the exchange fails if the store is immutable or a mount point | not used |
 //! | `sync_file_range` | nothing: it is only a hint | not used |
 //! | `F_FULLFSYNC` (macOS) | `fsync` | not used |
 //!
-//! `statx` is called by the standard library, which decides at the first call whether to use `stat`
+//! `statx` is also called by the standard library, which decides at the first call whether to use `stat`
 //! instead. A sweep does not use `link`, `copy_file_range` and `fallocate`.
 //!
 //! # `fsync` of a folder

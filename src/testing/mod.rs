@@ -16,7 +16,7 @@ use crate::error::Failure;
 use crate::store::survey_cache::SurveyCache;
 use crate::sweep::outcome::{LogLine, Report};
 use crate::sweep::{self, Options, Outcome, Request};
-use crate::system::{Beat, Heartbeat, Os, Process, Stat, System};
+use crate::system::{Beat, Heartbeat, Obstacle, Os, Process, Stat, System};
 
 /// A pid of no process: it is above the largest pid of every platform. The pid of a process that has
 /// ended may be reused at any time.
@@ -305,6 +305,12 @@ impl System for Faulty {
         self.call("copy_attributes", Path::new(""), || {
             Os.copy_attributes(from, to)
         })
+    }
+
+    /// Any fault is a mount point.
+    fn obstacle(&self, path: &Path) -> Option<Obstacle> {
+        let found = self.call("obstacle", path, || Ok(Os.obstacle(path)));
+        found.unwrap_or(Some(Obstacle::MountPoint))
     }
 
     /// Only records the call: a test cannot wait for a beat.
