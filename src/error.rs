@@ -188,6 +188,15 @@ impl Error {
         .to_owned()
     }
 
+    /// Returns whether the disk, or the user's part of it, is full.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        let Self::Io { source, .. } = self else {
+            return false;
+        };
+        matches!(source.kind(), StorageFull | QuotaExceeded)
+    }
+
     /// Returns the error with the reason of a missing permission, if the thread's rights are limited.
     pub(crate) fn explained_by(self, rights: &Rights) -> Self {
         let Self::Io { source, .. } = &self else {

@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::store::StorePaths;
 use crate::store::leftovers::Cleared;
 use crate::system::{Stat, System};
-use crate::transcripts::archive;
 use crate::transcripts::listing::Listings;
+use crate::transcripts::{Tally, archive};
 
 use super::commit_loop::LockTimes;
 use super::context::Context;
@@ -84,7 +84,7 @@ pub(super) fn finish_without_commit<'a, S: System>(
     };
     let found = paths.as_ref().zip(nothing.store.as_ref());
     let mut listings = Listings::new(sweep.archive_cutoff_ms);
-    let mut leftovers = clear_leftovers(sweep, found, &mut listings, &mut lock)
+    let mut leftovers = clear_leftovers(sweep, found, 0, &mut listings, &mut lock)
         // The next sweep searches again.
         .inspect_err(|_| sweep.cache.forget(&sweep.store))?;
     log.kept(leftovers.kept.drain(..));
@@ -110,10 +110,38 @@ pub(super) fn finish_without_commit<'a, S: System>(
     })
 }
 
-/// Removes dead leftovers, with the lock held if there are any.
+/// Deletes, after the disk was full, what the sweep would delete after its commit: leftovers, and with
+/// an archive retention old archives in the store's folder. Returns whether anything was deleted, so that
+/// the sweep can try again.
+pub(super) fn make_room<S: System>(
+    sweep: &Context<'_, S>,
+    paths: &StorePaths,
+    times: &mut LockTimes,
+    log: &mut Log,
+) -> bool {
+    let mut listings = Listings::new(sweep.archive_cutoff_ms);
+    // Before the leftovers, because the lock file needs room as well.
+    let old = old_archives(sweep, paths, [], &mut listings, log);
+    let archives = archive::remove(sweep.system, old);
+    let store = sweep.system.stat(&paths.real).ok();
+    let found = store.as_ref().map(|store| (paths, store));
+    // If this fails, the sweep fails because the disk is full.
+    let mut leftovers = clear_leftovers(sweep, found, 1, &mut listings, times).unwrap_or_default();
+    log.kept(leftovers.kept.drain(..));
+    let leftovers = Tally {
+        files: leftovers.removed,
+        bytes: leftovers.bytes,
+    };
+    log.freed(archives, leftovers);
+    archives.files + leftovers.files > 0
+}
+
+/// Removes dead leftovers of a store from which `removed` runs are removed, with the lock held if there
+/// are any.
 fn clear_leftovers<S: System>(
     sweep: &Context<'_, S>,
     found: Option<(&StorePaths, &Stat)>,
+    removed: u64,
     listings: &mut Listings,
     times: &mut LockTimes,
 ) -> Result<Cleared> {
@@ -121,7 +149,7 @@ fn clear_leftovers<S: System>(
     let Some((paths, store)) = found else {
         return Ok(Cleared::default());
     };
-    let leftovers = plan::find_leftovers(sweep, paths, store, 0, listings)?;
+    let leftovers = plan::find_leftovers(sweep, paths, store, removed, listings)?;
     if leftovers.clear(sweep.system, Mode::DryRun)? == Cleared::default() {
         return Ok(Cleared::default());
     }

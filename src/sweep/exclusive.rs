@@ -26,7 +26,7 @@ use crate::store::reading::{Buffer, READ_AT_ONCE};
 use crate::store::survey_cache::SurveyCache;
 use crate::system::{Stat, System};
 
-use super::cleanup::{finish, finish_without_commit};
+use super::cleanup::{finish, finish_without_commit, make_room};
 use super::commit_loop::LockTimes;
 use super::context::{Context, RemovedRuns};
 use super::options::{Options, Request};
@@ -166,14 +166,23 @@ impl<'s, S: System> ExclusiveSweep<'s, S> {
         }
     }
 
-    /// Writes the replacement of the store, if a run is to be removed. Takes no lock.
+    /// Writes the replacement of the store, if a run is to be removed. Takes the store's lock only to
+    /// delete leftovers if the disk is full.
     pub(crate) fn prepare(self) -> Self {
-        let Self { sweep, stage, .. } = self;
+        let Self {
+            sweep,
+            mut lock,
+            mut log,
+            stage,
+            ..
+        } = self;
         let stage = sweep
-            .with_rights(|| prepare(&sweep, stage))
+            .with_rights(|| prepare(&sweep, stage, &mut lock, &mut log))
             .unwrap_or_else(Stage::Failed);
         Self {
             sweep,
+            lock,
+            log,
             stage,
             ..self
         }
@@ -233,7 +242,12 @@ impl<'s, S: System> ExclusiveSweep<'s, S> {
     }
 }
 
-fn prepare<'s, S: System>(sweep: &Context<'s, S>, stage: Stage<'s, S>) -> Result<Stage<'s, S>> {
+fn prepare<'s, S: System>(
+    sweep: &Context<'s, S>,
+    stage: Stage<'s, S>,
+    times: &mut LockTimes,
+    log: &mut Log,
+) -> Result<Stage<'s, S>> {
     let (attempts, paths) = match stage {
         Stage::Unprepared {
             attempts,
@@ -253,17 +267,21 @@ fn prepare<'s, S: System>(sweep: &Context<'s, S>, stage: Stage<'s, S>) -> Result
             Break(nothing) => return Ok(Stage::Nothing(nothing)),
         },
     };
-    Ok(
-        match Prepared::prepare(sweep, &paths, attempts, &mut buffer)? {
-            Preparation::Ready(prepared) => Stage::Prepared { attempts, prepared },
-            Preparation::Nothing(nothing) => Stage::Nothing(nothing),
-            Preparation::Changed => Stage::Unprepared {
-                attempts,
-                paths: Some(paths),
-                stale: None,
-            },
+    let preparation = match Prepared::prepare(sweep, &paths, attempts, &mut buffer) {
+        Err(error) if error.is_disk_full() && make_room(sweep, &paths, times, log) => {
+            Prepared::prepare(sweep, &paths, attempts, &mut buffer)?
+        }
+        preparation => preparation?,
+    };
+    Ok(match preparation {
+        Preparation::Ready(prepared) => Stage::Prepared { attempts, prepared },
+        Preparation::Nothing(nothing) => Stage::Nothing(nothing),
+        Preparation::Changed => Stage::Unprepared {
+            attempts,
+            paths: Some(paths),
+            stale: None,
         },
-    )
+    })
 }
 
 fn commit<'s, S: System>(

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use crate::error::Error;
 use crate::store::survey_cache::SurveyCache;
@@ -12,7 +13,7 @@ use crate::sweep::outcome::Reason;
 use crate::sweep::prepared::ATTEMPTS;
 use crate::sweep::{Options, Outcome, Request};
 use crate::system::System;
-use crate::testing::{Faulty, Tree};
+use crate::testing::{Faulty, Tree, touch};
 
 const DUE: &str =
     r#"{"agent:main:cron:j:run:1":{"sessionId":"r","updatedAt":1},"agent:main:main":{}}"#;
@@ -55,6 +56,24 @@ fn outcome(sweep: ExclusiveSweep<'_, Faulty>) -> Outcome {
     let mut outcome = None;
     sweep.finish(|it| outcome = Some(it));
     outcome.unwrap()
+}
+
+#[test]
+fn a_preparation_removes_a_leftover_if_the_disk_is_full_and_is_made_again() {
+    let store = Store::new(DUE);
+    let temp = store
+        .tree
+        .file("sessions.json.3ab3ddeb-5fc7-4d35-adf6-d83c0627287f.tmp");
+    touch(&temp, SystemTime::UNIX_EPOCH);
+    let left = temp.clone();
+    let system = Faulty::new(move |call, _| {
+        (call == "sync" && left.exists()).then_some(ErrorKind::StorageFull)
+    });
+    let sweep = prepared(store.sweep(&system));
+    assert_eq!((store.text().as_str(), temp.exists()), (DUE, false));
+    let (sweep, _) = sweep.commit();
+    let report = outcome(sweep).result.unwrap();
+    assert_eq!((report.pruned, report.temps.removed), (1, 1));
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub use outcome::Outcome;
 pub use preview::preview;
 pub(crate) use preview::removals;
 
-use cleanup::{Completed, OldStore, finish, finish_without_commit};
+use cleanup::{Completed, OldStore, finish, finish_without_commit, make_room};
 use commit_loop::{LockTimes, prune};
 use context::Context;
 use outcome::{Log, NothingToRemove, Reason, Report, StoreFigures, Times};
@@ -92,7 +92,12 @@ fn complete<'a, S: System>(sweep: &Context<'a, S>, log: &mut Log) -> Result<Comp
     let mut buffer = Buffer::new(READ_AT_ONCE);
     let mut lock = LockTimes::default();
     let pruned = match check_due(sweep, &mut buffer)? {
-        Continue(paths) => prune(sweep, &paths, &mut buffer, &mut lock, log)?,
+        Continue(paths) => match prune(sweep, &paths, &mut buffer, &mut lock, log) {
+            Err(error) if error.is_disk_full() && make_room(sweep, &paths, &mut lock, log) => {
+                prune(sweep, &paths, &mut buffer, &mut lock, log)?
+            }
+            pruned => pruned?,
+        },
         Break(nothing) => Break(nothing),
     };
     match pruned {

@@ -351,6 +351,16 @@ impl Outcome {
         }
         report.warnings = log.warnings;
         report.temps.kept.append(&mut log.kept);
+        let Log {
+            freed_archives: archives,
+            freed_temps: temps,
+            ..
+        } = log;
+        report.archives.removed += archives.files;
+        report.archives.bytes += archives.bytes;
+        report.temps.removed += temps.files;
+        report.temps.bytes += temps.bytes;
+        report.bytes.reclaimed += archives.bytes + temps.bytes;
         Self {
             result: Ok(report),
             log: lines,
@@ -373,11 +383,13 @@ impl Outcome {
     }
 }
 
-/// What has failed so far, and the files that were kept.
+/// What has failed so far, and the files that were kept, or deleted because the disk was full.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     warnings: Vec<Warning>,
     kept: Vec<PathBuf>,
+    freed_archives: Tally,
+    freed_temps: Tally,
 }
 
 impl Log {
@@ -423,6 +435,12 @@ impl Log {
             self.warn(&warning, "cron-reaper: kept a leftover temp file");
             self.kept.push(to);
         }
+    }
+
+    /// Files were deleted because the disk was full.
+    pub(super) fn freed(&mut self, archives: Tally, temps: Tally) {
+        self.freed_archives += archives;
+        self.freed_temps += temps;
     }
 
     fn warn(&mut self, error: &impl Display, message: &str) {

@@ -123,6 +123,84 @@ fn keeps_a_temp_file_newer_than_the_last_store_not_written_by_a_sweep() {
     assert_eq!(report.warnings[0].error, warning);
 }
 
+/// Returns a system on which these calls fail because the disk is full, as long as the file exists.
+fn full_while_exists(file: &Path, calls: &'static [&str]) -> Faulty {
+    let file = file.to_owned();
+    Faulty::new(move |call, _| {
+        (calls.contains(&call) && file.exists()).then_some(ErrorKind::StorageFull)
+    })
+}
+
+#[test]
+fn removes_a_leftover_with_the_lock_held_if_the_disk_is_full_and_tries_again() {
+    for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+        let sessions = Sessions::new(DUE);
+        let temp = sessions.path(&format!("sessions.json.{UUID}.tmp"));
+        fs::write(&temp, "old").unwrap();
+        written_ago(&temp, 86_400);
+        let (left, lock) = (temp.clone(), sessions.path("sessions.json.lock"));
+        let system = Faulty::new(move |call, path| {
+            assert!(call != "unlink" || path != left || lock.exists());
+            (call == "sync" && left.exists()).then_some(kind)
+        });
+        let report = sessions.sweep(&system, &Options::default(), &SurveyCache::new());
+        assert_eq!((report.pruned, report.temps.removed), (1, 1), "{report:?}");
+        let freed = report.bytes.before - report.bytes.after + report.temps.bytes;
+        assert_eq!((report.temps.bytes, report.bytes.reclaimed), (3, freed));
+        assert_eq!(sessions.names(), ["sessions.json"]);
+    }
+}
+
+/// Without an archive retention, only a sweep that archives deletes archives.
+#[test]
+fn deletes_old_archives_if_the_disk_is_full_and_an_archive_retention_is_given() {
+    for (ageing, is_deleted) in [
+        (Ageing::After(0.0), true),
+        (Ageing::WithRuns, false),
+        (Ageing::Never, false),
+    ] {
+        let sessions = Sessions::new(DUE);
+        let archive = sessions.path("x.jsonl.deleted.2020-01-20T12-00-00.000Z");
+        fs::write(&archive, "old").unwrap();
+        // There is not even room for a lock file.
+        let system = full_while_exists(&archive, &["create_unnamed", "create_new"]);
+        let options = Options {
+            ageing,
+            ..Options::default()
+        };
+        let report = sessions.sweep(&system, &options, &SurveyCache::new());
+        let expected = u64::from(is_deleted);
+        let found = (
+            report.pruned,
+            report.archives.removed,
+            report.archives.bytes,
+        );
+        assert_eq!(found, (expected, expected, 3 * expected), "{report:?}");
+        assert_eq!(archive.exists(), !is_deleted);
+        let code = report.failure.map(|failure| failure.code);
+        assert_eq!(code.is_none(), is_deleted);
+        assert_eq!(code.unwrap_or("ENOSPC".to_owned()), "ENOSPC");
+    }
+}
+
+#[test]
+fn tries_once_on_a_full_disk_without_anything_to_delete_and_twice_with_it() {
+    for with_leftover in [false, true] {
+        let sessions = Sessions::new(DUE);
+        let temp = sessions.path(&format!("sessions.json.{UUID}.tmp"));
+        if with_leftover {
+            fs::write(&temp, "old").unwrap();
+            written_ago(&temp, 86_400);
+        }
+        let system = full_while_exists(&sessions.store, &["sync"]);
+        let report = sessions.sweep(&system, &Options::default(), &SurveyCache::new());
+        assert_eq!(report.failure.unwrap().code, "ENOSPC");
+        assert_eq!(system.calls("sync").len(), 1 + usize::from(with_leftover));
+        assert_eq!(fs::read_to_string(&sessions.store).unwrap(), DUE);
+        assert_eq!(sessions.names(), ["sessions.json"]);
+    }
+}
+
 #[test]
 fn sweeps_without_unnamed_files_beside_leftovers_of_the_same_pid() {
     let sessions = Sessions::new(DUE);
