@@ -21,6 +21,11 @@ const code = [...sources, ...["index.js", "load.js", "register.mjs"].map((name) 
 // With `…` for every placeholder, as on the page.
 const messages = code.replace(/\$?\{[^{}\n"]*\}/g, "…");
 
+// The verbs of `cannot … <path>: <reason>`.
+const operations = [
+  ...messages.matchAll(/(?:\bcontext\(|\bobstructed\(|\boperation: )\s*"([a-z ]+)"/g),
+].map(([, operation]) => operation);
+
 const quotes = [...page.matchAll(/(`+)((?:(?!\1).)*…(?:(?!\1).)*|cron-reaper: .*?)\1/g)]
   .map(([, , quote]) => quote)
   // The name of a symbol of the C library.
@@ -48,7 +53,7 @@ describe("docs/troubleshooting.md", () => {
   it.each([...new Set([...headings, ...quotes])])("quotes a message of the code: %s", (quote) => {
     const operation = /^cannot ([a-z ]+?) …$/.exec(quote)?.[1];
     if (operation !== undefined) {
-      expect(messages).toContain(`context("${operation}"`);
+      expect(operations).toContain(operation);
       return;
     }
     for (const piece of quote.split("…").map((piece) => piece.trim())) {
@@ -65,6 +70,10 @@ describe("docs/troubleshooting.md", () => {
     for (const words of placeholders.filter((text) => /^[a-z]+( [a-z]+){2,}$/.test(text))) {
       expect(messages).toContain(words);
     }
+  });
+
+  it.each([...new Set(operations)])("names the operation: cannot %s …", (operation) => {
+    expect(page).toContain(`\`cannot ${operation} …\``);
   });
 
   it("names the code of the error for a missing binary", () => {

@@ -98,10 +98,11 @@ impl<'s, S: System> Replacement<'s, S> {
     /// [`Error::Io`] from the system: `ENOSPC`, `EROFS`, `EACCES`, ….
     pub fn create(system: &'s S, store: Store<S::File>, naming: Naming) -> Result<Self> {
         let folder = folder_of(&store.path);
-        for (operation, path) in [("replace", &*store.path), ("change", folder)] {
-            if let Some(obstacle) = system.obstacle(path) {
-                return Err(obstructed(operation, path, obstacle));
-            }
+        if let Some(obstacle) = system.obstacle(&store.path) {
+            return Err(obstructed("replace", &store.path, obstacle));
+        }
+        if let Some(obstacle) = system.obstacle(folder) {
+            return Err(obstructed("change", folder, obstacle));
         }
         let unnamed = match naming {
             Naming::WhenComplete => system.create_unnamed(folder),
