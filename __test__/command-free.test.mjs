@@ -44,6 +44,13 @@ const APPLY = ["--apply", "--yes"];
 const daysAgo = (days) => Date.now() - days * DAY;
 const reset = (days) => archiveName("x.jsonl", daysAgo(days)).replace(".deleted.", ".reset.");
 
+/** An old archive, reset and backup, by name. */
+const oldFiles = () => ({
+  [archiveName("x.jsonl", daysAgo(30))]: "1",
+  [reset(30)]: "1",
+  [`sessions.json.bak.${daysAgo(30)}`]: "{}",
+});
+
 /** A store with nothing expired, so that only other files are deleted. */
 const quietHome = () => homeWith({ main: { [runKey(1)]: recent("a", Date.now()) } });
 
@@ -142,13 +149,38 @@ describe("freeing beside a sweep", () => {
     ]) {
       const home = homeWith({ main: store });
       layOut(home, { ".openclaw/openclaw.json": config });
-      layOut(dirname(storeIn(home)), {
-        [archiveName("x.jsonl", daysAgo(30))]: "1",
-        [reset(30)]: "1",
-        [`sessions.json.bak.${daysAgo(30)}`]: "{}",
-      });
+      layOut(dirname(storeIn(home)), oldFiles());
       expect(await deletedBy(home, [...APPLY, ...AGES])).toMatchObject({ code: 1, deleted: [] });
     }
+  });
+
+  it("deletes nothing beside a damaged store that is not swept, because runs are kept forever", async () => {
+    const home = homeWith({ main: '{"agent:main:main": {"sessionId": "m' });
+    layOut(home, { ".openclaw/openclaw.json": '{"cron": {"sessionRetention": false}}' });
+    layOut(dirname(storeIn(home)), oldFiles());
+    for (const args of [AGES, ["--reset-retention", "9d"], ["--backup-retention", "9d"]]) {
+      const { code, stdout, stderr, deleted } = await deletedBy(home, [...APPLY, ...args]);
+      expect({ code, stdout, deleted }).toEqual({ code: 1, stdout: "", deleted: [] });
+      expect(stderr).toContain("sessions.json:1:37: invalid JSON");
+    }
+    const before = treeOf(home);
+    const { child, shows, ended } = startCommand(home, [...APPLY, "--watch", "1s", ...AGES]);
+    await shows("sessions.json:1:37: invalid JSON");
+    child.kill("SIGTERM");
+    await ended;
+    expect(treeOf(home)).toEqual(before);
+  });
+
+  it("reports what was deleted although the sweep fails", async () => {
+    const home = homeWith({ main: smallStore() });
+    const folder = dirname(storeIn(home));
+    layOut(folder, { [reset(30)]: "1", "sessions.json.lock": { dir: true } });
+    expect(await deletedBy(home, [...APPLY, "--reset-retention", "9d"])).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining("deleted 1 reset\n  1 B freed\n"),
+      stderr: expect.stringContaining("sessions.json.lock, found a directory"),
+      deleted: [expect.stringContaining(".reset.")],
+    });
   });
 
   it("keeps archives if runs are kept forever, and deletes resets", async () => {

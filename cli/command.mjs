@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -475,7 +475,7 @@ class Command {
       throw error;
     }
     const { sweep, error } = result;
-    if (!error && isChange(doneBy(result))) {
+    if (isChange(doneBy(result))) {
       const time = new Date().toISOString();
       process.stdout.write(
         `${this.paints.dim(time)} ${displayPath(path)}: ${resultLines(result).join(": ")}\n`,
@@ -589,7 +589,6 @@ class Command {
       });
     result.inspection = await withProgress("Reading", path, inspect);
     result.preview = await this.#sweepSessionStore(result, { dryRun: true });
-    result.isReadable = true;
   }
 
   /** Returns the classes of the files in the folder. Beside a database, the folder may be missing. */
@@ -607,8 +606,11 @@ class Command {
   /** Deletes files that no sweep deletes, or only returns them: see `free`. */
   async #free({ storePath, isStore, nowMs }, what, dryRun) {
     const { ages } = this.options;
+    const hasAge = Object.values(ages).some((age) => age !== undefined);
+    const readable = hasAge ? [basename(storePath)] : [];
+    const { signal } = this;
     try {
-      return await free({ storePath, nowMs, ages, what, dryRun, signal: this.signal });
+      return await free({ storePath, nowMs, ages, what, readable, dryRun, signal });
     } catch (error) {
       if (isStore || error.code !== "ENOENT") {
         throw error;
@@ -661,22 +663,20 @@ class Command {
   }
 
   /**
-   * Deletes and sweeps. What frees space comes first, but only if the store is known to be readable.
-   * Backups come last, because a sweep keeps the transcripts that they reference.
+   * Deletes and sweeps. What frees space comes first. With an age, this fails if the store cannot be read,
+   * also if it is not swept. Backups come last, because a sweep keeps the transcripts that they reference.
    */
   async #applyTo(result) {
     const { isStore, retentionMs } = result;
-    const isReadable = !isStore || result.isReadable;
     const keepsArchives = isStore && retentionMs === null;
-    const first = keepsArchives ? ["resets", "dead"] : ["archives", "resets", "dead"];
     try {
       this.#refuseDoubt(result);
-      result.freed = isReadable ? await this.#free(result, first, false) : NOTHING;
+      const first = keepsArchives ? ["resets", "dead"] : ["archives", "resets", "dead"];
+      result.freed = await this.#free(result, first, false);
       if (isStore) {
         result.sweep = await this.#sweepSessionStore(result, { dryRun: false });
       }
-      const last = isReadable ? ["backups"] : [...first, "backups"];
-      result.freed = merged(result.freed, await this.#free(result, last, false));
+      result.freed = merged(result.freed, await this.#free(result, ["backups"], false));
     } catch (error) {
       result.error = operational(error);
     }
@@ -686,9 +686,6 @@ class Command {
   async #applyAgain(result) {
     const { freed } = result;
     try {
-      // Fails if the store cannot be read: then its backups must not be deleted.
-      await this.#sweepSessionStore(result, { dryRun: true });
-      result.isReadable = true;
       const backups = await this.#free(result, ["backups"], false);
       // A sweep that removes no run needs hardly any space, and deletes temp files.
       const cronConfig = { sessionRetention: KEEPS_RUNS };
@@ -715,8 +712,9 @@ class Command {
 
   #printDone(result, name) {
     const { bold, green, dim } = this.paints;
-    if (!result.error && !this.options.json) {
-      const isChanged = isChange(doneBy(result));
+    const isChanged = isChange(doneBy(result));
+    // A sweep may fail after something else was deleted.
+    if ((!result.error || isChanged) && !this.options.json) {
       const mark = isChanged ? green("✓") : dim("·");
       const lines = resultLines(result);
       if (name === undefined) {
@@ -734,7 +732,7 @@ class Command {
     const { dim, green } = this.paints;
     const done = results.filter(({ error }) => !error);
     const unchanged = done.filter((result) => !isChange(doneBy(result)));
-    const changes = sumOf(done.map(doneBy));
+    const changes = sumOf(results.map(doneBy));
     const noun = results.every(({ isStore }) => isStore) ? "store" : "folder";
     if (unchanged.length > 0) {
       process.stdout.write(`${dim("·")} ${counted(unchanged.length, noun)}: nothing expired\n`);

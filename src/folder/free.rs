@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, Serializer};
 
 use crate::abort::Abort;
-use crate::error::{Context, Result, is_missing};
+use crate::error::{Context, Error, Result, is_missing};
 use crate::lock;
+use crate::store::Store;
 use crate::store::leftovers::{self, Mode};
+use crate::store::reading::{Buffer, READ_AT_ONCE};
+use crate::store::survey::survey;
 use crate::system::{Kind, System, describe, path_text};
 use crate::transcripts::archive_name;
 
@@ -35,6 +38,8 @@ pub(crate) struct FreeRequest<'a> {
     /// Locks that no process will release are deleted and, if the store was migrated to a database, its
     /// temp files from before that. While the store exists, only a sweep deletes its temp files.
     pub(crate) dead: bool,
+    /// Names of stores in the folder. If one of them exists and cannot be read, nothing is deleted.
+    pub(crate) readable: &'a [String],
     pub(crate) mode: Mode,
 }
 
@@ -62,7 +67,8 @@ fn as_text<S: Serializer>(path: &Path, serializer: S) -> std::result::Result<S::
 /// not affect the others.
 ///
 /// # Errors
-/// If the folder cannot be listed, or if this user must not change it.
+/// If the folder cannot be listed, if this user must not change it, or if one of the stores cannot be
+/// read.
 pub(crate) fn free<S: System>(
     system: &S,
     request: &FreeRequest<'_>,
@@ -78,6 +84,9 @@ fn free_in<S: System>(
     request: &FreeRequest<'_>,
     abort: &Abort,
 ) -> Result<Freed> {
+    for name in request.readable {
+        check_readable(system, &request.store.with_file_name(name), abort)?;
+    }
     let migrated_at = match &folder.paths {
         Some(_) => None,
         None => migrated_at(system, folder)?,
@@ -111,6 +120,28 @@ fn free_in<S: System>(
         }
     }
     Ok(freed)
+}
+
+/// Reads a store to its end. A missing store is not an error; a link that leads nowhere is one.
+fn check_readable<S: System>(system: &S, path: &Path, abort: &Abort) -> Result<()> {
+    let mut buffer = Buffer::new(READ_AT_ONCE);
+    let read = Store::read(system, path, |_, store| {
+        // Nothing is older than that, so the survey does not stop early.
+        let cutoff_ms = f64::NEG_INFINITY;
+        survey(
+            store.source(system, abort),
+            cutoff_ms,
+            buffer.bytes(),
+            |_| false,
+        )
+    })?;
+    match system.stat(path) {
+        Ok(stat) if read.is_none() && stat.kind != Kind::File => Err(Error::NotAFile {
+            path: path.to_owned(),
+            found: stat.kind.name(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn is_before(file: &FoundFile, cutoff_ms: Option<f64>) -> bool {

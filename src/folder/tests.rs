@@ -30,6 +30,7 @@ fn everything(store: &Path, mode: Mode) -> FreeRequest<'_> {
         resets_before_ms: Some(CUTOFF_MS),
         backups_before_ms: Some(CUTOFF_MS),
         dead: true,
+        readable: &[],
         mode,
     }
 }
@@ -160,6 +161,34 @@ fn deletes_nothing_that_was_not_requested() {
         ..everything(&store, Mode::Apply)
     };
     assert_eq!(freed(&request), []);
+}
+
+#[test]
+fn deletes_nothing_beside_a_store_that_cannot_be_read() {
+    let tree = Tree::new();
+    let store = laid_out(&tree);
+    tree.file_of("sessions/damaged.json", b"{\"a\":");
+    tree.folder("sessions/folder.json");
+    tree.link("sessions/dangling.json", "nowhere");
+    let before = tree.all();
+    for (name, message) in [
+        ("damaged.json", "damaged.json:1:6: invalid JSON"),
+        ("folder.json", "folder.json, found a directory"),
+        ("dangling.json", "dangling.json, found a symbolic link"),
+    ] {
+        let request = FreeRequest {
+            readable: &["sessions.json".to_owned(), name.to_owned()],
+            ..everything(&store, Mode::Apply)
+        };
+        let error = free(&Os, &request, &Abort::default()).unwrap_err();
+        assert!(error.to_string().contains(message), "{error}");
+        assert_eq!(tree.changes(&before), Vec::<String>::new());
+    }
+    let request = FreeRequest {
+        readable: &["sessions.json".to_owned(), "missing.json".to_owned()],
+        ..everything(&store, Mode::Apply)
+    };
+    assert_eq!(freed(&request).len(), 4);
 }
 
 #[test]
