@@ -1,6 +1,7 @@
 // What the command finds in the state folders of all gateways.
 
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { findFolders } from "../cli/discovery.mjs";
@@ -209,6 +210,40 @@ describe("a sessions folder without a store", () => {
     for (const path of [home, join(home, "sessions"), join(home, "other")]) {
       expect((await command(home, [path])).code).toBe(3);
     }
+  });
+});
+
+describe("something else than a file at the path of a store", () => {
+  const special =
+    process.platform === "win32" ? [] : [["a special file", (path) => spawnSync("mkfifo", [path])]];
+
+  it.each([
+    ["a directory", (path) => mkdirSync(path)],
+    ["a link that leads nowhere", (path) => symlinkSync("/nowhere/sessions.json", path)],
+    ...special,
+  ])("is reported, and nothing is deleted beside it: %s", async (what, create) => {
+    const home = homeWith({ main: "{}", work: smallStore() });
+    const folder = dirname(storeIn(home));
+    layOut(folder, { "sessions.json.bak.1700000000000": "{}", "a.jsonl": "" });
+    rmSync(storeIn(home));
+    create(storeIn(home));
+    const before = readdirSync(folder);
+    const ages = ["--backup-retention", "1d", "--reset-retention", "1d"];
+    for (const args of [[], [folder], ["--apply", "--yes", ...ages]]) {
+      const { code, stderr } = await command(home, args);
+      expect(code).toBe(1);
+      expect(stderr).toBe(`✗ expected a regular file at ${storeIn(home)}, found ${what}\n`);
+      expect(readdirSync(folder)).toEqual(before);
+    }
+    expect(Object.keys(readStore(storeIn(home, "work")))).toHaveLength(2);
+  });
+
+  it("is not reported of folders that only match session.store", async () => {
+    const home = homeWithStores("{HOME}/data/{agentId}", {
+      "data/main": "{}",
+      "data/logs/gateway.log": "",
+    });
+    expect(await storesIn(home)).toEqual({ code: 0, stderr: "", paths: ["~/data/main"] });
   });
 });
 

@@ -4,7 +4,15 @@ import { existsSync, lstatSync, statSync } from "node:fs";
 import { basename, dirname, join, sep } from "node:path";
 import { configuredStore, settingsOf } from "./config.mjs";
 import { otherKindOf } from "./file-kind.mjs";
-import { absolute, inaccessible, isMissing, namesIn, problemAt, realPath } from "./files.mjs";
+import {
+  absolute,
+  inaccessible,
+  isMissing,
+  mayExist,
+  namesIn,
+  problemAt,
+  realPath,
+} from "./files.mjs";
 import { displayPath } from "./show.mjs";
 import { DATABASE, stateAbove, stateFolder } from "./state-folder.mjs";
 
@@ -143,16 +151,26 @@ function folderWith(path, store) {
   return { path, store, database: hasDatabase ? database : undefined };
 }
 
-/** Returns the path of a regular file; undefined if there is none. */
+/** Returns the path of a regular file; undefined if there is none. Anything else there is a problem. */
 function fileAt(path, failed) {
+  let found;
   try {
-    return statSync(path).isFile() ? path : undefined;
+    const stat = statSync(path);
+    if (stat.isFile()) {
+      return path;
+    }
+    found = stat.isDirectory() ? "a directory" : "a special file";
   } catch (error) {
     if (!isMissing(error)) {
       failed.push(inaccessible(path, error));
     }
-    return undefined;
+    found = isMissing(error) && mayExist(path) ? "a link that leads nowhere" : undefined;
   }
+  if (found) {
+    const message = `expected a regular file at ${path}, found ${found}`;
+    failed.push(problemAt(path, "ERR_SESSION_STORE_NOT_A_FILE", message));
+  }
+  return undefined;
 }
 
 /** Returns whether a sessions folder contains files that a gateway left without a store. */
@@ -168,8 +186,10 @@ function foldersElsewhere(state, env) {
   if (template === undefined) {
     return { folders: [], failed, notes: unclear ? [unclear] : [], possible };
   }
+  // If the agent is the whole name, every folder there matches.
+  const problems = basename(template) === AGENT ? [] : failed;
   const stores = expanded(template, failed).filter(
-    (store) => fileAt(store, failed) && otherKindOf(store) === undefined,
+    (store) => fileAt(store, problems) && otherKindOf(store) === undefined,
   );
   const isNone = stores.length === 0 && failed.length === 0;
   return {
