@@ -171,6 +171,42 @@ describe("freeing beside a sweep", () => {
     expect(treeOf(home)).toEqual(before);
   });
 
+  it("deletes nothing because of another file beside a damaged store", async () => {
+    const files = { "sessions.json.lock": DEAD_LOCK, "copy.json": "{}", ...oldFiles() };
+    for (const name of ["sessions.json.lock", "copy.json"]) {
+      const home = homeWith({ main: '{"agent' });
+      const folder = dirname(storeIn(home));
+      layOut(folder, files);
+      const path = join(folder, name);
+      for (const age of AGES.filter((word) => word.startsWith("--"))) {
+        const args = ["--retention", "1h", age, "9d", path];
+        for (const all of [args, [...APPLY, ...args]]) {
+          const { code, stderr, deleted } = await deletedBy(home, all);
+          expect({ code, deleted }).toEqual({ code: 1, deleted: [] });
+          expect(stderr).toContain("sessions.json:1:8: invalid JSON");
+          expect(stderr).toContain(`sed -n '1p' '${storeIn(home)}'`);
+        }
+      }
+    }
+  });
+
+  it("deletes nothing beside several stores of which one is damaged", async () => {
+    const home = temporaryFolder();
+    const config = { session: { store: join(home, "data/{agentId}.json") } };
+    layOut(home, {
+      ".openclaw/openclaw.json": JSON.stringify(config),
+      "data/a.json": JSON.stringify(smallStore()),
+      "data/b.json": "[]",
+      "data/c.json": "{}",
+    });
+    layOut(join(home, "data"), oldFiles());
+    for (const args of [APPLY, [...APPLY, "--json"]]) {
+      const { code, deleted } = await deletedBy(home, [...args, ...AGES]);
+      expect({ code, deleted }).toEqual({ code: 1, deleted: [] });
+    }
+    expect((await command(home, APPLY)).stdout).toContain("removed 1 run");
+  });
+
   it("reports what was deleted although the sweep fails", async () => {
     const home = homeWith({ main: smallStore() });
     const folder = dirname(storeIn(home));

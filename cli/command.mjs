@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { summed } from "./classes.mjs";
 import { settingsOf } from "./config.mjs";
 import { findStores } from "./discovery.mjs";
+import { realPath } from "./files.mjs";
 import { itemsBeside, jobNames, largeItems, placeOf } from "./folder.mjs";
 import {
   contentsOf,
@@ -488,11 +489,20 @@ class Command {
     }
   }
 
-  /** Finds the stores, and the folders without one. */
+  /** Finds the stores, and the folders without one. `names`: of the stores that may be in the folder. */
   #find() {
     const { stores, folders, ...problems } = findStores(this.options.paths);
-    const withStore = stores.map((store) => ({ ...store, isStore: true }));
-    const others = folders.filter(({ store }) => store === undefined);
+    const names = new Map();
+    for (const { path } of stores) {
+      const folder = realPath(dirname(path));
+      names.set(folder, (names.get(folder) ?? new Set(["sessions.json"])).add(basename(path)));
+    }
+    const withStore = stores.map((store) => {
+      return { ...store, isStore: true, names: [...names.get(realPath(dirname(store.path)))] };
+    });
+    const others = folders
+      .filter(({ store }) => store === undefined)
+      .map((folder) => ({ ...folder, names: ["sessions.json"] }));
     return { targets: [...withStore, ...others], ...problems };
   }
 
@@ -520,11 +530,13 @@ class Command {
   #begin(target) {
     if (target.isStore) {
       const result = this.#resolveRetention(target);
-      return { ...result, folder: dirname(result.path), storePath: result.path, isStore: true };
+      const { names } = target;
+      const storePath = result.path;
+      return { ...result, folder: dirname(storePath), storePath, names, isStore: true };
     }
-    const { path } = target;
+    const { path, names } = target;
     const storePath = join(path, "sessions.json");
-    return { path, folder: path, storePath, isStore: false, nowMs: Date.now() };
+    return { path, folder: path, storePath, names, isStore: false, nowMs: Date.now() };
   }
 
   /**
@@ -604,10 +616,10 @@ class Command {
   }
 
   /** Deletes files that no sweep deletes, or only returns them: see `free`. */
-  async #free({ storePath, isStore, nowMs }, what, dryRun) {
+  async #free({ storePath, names, isStore, nowMs }, what, dryRun) {
     const { ages } = this.options;
     const hasAge = Object.values(ages).some((age) => age !== undefined);
-    const readable = hasAge ? [basename(storePath)] : [];
+    const readable = hasAge ? names : [];
     const { signal } = this;
     try {
       return await free({ storePath, nowMs, ages, what, readable, dryRun, signal });
@@ -663,8 +675,8 @@ class Command {
   }
 
   /**
-   * Deletes and sweeps. What frees space comes first. With an age, this fails if the store cannot be read,
-   * also if it is not swept. Backups come last, because a sweep keeps the transcripts that they reference.
+   * Deletes and sweeps. What frees space comes first. With an age, this fails if a store in the folder
+   * cannot be read, also if it is not swept. Backups come last, because a sweep keeps the transcripts that they reference.
    */
   async #applyTo(result) {
     const { isStore, retentionMs } = result;
