@@ -34,13 +34,13 @@ export declare function finishSweep(sweep: object): Promise<string>
 
 /**
  * Counts the files in a store's folder by class. The promise resolves to JSON: `{"ok": {"classes":
- * [{"class", "files", "bytes", "oldestMs"}]}}` or `{"error"}`. The store need not exist. Only the
- * command calls this.
+ * [{"class", "files", "bytes", "oldestMs"}]}}` or `{"error"}`. The store need not exist. `others` are the
+ * names of other stores in the folder. Only the command calls this.
  *
  * # Errors
  * The promise rejects if the work panics, which is a bug in this package.
  */
-export declare function folderContents(storePath: string, watch: object): Promise<string>
+export declare function folderContents(storePath: string, others: Array<string>, watch: object): Promise<string>
 
 /**
  * Deletes files in a store's folder that no sweep deletes. The promise resolves to JSON:

@@ -231,6 +231,70 @@ describe("the classes of a folder", () => {
   });
 });
 
+describe("stores that share a folder", () => {
+  /** Creates a home folder with three stores in one folder, and files of the folder and of a store. */
+  function sharedHome() {
+    const home = temporaryFolder();
+    const config = { session: { store: join(home, "data/{agentId}.json") } };
+    const then = Date.now() - 40 * DAY;
+    const archive = archiveName("x.jsonl", then);
+    layOut(home, { ".openclaw/openclaw.json": JSON.stringify(config) });
+    for (const agent of ["a", "b", "c"]) {
+      layOut(join(home, "data"), {
+        [`${agent}.json`]: JSON.stringify({ [runKey(1)]: expired(agent, Date.now()) }),
+        [`${agent}.jsonl`]: "123",
+      });
+    }
+    layOut(join(home, "data"), {
+      [archive]: "12345",
+      [archive.replace(".deleted.", ".reset.")]: "1234567",
+      [`b.json.bak.${then}`]: "{}",
+      "a.jsonl.lock": DEAD_LOCK,
+      "sub/notes.txt": "1234",
+    });
+    setAge(join(home, "data/a.jsonl.lock"), 40 * DAY);
+    return home;
+  }
+
+  const AGES = ["--reset-retention", "9d", "--backup-retention", "9d"];
+
+  it("show what is in the folder once, and announce exactly what --apply frees", async () => {
+    const home = sharedHome();
+    const { stdout } = await command(home, AGES);
+    const lock = `${DEAD_LOCK.length} B`;
+    expect(classesIn(stdout)).toEqual({
+      transcripts: ["3", "9 B", "just now", "--apply archives 9 B"],
+      archives: ["1", "5 B", "40 days ago", "--apply frees 5 B"],
+      resets: ["1", "7 B", "40 days ago", "--apply frees 7 B"],
+      "store backups": ["1", "2 B", "40 days ago", "--apply frees 2 B"],
+      "dead locks": ["1", lock, "40 days ago", `--apply frees ${lock}`],
+      others: ["1", "4 B", "just now", "nothing"],
+    });
+    const [, announced] = /a sweep would free (\d+ B)\.$/m.exec(stdout);
+    const { stores } = JSON.parse((await command(home, ["--json", "--list", ...AGES])).stdout);
+    expect(stores.map(({ folder }) => folder.length)).toEqual([6, 0, 0]);
+    expect(stores.map(({ removals }) => removals.archives.length)).toEqual([1, 0, 0]);
+    expect(stores.flatMap(({ freeable }) => freeable.map((it) => it.class)).sort()).toEqual([
+      "backups",
+      "locks",
+      "resets",
+    ]);
+    const done = await command(home, ["--apply", "--yes", ...AGES]);
+    expect(done.code).toBe(0);
+    expect(done.stdout).toContain(`deleted 1 old archive, 1 reset, 1 store backup and 1 dead lock`);
+    expect(done.stdout).toContain(`; ${announced} freed\n`);
+  });
+
+  it("name with --details the store with which their folder is shown", async () => {
+    const { stdout } = await command(sharedHome(), ["--details", ...AGES]);
+    expect(stdout.match(/In the same folder/g)).toHaveLength(1);
+    expect(
+      stdout.match(/What is in the same folder is shown with ~\/data\/a\.json\./g),
+    ).toHaveLength(2);
+    expect(classesIn(stdout)["store backups"].at(-1)).toBe("--apply frees 2 B");
+  });
+});
+
 describe.skipIf(!hasScript)("on a terminal", () => {
   it.each([40, 57, 80, 120, 200])(
     "prints no line wider than a terminal of %i columns",

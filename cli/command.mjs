@@ -1,8 +1,8 @@
 // npx cron-session-reaper: shows what is in a gateway's session stores; with --apply, sweeps them.
 
-import { readFileSync } from "node:fs";
+import { lstatSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, parse } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -489,20 +489,27 @@ class Command {
     }
   }
 
-  /** Finds the stores, and the folders without one. `names`: of the stores that may be in the folder. */
+  /**
+   * Finds the stores, and the folders without one. Those in the same folder have the same `shared`: the
+   * `names` of the stores, their `results`, and the paths of what was `announced`.
+   */
   #find() {
     const { stores, folders, ...problems } = findStores(this.options.paths);
-    const names = new Map();
-    for (const { path } of stores) {
-      const folder = realPath(dirname(path));
-      names.set(folder, (names.get(folder) ?? new Set(["sessions.json"])).add(basename(path)));
-    }
+    const inFolders = new Map();
+    const targetOf = (target, folder, names) => {
+      const real = realPath(folder);
+      const shared = inFolders.get(real) ?? { names: [], results: [], announced: new Set() };
+      inFolders.set(real, shared);
+      shared.names.push(...names);
+      return { ...target, shared };
+    };
     const withStore = stores.map((store) => {
-      return { ...store, isStore: true, names: [...names.get(realPath(dirname(store.path)))] };
+      const { dir, base } = parse(store.path);
+      return targetOf({ ...store, isStore: true }, dir, [base]);
     });
     const others = folders
       .filter(({ store }) => store === undefined)
-      .map((folder) => ({ ...folder, names: ["sessions.json"] }));
+      .map((folder) => targetOf(folder, folder.path, []));
     return { targets: [...withStore, ...others], ...problems };
   }
 
@@ -530,13 +537,13 @@ class Command {
   #begin(target) {
     if (target.isStore) {
       const result = this.#resolveRetention(target);
-      const { names } = target;
+      const { shared } = target;
       const storePath = result.path;
-      return { ...result, folder: dirname(storePath), storePath, names, isStore: true };
+      return { ...result, folder: dirname(storePath), storePath, shared, isStore: true };
     }
-    const { path, names } = target;
+    const { path, shared } = target;
     const storePath = join(path, "sessions.json");
-    return { path, folder: path, storePath, names, isStore: false, nowMs: Date.now() };
+    return { path, folder: path, storePath, shared, isStore: false, nowMs: Date.now() };
   }
 
   /**
@@ -574,13 +581,19 @@ class Command {
       if (result.isStore) {
         await this.#inspectStore(result);
       }
-      result.contents = await this.#contentsOf(result);
-      result.items = itemsBeside(result.folder);
+      const { shared } = result;
+      // What is in the folder of several stores is counted once.
+      const isFirst = shared.results.length === 0;
+      result.contents = isFirst ? await this.#contentsOf(result) : [];
+      result.items = isFirst ? itemsBeside(result.folder) : [];
       const own = result.isStore ? [] : ["archives"];
       result.freeable = await this.#free(result, [...own, "resets", "backups", "dead"], true);
-      if (this.options.list) {
-        result.removals = await this.#removalsOf(result);
+      if (shared.names.length > 1 || this.options.list) {
+        const ofSweep = await this.#removedBySweep(result);
+        announceOnce(result, ofSweep);
+        result.removals = this.options.list ? removals(ofSweep, result.freeable) : undefined;
       }
+      shared.results.push(result);
     } catch (error) {
       result.error = operational(error);
     }
@@ -604,9 +617,10 @@ class Command {
   }
 
   /** Returns the classes of the files in the folder. Beside a database, the folder may be missing. */
-  async #contentsOf({ storePath, isStore }) {
+  async #contentsOf({ storePath, shared, isStore }) {
+    const others = shared.names.filter((name) => name !== basename(storePath));
     try {
-      return await contentsOf(storePath, this.signal);
+      return await contentsOf(storePath, others, this.signal);
     } catch (error) {
       if (isStore || error.code !== "ENOENT") {
         throw error;
@@ -616,10 +630,10 @@ class Command {
   }
 
   /** Deletes files that no sweep deletes, or only returns them: see `free`. */
-  async #free({ storePath, names, isStore, nowMs }, what, dryRun) {
+  async #free({ storePath, shared, isStore, nowMs }, what, dryRun) {
     const { ages } = this.options;
     const hasAge = Object.values(ages).some((age) => age !== undefined);
-    const readable = hasAge ? names : [];
+    const readable = hasAge ? ["sessions.json", ...shared.names] : [];
     const { signal } = this;
     try {
       return await free({ storePath, nowMs, ages, what, readable, dryRun, signal });
@@ -631,27 +645,22 @@ class Command {
     }
   }
 
-  /** Returns by name what --apply would remove. */
-  async #removalsOf({ path, isStore, nowMs, retentionMs, freeable }) {
-    const { archives } = this.options.ages;
+  /** Returns by name what a sweep would remove. */
+  async #removedBySweep({ path, isStore, nowMs, retentionMs }) {
+    if (!isStore) {
+      return { runs: [], transcripts: [], archives: [], temps: [] };
+    }
     const isNever = this.options.archiveRetention === false;
     const request = {
       storePath: path,
       nowMs,
       retentionMs: retentionMs ?? undefined,
-      archiveRetentionMs: isNever ? Number.POSITIVE_INFINITY : archives,
+      archiveRetentionMs: isNever ? Number.POSITIVE_INFINITY : this.options.ages.archives,
       force: true,
       dryRun: true,
       removeTemps: true,
     };
-    const ofSweep = isStore ? await removalsOf(request, this.signal) : {};
-    const named = (name) => [
-      ...(ofSweep[name] ?? []),
-      ...freeable.files.filter((file) => file.class === name).map((file) => file.path),
-    ];
-    const names = ["transcripts", "archives", "resets", "backups", "temps", "locks"];
-    const entries = names.map((name) => [name, named(name)]);
-    return { runs: ofSweep.runs ?? [], ...Object.fromEntries(entries) };
+    return removalsOf(request, this.signal);
   }
 
   /** Applies to all results what was announced, and prints what was done. */
@@ -859,7 +868,14 @@ class Command {
         : "There is no session store.";
       lines.push(...wrapped(what, view.width));
     }
-    lines.push(...folderLines("In the same folder", [result], result.nowMs, view));
+    const [first] = result.shared.results;
+    if (first === result) {
+      const { results } = result.shared;
+      lines.push(...folderLines("In the same folder", results, result.nowMs, view));
+    } else {
+      const where = `What is in the same folder is shown with ${displayPath(first.path)}.`;
+      lines.push("", ...wrapped(where, view.width));
+    }
     lines.push(
       "",
       ...previewLines(result)
@@ -979,6 +995,35 @@ class PrintedProblems {
     this.#printed.set(path, text);
     return isNew;
   }
+}
+
+/**
+ * Removes from a result, and from the names of what its sweep would remove, the files that the result of
+ * another store in the same folder contains.
+ */
+function announceOnce({ preview, freeable, shared }, ofSweep) {
+  const isNew = (path) => !shared.announced.has(path);
+  const archives = ofSweep.archives.filter(isNew);
+  if (archives.length < ofSweep.archives.length) {
+    const sizes = archives.map((path) => lstatSync(path, { throwIfNoEntry: false })?.size ?? 0);
+    const bytes = sizes.reduce((sum, size) => sum + size, 0);
+    preview.bytes.reclaimed -= preview.archives.bytes - bytes;
+    preview.archives = { removed: archives.length, bytes };
+    ofSweep.archives = archives;
+  }
+  freeable.files = freeable.files.filter(({ path }) => isNew(path));
+  for (const path of [...archives, ...freeable.files.map(({ path }) => path)]) {
+    shared.announced.add(path);
+  }
+}
+
+/** Returns by name what --apply would remove: what a sweep removes, and the other files. */
+function removals(ofSweep, { files }) {
+  const names = ["runs", "transcripts", "archives", "resets", "backups", "temps", "locks"];
+  const paths = (name) => files.filter((file) => file.class === name).map(({ path }) => path);
+  return Object.fromEntries(
+    names.map((name) => [name, [...(ofSweep[name] ?? []), ...paths(name)]]),
+  );
 }
 
 /** Returns an operational error, which has a code. Rethrows any other: a bug, or an abort. */

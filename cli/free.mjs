@@ -17,14 +17,14 @@ class FolderError extends Error {
 }
 
 /** Calls a function of the addon, which resolves to JSON, and aborts it by the signal. */
-async function call(name, argument, signal) {
+async function call(name, args, signal) {
   const { abort, newWatch, [name]: work } = require("../load.js");
   const watch = newWatch();
   const stop = () => abort(watch);
   signal.addEventListener("abort", stop, { once: true });
   try {
     signal.throwIfAborted();
-    const { ok, error } = JSON.parse(await work(argument, watch));
+    const { ok, error } = JSON.parse(await work(...args, watch));
     if (error) {
       throw new FolderError(error);
     }
@@ -34,9 +34,12 @@ async function call(name, argument, signal) {
   }
 }
 
-/** Returns the files in a store's folder by class: `[{ class, files, bytes, oldestMs }]`. */
-export async function contentsOf(storePath, signal) {
-  const { classes } = await call("folderContents", storePath, signal);
+/**
+ * Returns the files in a store's folder by class: `[{ class, files, bytes, oldestMs }]`. `others`: the names
+ * of other stores in it.
+ */
+export async function contentsOf(storePath, others, signal) {
+  const { classes } = await call("folderContents", [storePath, others], signal);
   return classes;
 }
 
@@ -45,7 +48,7 @@ export async function contentsOf(storePath, signal) {
  * fields of the addon's `SweepRequest`.
  */
 export function removalsOf(request, signal) {
-  return call("listRemovals", request, signal);
+  return call("listRemovals", [request], signal);
 }
 
 /**
@@ -66,7 +69,7 @@ export function free({ storePath, nowMs, ages, what, readable, dryRun, signal })
     readable,
     dryRun,
   };
-  return call("freeFolder", request, signal);
+  return call("freeFolder", [request], signal);
 }
 
 export const isDiskFull = (error) => DISK_FULL.includes(error?.code);

@@ -636,18 +636,19 @@ fn removals(request: &SweepRequest, store: &Path, abort: Abort) -> error::Result
 }
 
 /// Counts the files in a store's folder by class. The promise resolves to JSON: `{"ok": {"classes":
-/// [{"class", "files", "bytes", "oldestMs"}]}}` or `{"error"}`. The store need not exist. Only the
-/// command calls this.
+/// [{"class", "files", "bytes", "oldestMs"}]}}` or `{"error"}`. The store need not exist. `others` are the
+/// names of other stores in the folder. Only the command calls this.
 ///
 /// # Errors
 /// The promise rejects if the work panics, which is a bug in this package.
 #[napi(
-    ts_args_type = "storePath: string, watch: object",
+    ts_args_type = "storePath: string, others: Array<string>, watch: object",
     ts_return_type = "Promise<string>"
 )]
 pub fn folder_contents<'env>(
     env: &'env Env,
     store_path: String,
+    others: Vec<String>,
     watch: &External<Arc<Watch>>,
 ) -> Result<Object<'env>> {
     let abort = watch.abort.clone();
@@ -655,7 +656,7 @@ pub fn folder_contents<'env>(
     let job: Job = Box::new(move |started, report| {
         let found = started
             .and(store)
-            .and_then(|store| folder::contents(&Os, &store, &abort));
+            .and_then(|store| folder::contents(&Os, &store, &others, &abort));
         let found = found.map_err(|error| Failure::from(&error));
         report(answer(&found, &[]));
     });

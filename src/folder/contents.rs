@@ -38,7 +38,9 @@ pub(crate) struct ClassFigures {
 }
 
 /// Counts the files in the folder of the store at `store`, an absolute path without `.` and `..`, by
-/// class. The store need not exist. Only reads: takes no lock and writes nothing.
+/// class. The store need not exist. `others` are the names of other stores in the folder: they are not
+/// counted, and their backups and temp files have these classes. Only reads: takes no lock and writes
+/// nothing.
 ///
 /// A transcript is an orphan if no entry of a store in the folder names it; backups do not count as
 /// stores. If a store cannot be read, no transcript is an orphan.
@@ -48,15 +50,21 @@ pub(crate) struct ClassFigures {
 pub(crate) fn contents<S: System>(
     system: &S,
     store: &Path,
+    others: &[String],
     abort: &Abort,
 ) -> Result<FolderContents> {
     let (folder, rights) = StoreFolder::resolve(system, store)?;
-    count(system, &folder, abort).map_err(|error| error.explained_by(&rights))
+    count(system, &folder, others, abort).map_err(|error| error.explained_by(&rights))
 }
 
-fn count<S: System>(system: &S, folder: &StoreFolder, abort: &Abort) -> Result<FolderContents> {
-    let mut files = folder.files(system, abort, |_| true)?;
-    let orphans = orphans(system, folder, &files, abort)?;
+fn count<S: System>(
+    system: &S,
+    folder: &StoreFolder,
+    others: &[String],
+    abort: &Abort,
+) -> Result<FolderContents> {
+    let mut files = folder.files(system, others, abort, |_| true)?;
+    let orphans = orphans(system, folder, others, &files, abort)?;
     for file in &mut files {
         if orphans.contains(&file.path) {
             file.class = Class::Orphans;
@@ -87,6 +95,7 @@ fn count<S: System>(system: &S, folder: &StoreFolder, abort: &Abort) -> Result<F
 fn orphans<S: System>(
     system: &S,
     folder: &StoreFolder,
+    stores: &[String],
     files: &[FoundFile],
     abort: &Abort,
 ) -> Result<HashSet<PathBuf>> {
@@ -111,8 +120,11 @@ fn orphans<S: System>(
     let others = files.iter().filter(is_store).map(|file| &*file.path);
     let mut references = References::new(system, &transcripts_in);
     let mut buffer = Buffer::new(READ_AT_ONCE);
-    if !add_entries(system, &paths.real, &mut references, &mut buffer, abort)? {
-        return Ok(HashSet::new());
+    let stores = stores.iter().map(|name| folder.path.join(name));
+    for store in stores.chain([paths.real.clone()]) {
+        if !add_entries(system, &store, &mut references, &mut buffer, abort)? {
+            return Ok(HashSet::new());
+        }
     }
     for other in others {
         // A file that is not a store names no transcript.

@@ -99,7 +99,7 @@ fn free_in<S: System>(
         Class::Backups => request.backups_before_ms.filter(|_| has_sessions),
         _ => None,
     };
-    let files = folder.files(system, abort, |class| match class {
+    let files = folder.files(system, &[], abort, |class| match class {
         Class::Locks | Class::Temps => request.dead,
         class => cutoff_ms(class).is_some(),
     })?;

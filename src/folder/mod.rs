@@ -80,11 +80,12 @@ impl StoreFolder {
         self.store.to_string_lossy()
     }
 
-    /// Returns the regular files of wanted classes in the folder, without the store. Only these are
-    /// examined. A file that disappears is left out.
+    /// Returns the regular files of wanted classes in the folder, without the store and the stores `others`,
+    /// by name. Only these are examined. A file that disappears is left out.
     fn files<S: System>(
         &self,
         system: &S,
+        others: &[String],
         abort: &Abort,
         is_wanted: impl Fn(Class) -> bool,
     ) -> Result<Vec<FoundFile>> {
@@ -92,8 +93,14 @@ impl StoreFolder {
         for entry in fs::read_dir(&self.path).context("list", &self.path)? {
             abort.check()?;
             let name = entry.context("list", &self.path)?.file_name();
-            let (class, stamp_ms) = class::classify(&self.store_name(), &name);
-            if name == self.store || !is_wanted(class) {
+            let is_store = name == self.store || others.iter().any(|other| name == **other);
+            let (mut class, mut stamp_ms) = class::classify(&self.store_name(), &name);
+            for other in others {
+                if class == Class::Others {
+                    (class, stamp_ms) = class::classify(other, &name);
+                }
+            }
+            if is_store || !is_wanted(class) {
                 continue;
             }
             let path = self.path.join(&name);

@@ -18,7 +18,11 @@ const DEAD_LOCK: &[u8] = br#"{"pid":4194999,"createdAt":"2026-02-01T00:00:00.000
 const CUTOFF_MS: f64 = 1_772_323_200_000.0;
 
 fn counted(store: &Path) -> Vec<(Class, u64, u64)> {
-    let found = contents(&Os, store, &Abort::default()).unwrap();
+    counted_with(store, &[])
+}
+
+fn counted_with(store: &Path, others: &[String]) -> Vec<(Class, u64, u64)> {
+    let found = contents(&Os, store, others, &Abort::default()).unwrap();
     let figures = found.classes.iter();
     figures.map(|it| (it.class, it.files, it.bytes)).collect()
 }
@@ -99,7 +103,7 @@ fn counts_the_files_of_each_class() {
             (Class::Others, 1, 10),
         ]
     );
-    let found = contents(&Os, &store, &Abort::default()).unwrap();
+    let found = contents(&Os, &store, &[], &Abort::default()).unwrap();
     let archives = found.classes.iter().find(|it| it.class == Class::Archives);
     assert_eq!(archives.unwrap().oldest_ms, 1_769_904_000_000);
     assert_eq!(tree.changes(&before), Vec::<String>::new());
@@ -123,6 +127,25 @@ fn a_transcript_that_another_store_in_the_folder_names_is_not_an_orphan() {
     tree.file_of("work.json", br#"{"k":{"sessionId":"a"}}"#);
     let others = (Class::Others, 1, 23);
     assert_eq!(counted(&store), [(Class::Transcripts, 1, 1), others]);
+}
+
+#[test]
+fn counts_what_belongs_to_another_store_of_the_folder_by_its_class() {
+    let tree = Tree::new();
+    let store = tree.file_of("a.json", b"{}");
+    tree.file_of("b.json", br#"{"k":{"sessionId":"b"}}"#);
+    tree.file_of("b.jsonl", b"1");
+    tree.file_of("a.json.bak.1769904000000", b"12");
+    tree.file_of("b.json.bak.1769904000000", b"123");
+    tree.file_of(&format!("b.json.{UUID}.tmp"), b"1234");
+    assert_eq!(
+        counted_with(&store, &["a.json".to_owned(), "b.json".to_owned()]),
+        [
+            (Class::Transcripts, 1, 1),
+            (Class::Backups, 2, 5),
+            (Class::Temps, 1, 4),
+        ]
+    );
 }
 
 #[test]
