@@ -180,6 +180,29 @@ describe("the classes of a folder", () => {
     );
   });
 
+  it("counts no subfolders of a state folder or an agent's folder that contains a store", async () => {
+    const home = homeWith({ main: smallStore() });
+    const config = { session: { store: "~/.openclaw/agents/{agentId}/{agentId}.json" } };
+    layOut(join(home, ".openclaw"), {
+      "openclaw.json": JSON.stringify(config),
+      "sessions.json": "{}",
+      "credentials/x.json": "12",
+      "agents/main/main.json": "{}",
+      "agents/main/agent/x.json": "123",
+      "agents/main/sessions/sub/x.txt": "1234",
+    });
+    const { stdout } = await command(home);
+    expect(stdout).toMatch(/^3 stores, /m);
+    const { transcripts, others } = classesIn(stdout);
+    expect(transcripts.slice(0, 2)).toEqual(["3", "9 B"]);
+    // The configuration, and the file in the subfolder of the sessions folder.
+    expect(others.slice(0, 2)).toEqual(["2", `${JSON.stringify(config).length + 4} B`]);
+
+    layOut(home, { "copy/agents/x/y.jsonl": "12345", "copy/sessions.json": "{}" });
+    const copy = await command(home, [join(home, "copy/sessions.json")]);
+    expect(copy.stdout).not.toContain("others");
+  });
+
   it("counts no transcript of an expired run as an orphan", async () => {
     const home = homeWith({ main: { [runKey(1)]: expired("a", Date.now()) } });
     expect(classesIn((await command(home)).stdout)).toEqual({

@@ -12,6 +12,7 @@ import {
   readSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { isStateFolder } from "./state-folder.mjs";
 
 /** The most files and folders that are counted in one folder, so that a huge one does not take long. */
 const MOST_COUNTED = 100_000;
@@ -47,7 +48,9 @@ export function itemsBeside(sessions) {
   const agent = dirname(sessions);
   const items = [];
   const prompts = contentsOf(join(sessions, PROMPTS));
-  const subfolders = foldersIn(sessions).filter((name) => name !== PROMPTS);
+  // The subfolders of a state folder and of an agent's folder are not the store's.
+  const isOwner = !isStateFolder(sessions) && basename(agent) !== "agents";
+  const subfolders = isOwner ? foldersIn(sessions).filter((name) => name !== PROMPTS) : [];
   const others = subfolders.map((name) => contentsOf(join(sessions, name)));
   items.push({ class: "caches", ...prompts }, { class: "others", ...sumOf(others) });
   if (placeOf(sessions).agent !== undefined) {

@@ -3,7 +3,7 @@
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
-import { mayExist } from "./files.mjs";
+import { mayExist, realPath } from "./files.mjs";
 
 /** State folders in the home folder, and configurations in a state folder; earlier names come last. */
 export const STATE_FOLDERS = [".openclaw", ".clawdbot", ".moldbot", ".moltbot"];
@@ -47,6 +47,12 @@ export function underHome(path, home) {
 /** Returns the configuration in a state folder, or undefined. */
 export function configurationIn(state) {
   return CONFIGURATIONS.map((name) => join(state, name)).find(mayExist);
+}
+
+/** Returns whether a folder is a state folder: the gateway's, or one with a configuration or with agents. */
+export function isStateFolder(folder) {
+  const isStandard = realPath(folder) === realPath(stateFolder());
+  return isStandard || configurationIn(folder) !== undefined || mayExist(join(folder, "agents"));
 }
 
 /** Returns the state folder above a usual sessions folder, `agents/<name>/sessions`, or undefined. */
