@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import {
+  archiveName,
   command,
   environment,
   HOUR,
@@ -114,17 +115,22 @@ describe("beside a running gateway that does not lock its store", () => {
     }
   });
 
-  it("shows the preview with a warning, once for all stores", async () => {
+  it("announces that nothing would be freed, and reports the reason once for all stores", async () => {
     const home = homeOf("2026.7.35", ["a", "b", "c"]);
     lockGateway(home, alive());
     const { code, stdout, stderr } = await inHome(home, []);
     expect(code).toBe(0);
-    expect(stdout).toContain("Run again with --apply");
+    expect(stdout).not.toContain("Run again");
+    expect(stdout).toMatch(/^a +\d+ B +2 +1 +–$/m);
+    expect(stdout).toContain(
+      "3 expired; a sweep would free 0 B; --apply is refused for 3 stores: a gateway is running.\n",
+    );
     expect(stderr).toMatch(/^! a gateway is running on .*\n$/);
     expect((await applied(home)).match(/is running on/g)).toHaveLength(1);
     const { stores } = JSON.parse((await inHome(home, ["--json"])).stdout);
     expect(stores.map(({ refusal }) => refusal)).toEqual(Array(3).fill(stores[0].refusal));
-    expect(stores.map(({ preview }) => preview.pruned)).toEqual([1, 1, 1]);
+    expect(stores.map(({ inspection }) => inspection.runs.expired)).toEqual([1, 1, 1]);
+    expect(stores.map(({ preview }) => preview)).toEqual([undefined, undefined, undefined]);
     expect(stores[0].refusal).toContain("is running on");
   });
 
@@ -185,6 +191,35 @@ describe("beside a running gateway that does not lock its store", () => {
     watch.child.kill("SIGTERM");
     expect((await watch.ended).code).toBe(0);
     expect(Object.keys(readStore(storeIn(home)))).toHaveLength(3);
+  });
+});
+
+describe("the preview of a store that is not swept", () => {
+  it.each([
+    ["2026.7.35", "a gateway is running", "while the gateway is stopped"],
+    ["2026.8.3", "its gateway keeps the sessions in SQLite", "after openclaw doctor --fix"],
+  ])("announces what --apply does, which is nothing: gateway %s", async (version, why, when) => {
+    const home = homeOf(version);
+    lockGateway(home, alive());
+    const then = Date.now() - 40 * 24 * HOUR;
+    layOut(dirname(storeIn(home)), {
+      [archiveName("x.jsonl", then).replace(".deleted.", ".reset.")]: "1",
+      "x.jsonl.lock": '{"pid":4194999,"createdAt":"2026-03-01T12:00:00.000Z","starttime":1}',
+    });
+    setAge(join(dirname(storeIn(home)), "x.jsonl.lock"), HOUR);
+    const ages = ["--reset-retention", "1d", "--archive-retention", "1d"];
+    const { code, stdout } = await inHome(home, ages);
+    expect(code).toBe(0);
+    expect(stdout).toContain(
+      `--apply would be refused and free nothing: ${why}. 1 run is expired.\n`,
+    );
+    expect(stdout).not.toMatch(/would (remove|free \d)|Run again|--apply (frees|archives)/);
+    expect(stdout).toMatch(new RegExp(`resets .*--apply --reset-retention <time>, ${when}$`, "m"));
+    expect(stdout).toMatch(new RegExp(`dead locks .*--apply, ${when}$`, "m"));
+    const { stores } = JSON.parse((await inHome(home, ["--json", "--list", ...ages])).stdout);
+    expect(stores[0].freeable).toEqual([]);
+    expect(Object.values(stores[0].removals).flat()).toEqual([]);
+    expect(await applied(home, ages)).not.toBe("swept");
   });
 });
 

@@ -61,22 +61,27 @@ export const labelOf = (name) => LABELS[name];
 
 /**
  * Returns what frees the files of a class. `due`: `{ files, bytes }` of those that --apply would delete,
- * or archive, now. `isSwept`: whether they are beside a store, and not beside a database.
+ * or archive, now. `isSwept`: whether they are beside a store, and not beside a database. `condition`: when
+ * --apply is possible, if it is refused now.
  */
-export function freedBy(figures, due, isSwept) {
+export function freedBy(figures, due, isSwept, condition) {
   const rest = figures.files - due.files;
   const verb = figures.class === "transcripts" ? "archives" : "frees";
   const now = due.files > 0 ? `--apply ${verb} ${size(due.bytes)}` : "";
-  const later = rest > 0 ? whatElseFrees(figures, isSwept) : "";
+  const later = rest > 0 ? whatElseFrees(figures, isSwept, condition) : "";
   if (now === "" || later === "") {
     return now || later;
   }
   return `${now} (${counted(due.files, "file")}); the rest: ${later}`;
 }
 
-function whatElseFrees({ class: name, freeBytes }, isSwept) {
+function whatElseFrees({ class: name, freeBytes }, isSwept, condition) {
+  const later = condition ? `, ${condition}` : "";
   if (OPTIONS[name] !== undefined) {
-    return `--apply ${OPTIONS[name]} <time>`;
+    return `--apply ${OPTIONS[name]} <time>${later}`;
+  }
+  if (name === "locks" && condition) {
+    return `--apply${later}`;
   }
   switch (name) {
     case "orphans":

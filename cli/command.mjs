@@ -587,7 +587,9 @@ class Command {
       result.contents = isFirst ? await this.#contentsOf(result) : [];
       result.items = isFirst ? itemsBeside(result.folder) : [];
       const own = result.isStore ? [] : ["archives"];
-      result.freeable = await this.#free(result, [...own, "resets", "backups", "dead"], true);
+      // Without a class, nothing would be deleted.
+      const what = result.refusal ? [] : [...own, "resets", "backups", "dead"];
+      result.freeable = await this.#free(result, what, true);
       if (shared.names.length > 1 || this.options.list) {
         const ofSweep = await this.#removedBySweep(result);
         announceOnce(result, ofSweep);
@@ -613,7 +615,9 @@ class Command {
         onProgress,
       });
     result.inspection = await withProgress("Reading", path, inspect);
-    result.preview = await this.#sweepSessionStore(result, { dryRun: true });
+    if (!result.refusal) {
+      result.preview = await this.#sweepSessionStore(result, { dryRun: true });
+    }
   }
 
   /** Returns the classes of the files in the folder. Beside a database, the folder may be missing. */
@@ -646,8 +650,8 @@ class Command {
   }
 
   /** Returns by name what a sweep would remove. */
-  async #removedBySweep({ path, isStore, nowMs, retentionMs }) {
-    if (!isStore) {
+  async #removedBySweep({ path, isStore, refusal, nowMs, retentionMs }) {
+    if (!isStore || refusal) {
       return { runs: [], transcripts: [], archives: [], temps: [] };
     }
     const isNever = this.options.archiveRetention === false;

@@ -9,6 +9,7 @@ import {
   folderLines,
   largeItemsLines,
   NARROW,
+  refusalOf,
 } from "./show.mjs";
 import { counted, grouped, printable, shortenedInMiddle, size, table, wrapped } from "./text.mjs";
 
@@ -89,8 +90,16 @@ export function totals(results) {
       sum(({ inspection }) => inspection.runs.total),
       "run",
     ),
-    `${grouped(sum(({ inspection }) => inspection.runs.expired))} expired; a sweep would free ${size(bytes)}.`,
+    `${grouped(sum(({ inspection }) => inspection.runs.expired))} expired; a sweep would free ${size(bytes)}${refusedNote(inspected)}.`,
   ].join(", ");
+}
+
+/** `; --apply is refused for 2 stores: a gateway is running`. */
+function refusedNote(results) {
+  const refusals = results.flatMap(({ refusal }) => refusal ?? []);
+  return refusals.length === 0
+    ? ""
+    : `; --apply is refused for ${counted(refusals.length, "store")}: ${refusalOf(refusals)}`;
 }
 
 /** Returns what --apply would do, with the names of the stores and what cannot be undone; and the question. */

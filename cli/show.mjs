@@ -106,7 +106,8 @@ function sectionLines(title, rows, sides, { width, paints }) {
  * Returns what is in and beside sessions folders, by class, as lines.
  *
  * @param folders Of each folder: `contents` (the classes of its files), `items` (what is beside it),
- * `preview` (of a sweep, if it has a store) and `freeable` (files that --apply would delete).
+ * `preview` (of a sweep, if it has a store), `freeable` (files that --apply would delete) and `refusal` (why
+ * its store is not swept).
  */
 export function folderLines(title, folders, nowMs, view) {
   const { dim, yellow } = view.paints;
@@ -114,7 +115,13 @@ export function folderLines(title, folders, nowMs, view) {
   if (classes.length === 0) {
     return [];
   }
-  const isSwept = folders.some(({ preview }) => preview !== undefined);
+  const isSwept = folders.some(
+    ({ isStore, refusal }) => isStore && refusal?.code !== "ERR_GATEWAY_DATABASE",
+  );
+  // What allows --apply, if it is refused for all.
+  const condition = folders.every(({ refusal }) => refusal)
+    ? CONDITIONS[folders[0].refusal.code]
+    : undefined;
   const isNarrow = view.width < NARROW;
   const rows = classes.map((figures) => {
     const { files, bytes, oldestMs, isIncomplete } = figures;
@@ -128,7 +135,7 @@ export function folderLines(title, folders, nowMs, view) {
     const label = labelOf(figures.class);
     const count = grouped(files) + (isIncomplete ? "+" : "");
     const oldest = ago(nowMs - oldestMs);
-    const frees = freedBy(figures, due, isSwept);
+    const frees = freedBy(figures, due, isSwept, condition);
     return isNarrow
       ? [label, size(bytes), [`${count}, ${oldest}: ${frees}`, paint]]
       : [label, count, size(bytes), oldest, [frees, paint]];
@@ -150,10 +157,34 @@ export function largeItemsLines(state, items, width) {
     : wrapped(`Also in ${displayPath(state)}: ${texts.join(", ")}`, width);
 }
 
+/** Why a store is refused, in short, by the code of the refusal. */
+const REFUSALS = {
+  ERR_GATEWAY_DATABASE: "its gateway keeps the sessions in SQLite",
+  ERR_GATEWAY_RUNNING: "a gateway is running",
+  ERR_GATEWAY_UNKNOWN: "a gateway may be running",
+};
+
+/** When --apply is no longer refused, by the code of the refusal. */
+const CONDITIONS = {
+  ERR_GATEWAY_DATABASE: "after openclaw doctor --fix",
+  ERR_GATEWAY_RUNNING: "while the gateway is stopped",
+  ERR_GATEWAY_UNKNOWN: "while the gateway is stopped",
+};
+
+/** Returns why stores are refused, in short. */
+export function refusalOf(refusals) {
+  return [...new Set(refusals.map(({ code }) => REFUSALS[code]))].join(", or ");
+}
+
 /** Returns the preview of a sweep and of what else --apply would delete, as sentences. */
 export function previewLines(result) {
-  const { preview, contents, items } = result;
+  const { preview, contents, items, inspection, refusal } = result;
   const changes = dueBy(result);
+  if (refusal) {
+    const { expired } = inspection.runs;
+    const runs = `${counted(expired, "run")} ${expired === 1 ? "is" : "are"} expired.`;
+    return [`--apply would be refused and free nothing: ${refusalOf([refusal])}. ${runs}`];
+  }
   if (!isChange(changes)) {
     if (preview?.reason === "disabled") {
       return ["A sweep would do nothing: runs and archives are kept forever."];
