@@ -337,33 +337,64 @@ function canMountDisk() {
   return isMounted;
 }
 
+/** Creates a disk with a store of 1.4 MB, the files and `free` bytes of free space. */
+function fullDisk(free, files) {
+  const home = temporaryFolder();
+  const disk = join(home, "disk");
+  mkdirSync(disk);
+  expect(mountDisk(disk)).toBe(true);
+  onTestFinished(() => void spawnSync("umount", ["-l", disk]));
+  const text = "x".repeat(20_000);
+  const entries = Array.from({ length: 70 }, (_, at) =>
+    at < 30
+      ? [runKey(at), { ...expired(`r${at}`, Date.now()), text }]
+      : [`agent:main:chat:${at}`, { sessionId: `c${at}`, text }],
+  );
+  const store = join(disk, "sessions.json");
+  layOut(disk, { "sessions.json": JSON.stringify(Object.fromEntries(entries)), ...files });
+  // What fits is written before the error.
+  const fill = join(disk, "fill");
+  expect(() => writeFileSync(fill, "f".repeat(3_000_000))).toThrow("ENOSPC");
+  truncateSync(fill, statSync(fill).size - free);
+  return { home, disk, store };
+}
+
 describe.skipIf(!canMountDisk())("on a full disk", () => {
+  it("deletes the archives that the preview announces, and sweeps", async () => {
+    const archive = archiveName("x.jsonl", daysAgo(30));
+    const young = archiveName("y.jsonl", Date.now());
+    const files = { [archive]: "z".repeat(1_200_000), [young]: "1", "r1.jsonl": "1" };
+    const { home, disk, store } = fullDisk(0, files);
+    const args = ["--retention", "1h", store];
+    const [{ preview }] = JSON.parse((await command(home, ["--json", ...args])).stdout).stores;
+    expect(preview.archives.removed).toBe(1);
+    const never = await command(home, [...APPLY, "--archive-retention", "never", ...args]);
+    expect(never).toMatchObject({ code: 1, stderr: expect.stringContaining("ENOSPC") });
+    expect(existsSync(join(disk, archive))).toBe(true);
+
+    const { code, stdout, stderr } = await command(home, [...APPLY, ...args]);
+
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toContain("removed 30 runs, archived 1 transcript, deleted 1 old archive\n");
+    expect([archive, young].map((name) => existsSync(join(disk, name)))).toEqual([false, true]);
+  });
+
+  it("keeps archives if the sweep archives no transcript", async () => {
+    const archive = archiveName("x.jsonl", daysAgo(30));
+    const { home, disk, store } = fullDisk(0, { [archive]: "z".repeat(1_200_000) });
+    const { code, stderr } = await command(home, [...APPLY, "--retention", "1h", store]);
+    expect(code).toBe(1);
+    expect(stderr).toContain("--archive-retention, --reset-retention and --backup-retention");
+    expect(existsSync(join(disk, archive))).toBe(true);
+  });
+
   it.each([
     ["an old archive", archiveName("x.jsonl", daysAgo(30)), ["--archive-retention", "7d"]],
     ["an old backup", `sessions.json.bak.${daysAgo(30)}`, ["--backup-retention", "7d"]],
     ["a leftover temp file", GATEWAY_TEMP, []],
   ])("sweeps after it has deleted %s", async (_, name, ages) => {
-    const home = temporaryFolder();
-    const disk = join(home, "disk");
-    mkdirSync(disk);
-    expect(mountDisk(disk)).toBe(true);
-    onTestFinished(() => void spawnSync("umount", ["-l", disk]));
-    const text = "x".repeat(20_000);
-    const entries = Array.from({ length: 70 }, (_, at) =>
-      at < 30
-        ? [runKey(at), { ...expired(`r${at}`, Date.now()), text }]
-        : [`agent:main:chat:${at}`, { sessionId: `c${at}`, text }],
-    );
-    const store = join(disk, "sessions.json");
-    layOut(disk, {
-      "sessions.json": JSON.stringify(Object.fromEntries(entries)),
-      [name]: "z".repeat(1_200_000),
-    });
-    // What fits is written before the error.
-    const fill = join(disk, "fill");
-    expect(() => writeFileSync(fill, "f".repeat(3_000_000))).toThrow("ENOSPC");
     // Enough for a lock file, but not for a store.
-    truncateSync(fill, statSync(fill).size - 100_000);
+    const { home, disk, store } = fullDisk(100_000, { [name]: "z".repeat(1_200_000) });
     const plain = await command(home, [...APPLY, "--retention", "1h", store]);
     expect(plain).toMatchObject({ code: 1, stderr: expect.stringContaining("ENOSPC") });
     setAge(join(disk, name), 30 * DAY);

@@ -634,8 +634,7 @@ class Command {
   }
 
   /** Deletes files that no sweep deletes, or only returns them: see `free`. */
-  async #free({ storePath, shared, isStore, nowMs }, what, dryRun) {
-    const { ages } = this.options;
+  async #free({ storePath, shared, isStore, nowMs }, what, dryRun, ages = this.options.ages) {
     const hasAge = Object.values(ages).some((age) => age !== undefined);
     const readable = hasAge ? ["sessions.json", ...shared.names] : [];
     const { signal } = this;
@@ -709,9 +708,15 @@ class Command {
 
   /** Tries again after a sweep failed because the disk is full: first deletes what it would delete last. */
   async #applyAgain(result) {
-    const { freed } = result;
+    const { freed, folder, retentionMs } = result;
     try {
-      const backups = await this.#free(result, ["backups"], false);
+      // Without --archive-retention, the sweep deletes old archives in the folders in which it archives.
+      const { archives } = await this.#removedBySweep(result);
+      const isAged = archives.some((path) => dirname(path) === realPath(folder));
+      const what = isAged ? ["archives", "backups"] : ["backups"];
+      const ages = { ...this.options.ages };
+      ages.archives ??= retentionMs;
+      const others = await this.#free(result, what, false, ages);
       // A sweep that removes no run needs hardly any space, and deletes temp files.
       const cronConfig = { sessionRetention: KEEPS_RUNS };
       const clear = { ...result, cronConfig, archiveRetention: false };
@@ -720,7 +725,7 @@ class Command {
       );
       result.error = undefined;
       await this.#applyTo(result);
-      result.freed = merged(merged(freed, backups), result.freed);
+      result.freed = merged(merged(freed, others), result.freed);
     } catch (error) {
       result.error = operational(error);
     }

@@ -312,7 +312,10 @@ export function adviceFor({ code, message, path, line, column }) {
       return ["Run the command as the gateway's user."];
     case "ENOSPC":
     case "EDQUOT":
-      return ["A sweep first writes the kept entries to a new file, which needs free disk space."];
+      return [
+        "A sweep first writes the kept entries to a new file, which needs free disk space.",
+        "--archive-retention, --reset-retention and --backup-retention delete old files before that.",
+      ];
     default:
       return [];
   }
