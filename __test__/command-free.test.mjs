@@ -379,6 +379,25 @@ describe.skipIf(!canMountDisk())("on a full disk", () => {
     expect([archive, young].map((name) => existsSync(join(disk, name)))).toEqual([false, true]);
   });
 
+  it("names the lock file for which there is no space, and deletes no temp file without it", async () => {
+    const { home, disk, store } = fullDisk(0, { [GATEWAY_TEMP]: "z".repeat(1_200_000) });
+    setAge(join(disk, GATEWAY_TEMP), 30 * DAY);
+    const args = [...APPLY, "--retention", "1h", store];
+    const { code, stderr } = await command(home, args);
+    expect(code).toBe(1);
+    expect(stderr).toContain(
+      `deleted only with the lock ${store}.lock, for which there is no space.`,
+    );
+    expect(stderr).toContain("Delete or move any other file on this disk");
+    expect(existsSync(join(disk, GATEWAY_TEMP))).toBe(true);
+
+    // What the advice asks for.
+    truncateSync(join(disk, "fill"), statSync(join(disk, "fill")).size - 4096);
+    const after = await command(home, args);
+    expect(after).toMatchObject({ code: 0, stderr: "" });
+    expect(after.stdout).toContain("removed 30 runs, deleted 1 leftover temp file\n");
+  });
+
   it("keeps archives if the sweep archives no transcript", async () => {
     const archive = archiveName("x.jsonl", daysAgo(30));
     const { home, disk, store } = fullDisk(0, { [archive]: "z".repeat(1_200_000) });

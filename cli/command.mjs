@@ -720,11 +720,16 @@ class Command {
       // A sweep that removes no run needs hardly any space, and deletes temp files.
       const cronConfig = { sessionRetention: KEEPS_RUNS };
       const clear = { ...result, cronConfig, archiveRetention: false };
-      result.cleared = await this.#sweepSessionStore(clear, { dryRun: false }).catch(
-        (error) => void operational(error),
-      );
+      let unlocked;
+      result.cleared = await this.#sweepSessionStore(clear, { dryRun: false }).catch((error) => {
+        unlocked = isDiskFull(operational(error)) ? error.path : undefined;
+      });
       result.error = undefined;
       await this.#applyTo(result);
+      if (isDiskFull(result.error)) {
+        // The lock file for which there was no space.
+        result.error.lock = unlocked;
+      }
       result.freed = merged(merged(freed, others), result.freed);
     } catch (error) {
       result.error = operational(error);

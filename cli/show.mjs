@@ -286,7 +286,7 @@ export function listLines(removals, { bold, dim }) {
 }
 
 /** Returns what the user can do about a failure, as lines below its message. */
-export function adviceFor({ code, message, path, line, column }) {
+export function adviceFor({ code, message, path, line, column, lock }) {
   const quoted = `'${printable(String(path)).replaceAll("'", "'\\''")}'`;
   switch (code) {
     case "ERR_SESSION_STORE_INVALID": {
@@ -315,6 +315,12 @@ export function adviceFor({ code, message, path, line, column }) {
       return [
         "A sweep first writes the kept entries to a new file, which needs free disk space.",
         "--archive-retention, --reset-retention and --backup-retention delete old files before that.",
+        ...(lock
+          ? [
+              `Leftover temp files are deleted only with the lock ${printable(lock)}, for which there is no space.`,
+              "Delete or move any other file on this disk, such as an old log: a few KB suffice. Then try again.",
+            ]
+          : []),
       ];
     default:
       return [];
