@@ -122,12 +122,15 @@ pub(super) fn make_room<S: System>(
     let mut listings = Listings::new(sweep.archive_cutoff_ms);
     // Before the leftovers, because the lock file needs room as well.
     let old = old_archives(sweep, paths, [], &mut listings, log);
-    let archives = archive::remove(sweep.system, old);
+    let mut failures = Vec::new();
+    let archives = archive::remove(sweep.system, old, &mut failures);
     let store = sweep.system.stat(&paths.real).ok();
     let found = store.as_ref().map(|store| (paths, store));
     // If this fails, the sweep fails because the disk is full.
     let mut leftovers = clear_leftovers(sweep, found, 1, &mut listings, times).unwrap_or_default();
     log.kept(leftovers.kept.drain(..));
+    failures.append(&mut leftovers.failures);
+    log.not_cleaned_up(&failures);
     let leftovers = Tally {
         files: leftovers.removed,
         bytes: leftovers.bytes,
