@@ -13,6 +13,7 @@
 //!     prune                        sweep/commit_loop  repeats the next two steps while the store changes, at most eight times
 //!       prepare → Prepared         sweep/prepared     the plan, and the new store, synced; attempts 1 and 2 without the lock, the others with it
 //!       commit → Committed         sweep/prepared     with the lock: archives, exchanges the stores, removes leftovers
+//!     make_room                    sweep/cleanup      if the disk was full: removes leftovers (with the lock) and old archives, then prune once more
 //!     finish                       sweep/cleanup      without the lock: syncs folders, removes the old store, deletes old archives
 //!     finish_without_commit        sweep/cleanup      instead, if no run is to be removed: removes leftovers (with the lock) and old archives
 //!     conclude → Outcome           sweep              the report, the log lines, the times; or the error
