@@ -61,22 +61,30 @@ export const labelOf = (name) => LABELS[name];
 
 /**
  * Returns what frees the files of a class. `due`: `{ files, bytes }` of those that --apply would delete,
- * or archive, now. `isSwept`: whether they are beside a store, and not beside a database. `condition`: when
- * --apply is possible, if it is refused now.
+ * or archive, now. `situation`: `isSwept`, whether they are beside a store that a sweep uses; `hasDatabase`,
+ * whether they are beside a database; `keepsArchives`, whether runs and archives are kept forever;
+ * `condition`, when --apply is possible, if it is refused now.
  */
-export function freedBy(figures, due, isSwept, condition) {
+export function freedBy(figures, due, situation) {
   const rest = figures.files - due.files;
   const verb = figures.class === "transcripts" ? "archives" : "frees";
   const now = due.files > 0 ? `--apply ${verb} ${size(due.bytes)}` : "";
-  const later = rest > 0 ? whatElseFrees(figures, isSwept, condition) : "";
+  const later = rest > 0 ? whatElseFrees(figures, situation) : "";
   if (now === "" || later === "") {
     return now || later;
   }
   return `${now} (${counted(due.files, "file")}); the rest: ${later}`;
 }
 
-function whatElseFrees({ class: name, freeBytes }, isSwept, condition) {
+function whatElseFrees({ class: name, freeBytes }, situation) {
+  const { isSwept, hasDatabase, keepsArchives, condition } = situation;
+  const imports = hasDatabase
+    ? `${DOCTOR} --fix, which imports them`
+    : "nothing: their store is missing";
   const later = condition ? `, ${condition}` : "";
+  if (name === "archives" && keepsArchives) {
+    return "nothing: archives are kept as long as runs, forever";
+  }
   if (OPTIONS[name] !== undefined) {
     return `--apply ${OPTIONS[name]} <time>${later}`;
   }
@@ -87,11 +95,14 @@ function whatElseFrees({ class: name, freeBytes }, isSwept, condition) {
     case "orphans":
       return `${DOCTOR}, which archives them`;
     case "transcripts":
-      return isSwept ? "in use" : `${DOCTOR} --fix, which imports them`;
+      return isSwept ? "in use" : imports;
     case "checkpoints":
-      return isSwept ? "the gateway, with their sessions" : `${DOCTOR} --fix, which imports them`;
+      return isSwept ? "the gateway, with their sessions" : imports;
     case "temps":
-      return isSwept ? "nothing yet: they may be in use" : CLEANUP;
+      if (isSwept) {
+        return "nothing yet: they may be in use";
+      }
+      return hasDatabase ? CLEANUP : "nothing: they may be the only copy of sessions";
     case "imported":
       return `${UPDATE_CLEANUP}, offline`;
     case "exports":

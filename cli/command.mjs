@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 import { summed } from "./classes.mjs";
 import { settingsOf } from "./config.mjs";
 import { findStores } from "./discovery.mjs";
-import { realPath } from "./files.mjs";
+import { realPath, reasonOf } from "./files.mjs";
 import { itemsBeside, jobNames, largeItems, placeOf } from "./folder.mjs";
 import {
   contentsOf,
@@ -107,6 +107,9 @@ Colours are used on terminals only; NO_COLOR and FORCE_COLOR are respected.
 /** The first of these signals ends the command cleanly, the second one immediately. */
 const SIGNALS = ["SIGINT", "SIGTERM"];
 
+/** Why the work is stopped if its output cannot be written. */
+const NO_OUTPUT = "no output";
+
 /** The longest delay of a JavaScript timer. */
 const LONGEST_WAIT_MS = 2 ** 31 - 1;
 
@@ -132,19 +135,32 @@ class UsageError extends Error {
 
 /** Runs the command with its arguments. Resolves to the exit code of the process. */
 export async function run(args) {
-  const stop = new AbortController();
-  let stopOnBrokenPipe = true;
+  const output = { stop: new AbortController(), isNeeded: true, error: undefined };
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error) => {
+      // With EPIPE the reader closed the pipe, as `head` does, and needs no more.
       if (error.code !== "EPIPE") {
-        throw error;
+        output.error ??= error;
       }
-      // The reader closed the pipe, as `head` does. Only a requested sweep is still completed.
-      if (stopOnBrokenPipe) {
-        stop.abort("EPIPE");
+      // Only a requested sweep is still completed.
+      if (output.isNeeded) {
+        output.stop.abort(NO_OUTPUT);
       }
     });
   }
+  const exitCode = await runWith(args, output);
+  // The event of the last write comes later than the write.
+  await new Promise(setImmediate);
+  if (output.error === undefined) {
+    return exitCode;
+  }
+  printFailure(`cannot write the output: ${reasonOf(output.error)}; write it to another place`);
+  return FAILED;
+}
+
+/** Runs the command. `output.isNeeded`: nothing is left to do if its output cannot be written. */
+async function runWith(args, output) {
+  const { stop } = output;
   const onSignal = (signal) => stop.abort(signal);
   for (const signal of SIGNALS) {
     process.once(signal, onSignal);
@@ -155,20 +171,25 @@ export async function run(args) {
       process.stdout.write(options.help ? HELP : `${version()}\n`);
       return SUCCESS;
     }
-    stopOnBrokenPipe = !options.apply || options.watch !== undefined;
+    output.isNeeded = !options.apply || options.watch !== undefined;
     const command = new Command(options, stop.signal);
     return await (options.watch === undefined ? command.once() : command.watch());
   } catch (error) {
     if (error instanceof UsageError) {
-      const { red } = paintsFor(process.stderr);
-      // The message may quote an argument or a path.
-      process.stderr.write(`${red("cron-session-reaper:")} ${printable(error.message)}\n`);
+      printFailure(error.message);
       return error.exitCode;
+    }
+    if (error.syscall === "uv_cwd") {
+      // From `resolve` of a relative path, wherever it comes from.
+      printFailure(
+        "the working directory no longer exists; change to another folder, or make the paths in HOME and OPENCLAW_… absolute",
+      );
+      return FAILED;
     }
     if (error.code !== "ABORT_ERR") {
       throw error;
     }
-    if (stop.signal.reason !== "EPIPE") {
+    if (stop.signal.reason !== NO_OUTPUT) {
       // The work was stopped cleanly. Without our handler, which `once` removed, the repeated signal
       // ends the process with the status that its parent expects.
       process.kill(process.pid, stop.signal.reason);
@@ -179,6 +200,12 @@ export async function run(args) {
       process.off(signal, onSignal);
     }
   }
+}
+
+function printFailure(message) {
+  const { red } = paintsFor(process.stderr);
+  // The message may quote an argument or a path.
+  process.stderr.write(`${red("cron-session-reaper:")} ${printable(message)}\n`);
 }
 
 function readArguments(args) {
@@ -206,6 +233,13 @@ function readArguments(args) {
       },
     });
   } catch (error) {
+    if (error.code === "ERR_PARSE_ARGS_INVALID_OPTION_VALUE") {
+      const [option] = /--[a-z-]+/.exec(error.message) ?? [];
+      const next = args[args.indexOf(option) + 1];
+      if (next?.startsWith("-")) {
+        throw new UsageError(`${option} needs a value, and ${next} begins with a dash; see --help`);
+      }
+    }
     // The rest of the message explains arguments that begin with a dash.
     const problem = error.message.split(/\.? To specify|\.?\n/)[0];
     throw new UsageError(`${problem}; ${hintFor(/'(--?[^' ]+)/.exec(problem)?.[1] ?? "", args)}`);

@@ -208,6 +208,9 @@ function parse(text) {
     try {
       config = JSON5.parse(text);
     } catch ({ lineNumber, columnNumber }) {
+      if (text.includes("\0")) {
+        return { invalid: ": not a text in UTF-8 (it contains zero bytes, as UTF-16 does)" };
+      }
       return { invalid: `:${lineNumber}:${columnNumber}: not valid JSON5` };
     }
   }

@@ -1,12 +1,13 @@
 // Reads files and folders, and explains failures.
 
 import { lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
-import { isAbsolute, normalize, resolve } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 
 /** Returns an absolute path; `undefined` for a relative one if the working directory was removed. */
 export function absolute(path) {
   try {
-    return isAbsolute(path) ? normalize(path) : resolve(path);
+    // Without a slash at the end, which no file may have.
+    return isAbsolute(path) ? join(path, ".") : resolve(path);
   } catch {
     return undefined;
   }

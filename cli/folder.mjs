@@ -12,6 +12,7 @@ import {
   readSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { isMissing } from "./files.mjs";
 import { isStateFolder } from "./state-folder.mjs";
 
 /** The most files and folders that are counted in one folder, so that a huge one does not take long. */
@@ -57,14 +58,15 @@ export function itemsBeside(sessions) {
     const archive = contentsOf(join(agent, "session-sqlite-import-archive"));
     const database = join(agent, "agent", "openclaw-agent.sqlite");
     items.push(
-      { class: "database", ...fileAt(database), freeBytes: freeBytesOf(database) },
+      { class: "database", ...fileAt(database), ...freeBytesOf(database) },
       { class: "log", ...fileAt(`${database}-wal`) },
       { class: "imported", ...archive },
     );
   }
   // After it was checkpointed, a write-ahead log is empty.
   return items.filter(
-    ({ files, bytes, ...item }) => files > 0 && (bytes > 0 || item.class !== "log"),
+    ({ files, bytes, isIncomplete, ...item }) =>
+      isIncomplete || (files > 0 && (bytes > 0 || item.class !== "log")),
   );
 }
 
@@ -96,9 +98,12 @@ function contentsOf(folder) {
   const found = { files: 0, bytes: 0, oldestMs: Number.POSITIVE_INFINITY };
   const folders = [folder];
   let counted = 0;
+  let isListed = true;
   while (folders.length > 0 && counted < MOST_COUNTED) {
     const path = folders.pop();
-    for (const entry of entriesOf(path)) {
+    const entries = entriesOf(path);
+    isListed &&= entries !== undefined;
+    for (const entry of entries ?? []) {
       counted++;
       const below = join(path, entry.name);
       if (entry.isDirectory()) {
@@ -111,7 +116,7 @@ function contentsOf(folder) {
       }
     }
   }
-  return { ...found, isIncomplete: folders.length > 0 };
+  return { ...found, isIncomplete: folders.length > 0 || !isListed };
 }
 
 function sumOf(all) {
@@ -126,15 +131,15 @@ function sumOf(all) {
 }
 
 function foldersIn(path) {
-  return entriesOf(path).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
+  return (entriesOf(path) ?? []).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
 }
 
-/** Returns the entries of a folder: none if it is missing, not a folder, or cannot be listed. */
+/** Returns the entries of a folder: none if it is missing or not a folder, undefined if it cannot be listed. */
 function entriesOf(path) {
   try {
     return lstatSync(path).isDirectory() ? readdirSync(path, { withFileTypes: true }) : [];
-  } catch {
-    return [];
+  } catch (error) {
+    return isMissing(error) ? [] : undefined;
   }
 }
 
@@ -155,17 +160,18 @@ function lstatOrUndefined(path) {
 }
 
 /**
- * Returns the size of the free pages of an SQLite database, in bytes; undefined for any other file. Only
- * the header is read: opening a database that a gateway uses would break its locks.
+ * Returns `{ freeBytes }`, the size of the free pages of an SQLite database; `{}` for any other file and a
+ * damaged header. Only the header is read: opening a database that a gateway uses would break its locks.
  */
 function freeBytesOf(path) {
   const header = beginningOf(path, 100);
   if (header?.length !== 100 || header.toString("latin1", 0, 16) !== "SQLite format 3\0") {
-    return undefined;
+    return {};
   }
   const pageSize = header.readUInt16BE(16);
   // 1 stands for 65,536, which does not fit.
-  return (pageSize === 1 ? 65_536 : pageSize) * header.readUInt32BE(36);
+  const freeBytes = (pageSize === 1 ? 65_536 : pageSize) * header.readUInt32BE(36);
+  return freeBytes <= fileAt(path).bytes ? { freeBytes } : {};
 }
 
 function beginningOf(path, length) {

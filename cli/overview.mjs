@@ -81,9 +81,11 @@ export function totals(results) {
   const inspected = results.filter(({ inspection }) => inspection !== undefined);
   const sum = (figure) => inspected.reduce((total, result) => total + figure(result), 0);
   const { bytes } = sumOf(results.map(dueBy));
-  const others = results.length - inspected.length;
+  const failed = results.filter(({ contents }) => contents === undefined).length;
+  const others = results.length - inspected.length - failed;
   return [
     counted(inspected.length, "store"),
+    ...(failed > 0 ? [`${grouped(failed)} failed`] : []),
     ...(others > 0 ? [counted(others, "other folder")] : []),
     size(sum(({ inspection }) => inspection.bytes)),
     counted(

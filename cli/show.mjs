@@ -115,13 +115,19 @@ export function folderLines(title, folders, nowMs, view) {
   if (classes.length === 0) {
     return [];
   }
-  const isSwept = folders.some(
-    ({ isStore, refusal }) => isStore && refusal?.code !== "ERR_GATEWAY_DATABASE",
-  );
-  // What allows --apply, if it is refused for all.
-  const condition = folders.every(({ refusal }) => refusal)
-    ? CONDITIONS[folders[0].refusal.code]
-    : undefined;
+  const situation = {
+    isSwept: folders.some(
+      ({ isStore, refusal }) => isStore && refusal?.code !== "ERR_GATEWAY_DATABASE",
+    ),
+    hasDatabase:
+      classes.some(({ class: name }) => name === "database") ||
+      folders.some(({ refusal }) => refusal?.code === "ERR_GATEWAY_DATABASE"),
+    keepsArchives: folders.every(({ isStore, retentionMs }) => isStore && retentionMs === null),
+    // What allows --apply, if it is refused for all.
+    condition: folders.every(({ refusal }) => refusal)
+      ? CONDITIONS[folders[0].refusal.code]
+      : undefined,
+  };
   const isNarrow = view.width < NARROW;
   const rows = classes.map((figures) => {
     const { files, bytes, oldestMs, isIncomplete } = figures;
@@ -134,8 +140,9 @@ export function folderLines(title, folders, nowMs, view) {
     const paint = due.files > 0 ? yellow : dim;
     const label = labelOf(figures.class);
     const count = grouped(files) + (isIncomplete ? "+" : "");
-    const oldest = ago(nowMs - oldestMs);
-    const frees = freedBy(figures, due, isSwept, condition);
+    // Without files if a folder cannot be listed.
+    const oldest = files > 0 ? ago(nowMs - oldestMs) : "–";
+    const frees = freedBy(figures, due, situation);
     return isNarrow
       ? [label, size(bytes), [`${count}, ${oldest}: ${frees}`, paint]]
       : [label, count, size(bytes), oldest, [frees, paint]];
