@@ -12,8 +12,9 @@ export interface CronConfig {
    * How long a cron run is kept after its last update. `false` keeps runs for ever.
    *
    * The grammar is the gateway's: a number with an optional unit (`ms`, `s`, `m`, `h` or `d`; hours
-   * without one), such as `"24h"` or `"1.5d"`, or a chain such as `"1h30m"`. As in the gateway, a
-   * text that is not a duration counts as 24 hours.
+   * without one), such as `"24h"` or `"1.5d"`, or a chain such as `"1h30m"`. Blank text
+   * counts as absent. {@link sweepCronRunSessions} and {@link resolveRetentionMs} treat anything else
+   * as 24 hours, as the gateway does; {@link sweepSessionStore} rejects it with a `TypeError`.
    *
    * @defaultValue `"24h"`
    */
@@ -227,7 +228,10 @@ export declare function createCronSessionReaper(
   options?: CronSessionReaperOptions,
 ): CronSessionReaper;
 
-/** The options of {@link sweepSessionStore}. `null` counts as absent for optional fields. */
+/**
+ * The options of {@link sweepSessionStore}. `null` counts as absent for optional fields. The type of
+ * each option is checked; {@link sweepCronRunSessions} is as lenient as the gateway.
+ */
 export interface SweepOptions {
   /** The gateway's cron configuration. Only `sessionRetention` is read. */
   cronConfig?: CronConfig | undefined;
@@ -261,8 +265,8 @@ export interface SweepOptions {
    * archives for ever. Absent, the gateway's rule applies: archives older than the retention of runs
    * are deleted, only from folders in which this sweep archived a transcript.
    *
-   * A text that is not a duration is a `TypeError`, unlike in `sessionRetention`. If
-   * `sessionRetention` is `false`, nothing is swept and no archive is deleted.
+   * A text that is not a duration is a `TypeError`. If `sessionRetention` is `false`, nothing is swept
+   * and no archive is deleted.
    */
   archiveRetention?: string | false | undefined;
   /**
@@ -440,7 +444,8 @@ export declare class SweepError extends Error {
  *   {@link sweepCronRunSessions} describes.
  * - an `AbortError` if `signal` stopped the sweep. Its `code` is `"ABORT_ERR"`, its `cause` the
  *   signal's reason, and it has `warnings` as a {@link SweepError} has.
- * - a `TypeError` if an option has the wrong type.
+ * - a `TypeError` if an option has the wrong type, if a retention is not a duration, or if `nowMs` is
+ *   `NaN` or after the year 9999.
  * - the exception if a method of `log` throws.
  *
  * @example

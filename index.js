@@ -133,11 +133,12 @@ async function exclusively(writer, storePath, work) {
 async function sweepSessionStore(options) {
   const name = "sweepSessionStore: options";
   const request = sweepRequest(options, name);
-  checkRetention(request.sessionRetention, name);
+  checkCronConfig(request.given, name);
   checkNow(request.nowMs, name);
   const { dryRun, removeTemps, archiveRetention, log: logger, signal } = options;
-  request.dryRun = Boolean(dryRun);
-  request.removeTemps = Boolean(removeTemps);
+  request.force = booleanOf(request.given.force, `${name}.force`);
+  request.dryRun = booleanOf(dryRun, `${name}.dryRun`);
+  request.removeTemps = booleanOf(removeTemps, `${name}.removeTemps`);
   request.archiveRetentionMs = archiveRetentionOf(archiveRetention, name);
   const log = logger === undefined || logger === null ? undefined : loggerOf(logger, name);
   checkSignal(signal, name);
@@ -271,17 +272,19 @@ function sweepRequest(params, name) {
   if (typeof nowMs !== "number") {
     throw wrongType(`${name}.nowMs`, "a number of milliseconds", nowMs);
   }
-  const { cronConfig } = params;
+  const { cronConfig, force } = params;
+  // Read once, so that the value that is checked is the value that is used.
+  const sessionRetention = cronConfig?.sessionRetention;
   return {
     storePath,
     nowMs,
     // Absent for a disabled retention: napi rejects null for an optional value.
-    retentionMs: resolveRetentionMs(cronConfig) ?? undefined,
-    force: Boolean(params.force),
+    retentionMs: resolveRetentionMs({ sessionRetention }) ?? undefined,
+    force: Boolean(force),
     dryRun: false,
     removeTemps: false,
-    // As it was given, to be checked. Rust does not read it.
-    sessionRetention: cronConfig?.sessionRetention,
+    // To be checked. Rust does not read it.
+    given: { cronConfig, sessionRetention, force },
   };
 }
 
@@ -292,7 +295,7 @@ function checkStoreWriter(writer, name) {
 }
 
 function runKeysOf(options, name) {
-  if (typeof (options ?? {}) !== "object") {
+  if (typeof (options ?? {}) !== "object" || Array.isArray(options)) {
     throw wrongType(name, "an object", options);
   }
   const keys = options?.runKeys ?? "runs";
@@ -330,10 +333,14 @@ function archiveRetentionOf(retention, name) {
 }
 
 /**
- * The drop-in replaces an invalid retention by 24 hours, as the gateway does. Here it is an error: a
- * typing error must not delete anything.
+ * The drop-in replaces an invalid configuration or retention by 24 hours, as the gateway does. Here it
+ * is an error: a typing error must not delete anything.
  */
-function checkRetention(retention, name) {
+function checkCronConfig({ cronConfig, sessionRetention: retention }, name) {
+  if (typeof (cronConfig ?? {}) !== "object" || Array.isArray(cronConfig)) {
+    const expected = 'an object such as { sessionRetention: "24h" }';
+    throw wrongType(`${name}.cronConfig`, expected, cronConfig);
+  }
   const isDefault = (retention ?? "") === "" || retention === false;
   const expected = 'a duration such as "24h", or false';
   if (!isDefault && typeof retention !== "string") {
@@ -343,6 +350,14 @@ function checkRetention(retention, name) {
     const got = JSON.stringify(retention);
     throw wrongValue(`${name}.cronConfig.sessionRetention`, expected, got);
   }
+}
+
+/** Unlike the gateway's functions, for which every truthy value is `true`: `"false"` is a mistake. */
+function booleanOf(value, name) {
+  if (typeof (value ?? false) !== "boolean") {
+    throw wrongType(name, "a boolean", value);
+  }
+  return value ?? false;
 }
 
 /** A time in microseconds or nanoseconds would make every run and every archive old. */

@@ -725,6 +725,22 @@ describe("a wrong option", () => {
       `${duration}, got "30 days"`,
     ],
     ["an empty archiveRetention", { ...good, archiveRetention: "" }, `${duration}, got ""`],
+    ...["7d", 5, true, ["7d"], () => {}, Symbol("7d")].map((cronConfig) => {
+      const type = Array.isArray(cronConfig) ? "array" : typeof cronConfig;
+      const expected = 'an object such as { sessionRetention: "24h" }';
+      return [
+        `the ${type} ${String(cronConfig)} as cronConfig`,
+        { ...good, cronConfig },
+        `options.cronConfig must be ${expected}, got ${type}`,
+      ];
+    }),
+    ...["force", "dryRun", "removeTemps"].flatMap((name) =>
+      ["false", "", 0, 1, {}].map((value) => [
+        `${JSON.stringify(value)} as ${name}`,
+        { ...good, [name]: value },
+        `options.${name} must be a boolean, got ${typeof value}`,
+      ]),
+    ),
     [
       "an invalid duration as sessionRetention",
       { ...good, cronConfig: { sessionRetention: "7 days" } },
@@ -781,6 +797,7 @@ describe("a wrong option", () => {
       force: null,
       log: null,
       dryRun: null,
+      removeTemps: null,
       archiveRetention: null,
       signal: null,
     });
@@ -799,9 +816,15 @@ describe("a wrong option", () => {
       sessionStorePath: storePath,
       nowMs: NOW,
       force: true,
-      cronConfig: {},
+      cronConfig: {
+        get sessionRetention() {
+          reads.push("sessionRetention");
+          return "24h";
+        },
+      },
       log: recordingLogger(),
       dryRun: true,
+      removeTemps: true,
       archiveRetention: "1h",
       signal: new AbortController().signal,
     };
@@ -815,8 +838,9 @@ describe("a wrong option", () => {
       });
     }
     const promise = sweepSessionStore(options);
-    expect(reads.sort()).toEqual(Object.keys(values).sort());
+    const names = [...Object.keys(values), "sessionRetention"].sort();
+    expect(reads.sort()).toEqual(names);
     expect((await promise).pruned).toBe(3);
-    expect(reads).toHaveLength(Object.keys(values).length);
+    expect(reads).toHaveLength(names.length);
   });
 });

@@ -357,6 +357,7 @@ describe("createCronSessionReaper", () => {
     ],
     [{ exclusively() {} }, undefined, "storeWriter must be an object with the methods"],
     [{ exclusively() {}, changed() {} }, 5, "options must be an object, got number"],
+    [{ exclusively() {}, changed() {} }, ["runs"], "options must be an object, got array"],
     [{ exclusively() {}, changed() {} }, { runKeys: "all" }, '"runs-and-descendants", got "all"'],
   ])("throws a TypeError for wrong arguments %#", (storeWriter, options, message) => {
     expect(() => createCronSessionReaper(storeWriter, options)).toThrow(TypeError);
