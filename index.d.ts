@@ -14,7 +14,8 @@ export interface CronConfig {
    * The grammar is the gateway's: a number with an optional unit (`ms`, `s`, `m`, `h` or `d`; hours
    * without one), such as `"24h"` or `"1.5d"`, or a chain such as `"1h30m"`. Blank text
    * counts as absent. {@link sweepCronRunSessions} and {@link resolveRetentionMs} treat anything else
-   * as 24 hours, as the gateway does; {@link sweepSessionStore} rejects it with a `TypeError`.
+   * as 24 hours, as the gateway does; {@link sweepSessionStore} and {@link inspectSessionStore} reject it with a
+   * `TypeError`.
    *
    * @defaultValue `"24h"`
    */
@@ -481,7 +482,10 @@ export declare function sweepSessionStore(options: SweepOptions): Promise<SweepR
  */
 export declare function resetReaperThrottle(): void;
 
-/** The options of {@link inspectSessionStore}. `null` counts as absent for optional fields. */
+/**
+ * The options of {@link inspectSessionStore}. `null` counts as absent for optional fields. Options that
+ * {@link sweepSessionStore} has too are checked in the same way.
+ */
 export interface InspectOptions {
   /** The path of `sessions.json`. */
   sessionStorePath: string;
@@ -646,7 +650,8 @@ export declare class InspectError extends Error {
  * - an {@link InspectError} if the store does not exist, is damaged or cannot be read.
  * - an `AbortError` if `signal` stopped the inspection. Its `code` is `"ABORT_ERR"`, its `cause` the
  *   signal's reason.
- * - a `TypeError` if an option has the wrong type.
+ * - a `TypeError` if an option has the wrong type, if the retention is not a duration, if `top` is not
+ *   a whole number from 0, or if `nowMs` is `NaN` or after the year 9999.
  * - the exception if `onProgress` throws.
  *
  * @example

@@ -187,7 +187,9 @@ const PROGRESS_MS = 100;
 
 async function inspectSessionStore(options) {
   const name = "inspectSessionStore: options";
-  const { storePath, nowMs, retentionMs } = sweepRequest(options, name);
+  const { storePath, nowMs, retentionMs, given } = sweepRequest(options, name);
+  checkCronConfig(given, name);
+  checkNow(nowMs, name);
   const { signal, onProgress } = options;
   const request = { storePath, nowMs, retentionMs, top: topOf(options.top, name) };
   checkSignal(signal, name);
@@ -334,7 +336,7 @@ function archiveRetentionOf(retention, name) {
 
 /**
  * The drop-in replaces an invalid configuration or retention by 24 hours, as the gateway does. Here it
- * is an error: a typing error must not delete anything.
+ * is an error: a typing error must not delete anything, nor announce what no sweep would delete.
  */
 function checkCronConfig({ cronConfig, sessionRetention: retention }, name) {
   if (typeof (cronConfig ?? {}) !== "object" || Array.isArray(cronConfig)) {

@@ -182,7 +182,24 @@ describe("a failed inspection", () => {
         { sessionStorePath, nowMs: "1" },
         "options.nowMs must be a number of milliseconds, got string",
       ],
+      [
+        { sessionStorePath, nowMs: NOW * 1000 },
+        `options.nowMs must be milliseconds since 1970, before the year 10000, got ${NOW * 1000}`,
+      ],
+      [
+        { sessionStorePath, cronConfig: "7d" },
+        'options.cronConfig must be an object such as { sessionRetention: "24h" }, got string',
+      ],
+      [
+        { sessionStorePath, cronConfig: { sessionRetention: "7 days" } },
+        'options.cronConfig.sessionRetention must be a duration such as "24h", or false, got "7 days"',
+      ],
+      [
+        { sessionStorePath, cronConfig: { sessionRetention: 604_800_000 } },
+        'options.cronConfig.sessionRetention must be a duration such as "24h", or false, got number',
+      ],
       [{ sessionStorePath, top: 1.5 }, "options.top must be a whole number from 0, got 1.5"],
+      [{ sessionStorePath, top: "5" }, "options.top must be a whole number from 0, got string"],
       [{ sessionStorePath, top: -1 }, "options.top must be a whole number from 0, got -1"],
       [{ sessionStorePath, signal: {} }, "options.signal must be an AbortSignal, got object"],
       [{ sessionStorePath, onProgress: 7 }, "options.onProgress must be a function, got number"],
