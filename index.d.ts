@@ -136,14 +136,15 @@ export declare function sweepCronRunSessions(params: SweepParams): Promise<Reape
 export interface StoreWriter {
   /**
    * Runs `work` while no other writer of this process writes the store, and resolves after `work` has
-   * settled. If it rejects, so does the sweep. The lock file remains in use, so writers of other
-   * processes that use it are excluded in any case.
+   * settled. If it rejects, a committed sweep is completed, another one is discarded, the log is
+   * written, and the sweep rejects with the exception. The lock file remains in use, so writers of
+   * other processes that use it are excluded in any case.
    */
   exclusively(storePath: string, work: () => Promise<void>): Promise<unknown>;
   /**
    * Is called inside the exclusive section, exactly when the sweep has changed the store's file.
-   * Correct or drop what the process has cached of the store. If it throws, the sweep is completed and
-   * then rejects with the exception.
+   * Correct or drop what the process has cached of the store. If it throws or rejects, the sweep is
+   * completed and logged, and then rejects with the exception.
    */
   changed(storePath: string, change: StoreChange): unknown;
 }

@@ -58,7 +58,7 @@ const ATTEMPTS_OUTSIDE = 2;
 /** Sweeps, commits in the exclusive section of the store's writer, and replays the log lines. */
 async function sweepExclusively(request, descendants, writer, log) {
   const sweep = newSweep(request, descendants);
-  let answer;
+  let failure;
   try {
     for (let attempt = 1; ; attempt++) {
       const isOutside = attempt <= ATTEMPTS_OUTSIDE;
@@ -72,11 +72,20 @@ async function sweepExclusively(request, descendants, writer, log) {
         break;
       }
     }
-  } finally {
-    // Also after an exception: makes a commit durable, or discards what was prepared.
-    answer = await answerOf(finishSweep(sweep));
+  } catch (error) {
+    failure = { error };
   }
-  replay(answer.log, log);
+  // Also after an exception: makes a commit durable, or discards what was prepared, and logs it.
+  const answer = await answerOf(finishSweep(sweep));
+  try {
+    replay(answer.log, log);
+  } catch (error) {
+    // An exception of the writer is the more important one: its cache may not fit the store.
+    failure ??= { error };
+  }
+  if (failure) {
+    throw failure.error;
+  }
   return answer;
 }
 

@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import {
   createCronSessionReaper,
+  GATEWAY_TEMP,
   HOUR,
   layOut,
   lockPayload,
@@ -14,6 +15,7 @@ import {
   QueuedGateway,
   recordingLogger,
   resetReaperThrottle,
+  setAge,
   sweepCronRunSessions,
   temporaryFolder,
 } from "./fixtures/index.mjs";
@@ -322,6 +324,54 @@ describe("a sweep inside a write queue that fails", () => {
     await expect(sweep(gateway, { storeWriter })).rejects.toThrow("from exclusively");
     expect(namesBeside(gateway)).toEqual(["sessions.json"]);
     expect(keysOf(gateway)).toHaveLength(gateway.changes.length === 1 ? 0 : 1);
+  });
+
+  const thrown = new Error("from the writer");
+  const throwing = {
+    "changed throws": {
+      exclusively: (_, work) => work(),
+      changed() {
+        throw thrown;
+      },
+    },
+    "exclusively rejects after its callback": {
+      async exclusively(_, work) {
+        await work();
+        throw thrown;
+      },
+      changed() {},
+    },
+  };
+
+  it.each(Object.entries(throwing))(
+    "logs the completed sweep and its warnings, then rejects, if %s",
+    async (_, storeWriter) => {
+      const gateway = gatewayWith({ [run(1)]: EXPIRED }, { [GATEWAY_TEMP]: "newer" });
+      setAge(gateway.storePath, 2 * HOUR);
+      setAge(join(dirname(gateway.storePath), GATEWAY_TEMP), HOUR);
+      const log = recordingLogger();
+      await expect(sweep(gateway, { storeWriter, log })).rejects.toBe(thrown);
+      const err = expect.stringContaining("may contain sessions that the store lacks");
+      expect(log.calls).toEqual([
+        ["warn", { err }, "cron-reaper: kept a leftover temp file"],
+        pruneLine(1),
+      ]);
+    },
+  );
+
+  it("rejects with the exception of the writer if the logger throws too", async () => {
+    const log = {
+      ...recordingLogger(),
+      info() {
+        throw new Error("from the logger");
+      },
+    };
+    const gateway = gatewayWith({ [run(1)]: EXPIRED });
+    await expect(sweep(gateway, { log })).rejects.toThrow("from the logger");
+    for (const storeWriter of Object.values(throwing)) {
+      const gateway = gatewayWith({ [run(1)]: EXPIRED });
+      await expect(sweep(gateway, { storeWriter, log })).rejects.toBe(thrown);
+    }
   });
 
   it("rejects if exclusively does not call its callback", async () => {
