@@ -273,8 +273,9 @@ export interface SweepOptions {
   archiveRetention?: string | false | undefined;
   /**
    * In every sweep, look for temp files that crashed writers left behind, and take the lock to delete
-   * them even if no run is removed. By default a sweep looks for them only if it removes runs, or if
-   * it is the first sweep of this store.
+   * them even if no run is removed. By default a sweep looks for them only if it removes runs. The
+   * first sweep of a store in an environment also looks for files of a crashed sweep; only if it finds
+   * one does it delete the gateway's temp files too.
    *
    * @defaultValue `false`
    */
@@ -358,8 +359,10 @@ export interface SweepReport {
     /** Their total size. */
     bytes: number;
     /**
-     * The paths of temp files that may be the only copy of some data. A sweep renames them, and
-     * these are the new names; in a dry run they are the current names. Each has a warning.
+     * The paths of files that may be the only copy of some data: temp files that are newer than the
+     * store, and stores that a process wrote without the lock during the sweep. A sweep renames them:
+     * these are the new names, and each has a warning. In a dry run they are the current names,
+     * without a warning.
      */
     kept: string[];
   };

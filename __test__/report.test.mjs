@@ -195,7 +195,7 @@ describe("the report of a sweep", () => {
     const dry = await report(storePath, { dryRun: true });
     const { temps, warnings } = await report(storePath);
 
-    expect(dry.temps).toEqual({ ...none, kept: [temp] });
+    expect(dry).toMatchObject({ temps: { ...none, kept: [temp] }, warnings: [] });
     expect(temps).toEqual({ ...none, kept: [expect.stringContaining(`${storePath}.kept.`)] });
     expect(readFileSync(temps.kept[0], "utf8")).toBe('{"newer":{}}');
     expect(warnings).toEqual([
@@ -361,10 +361,15 @@ describe("a dry run", () => {
     const left = join(folder, "sessions.json.99999999-0.reaper.tmp");
     writeFileSync(left, "x".repeat(50));
     setAge(left, HOUR);
+    // Only beside such a file is a temp file of the gateway deleted, too.
+    const beside = join(folder, GATEWAY_TEMP);
+    writeFileSync(beside, "y");
+    setAge(beside, HOUR);
+    setAge(storePath, HOUR / 2);
     await untilSettled(storePath);
     const dry = await report(storePath, { dryRun: true });
     const swept = await report(storePath);
-    expect(swept.temps).toEqual({ removed: 1, bytes: 50, kept: [] });
+    expect(swept.temps).toEqual({ removed: 2, bytes: 51, kept: [] });
     expect(figures(dry)).toEqual(figures(swept));
     expect(await report(storePath)).toMatchObject({ reason: "unchanged", temps: none });
   });
