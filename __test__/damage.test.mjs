@@ -110,7 +110,9 @@ describe("a damaged store", () => {
     const before = treeOf(folder);
     const storePath = join(folder, "sessions.json");
     expect(await sweep(storePath)).toEqual(
-      failedWith(`Error: expected a regular file at ${storePath}, found a directory`),
+      failedWith(
+        `Error: cannot read the session store: expected a regular file at ${storePath}, found a directory; name its sessions.json`,
+      ),
     );
     expect(treeOf(folder)).toEqual(before);
   });

@@ -136,7 +136,9 @@ describe("a directory in the lock's place", () => {
     layOut(folder, { "sessions.json.lock/precious": "precious" });
     const before = treeOf(folder);
     expect(await sweep(storePath)).toEqual(
-      failedWith(`Error: expected a regular file at ${lockPath}, found a directory`),
+      failedWith(
+        `Error: cannot lock the session store: expected a regular file at ${lockPath}, found a directory; move it away`,
+      ),
     );
     expect(treeOf(folder)).toEqual(before);
   });

@@ -661,12 +661,16 @@ describe("a failed sweep", () => {
     ];
     if (process.platform !== "win32") {
       cases.push([join(folder, "loop"), "ELOOP", join(folder, "loop")]);
+      cases.push(["/dev/null", "ERR_SESSION_STORE_NOT_A_FILE", "/dev/null"]);
     }
     for (const [given, code, path] of cases) {
       const error = await failure(given);
       expect(error).toMatchObject({ name: "SweepError", code });
       expect(error.path).toBe(path);
       expect(error.message).toContain(path ?? "no session store path");
+      expect(error.message.endsWith("found a special file; name a sessions.json")).toBe(
+        given === "/dev/null",
+      );
       expect("line" in error || "column" in error).toBe(false);
     }
     layOut(folder, { "sessions.json.lock/precious": "" });

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::system::{self, Obstacle, Refusal, Rights, path_text};
+use crate::system::{self, Kind, Obstacle, Refusal, Rights, path_text};
 
 /// The result of every function of this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -58,12 +58,19 @@ pub enum Error {
     },
 
     /// The store or its lock is not a regular file. It was not modified.
-    #[error("expected a regular file at {}, found {found}", path_text(path))]
+    #[error(
+        "cannot {operation} the session store: expected a regular file at {}, found {found}; {advice}",
+        path_text(path)
+    )]
     NotAFile {
+        /// What was attempted, as a verb: `read`, `lock`.
+        operation: &'static str,
         /// Where it was found.
         path: PathBuf,
         /// What was found: `a directory`, `a symbolic link`, ….
         found: &'static str,
+        /// What the user can do.
+        advice: &'static str,
     },
 
     /// Another process held the store's lock for longer than a sweep waits.
@@ -159,6 +166,19 @@ pub(crate) fn is_missing(error: &io::Error) -> bool {
 }
 
 impl Error {
+    /// Returns the error for a store that is not a regular file.
+    pub(crate) fn not_a_store(path: &Path, found: Kind) -> Self {
+        Self::NotAFile {
+            operation: "read",
+            path: path.to_owned(),
+            found: found.name(),
+            advice: match found {
+                Kind::Folder => "name its sessions.json",
+                _ => "name a sessions.json",
+            },
+        }
+    }
+
     /// Returns a code for programs: the operating system's own (`ENOENT`, `ENOSPC`, …), or one in
     /// Node.js's scheme: `ERR_SESSION_STORE_INVALID`, `ERR_SESSION_STORE_NOT_A_FILE`,
     /// `ERR_SESSION_STORE_LOCKED`, `ERR_SESSION_STORE_LOCK_LOST`, `ERR_SESSION_STORE_BUSY`,

@@ -148,7 +148,9 @@ fn require_regular_file(kind: Kind, path: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::NotAFile {
+        operation: "lock",
         path: path.to_owned(),
         found: kind.name(),
+        advice: "move it away",
     })
 }

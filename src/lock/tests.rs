@@ -821,7 +821,7 @@ fn reports_anything_but_a_regular_file_at_the_path_and_does_not_modify_it() {
         assert_eq!(
             error.to_string(),
             format!(
-                "expected a regular file at {}, found {found}",
+                "cannot lock the session store: expected a regular file at {}, found {found}; move it away",
                 path.display()
             )
         );

@@ -187,10 +187,7 @@ impl<F> Store<F> {
         };
         let before = system.stat_open(&file).context("examine", &paths.named)?;
         if before.kind != Kind::File {
-            return Err(Error::NotAFile {
-                path: paths.named.clone(),
-                found: before.kind.name(),
-            });
+            return Err(Error::not_a_store(&paths.named, before.kind));
         }
         Ok(Some(Self {
             path: paths.real.clone(),
