@@ -1,7 +1,7 @@
 // sweepSessionStore: the sweep of the drop-in with a full report, options and rejections.
 
 import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, parse } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { createSampleStore } from "../scripts/sample-store.mjs";
@@ -656,6 +656,7 @@ describe("a failed sweep", () => {
     const cases = [
       [join(folder, "folder"), "ERR_SESSION_STORE_NOT_A_FILE", join(folder, "folder")],
       [long, "ENAMETOOLONG", long],
+      [parse(folder).root, "ERR_SESSION_STORE_NOT_A_FILE", parse(folder).root],
       ["", "ERR_INVALID_ARG_VALUE", undefined],
       [undefined, "ERR_INVALID_ARG_VALUE", undefined],
     ];

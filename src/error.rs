@@ -147,7 +147,7 @@ pub enum Error {
         obstacle: Obstacle,
     },
 
-    /// The store's path is empty or names no file.
+    /// The store's path is empty.
     #[error("no session store path was given")]
     NoStorePath,
 

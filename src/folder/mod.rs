@@ -43,7 +43,7 @@ impl StoreFolder {
     /// If the folder is missing or cannot be resolved, or if this user must not access it.
     fn resolve<S: System>(system: &S, store: &Path) -> Result<(Self, Rights)> {
         let (Some(folder), Some(name)) = (store.parent(), store.file_name()) else {
-            return Err(Error::NoStorePath);
+            return Err(Error::not_a_store(store, Kind::Folder));
         };
         let name = name.to_owned();
         let rights = store::limit_rights(system, store)?;

@@ -85,11 +85,11 @@ impl StorePaths {
     /// `None` if there is no such file.
     ///
     /// # Errors
-    /// [`Error::NoStorePath`] if the path names no file, [`Error::Io`] if it cannot be resolved,
+    /// [`Error::NotAFile`] for the root directory, [`Error::Io`] if the path cannot be resolved,
     /// [`Error::Refused`] if this user must not follow it.
     pub fn resolve<S: System>(system: &S, named: &Path) -> Result<Option<Self>> {
         let (Some(folder), Some(name)) = (named.parent(), named.file_name()) else {
-            return Err(Error::NoStorePath);
+            return Err(Error::not_a_store(named, Kind::Folder));
         };
         let real = match system.canonicalize(named) {
             Ok(real) => real,
