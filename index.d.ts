@@ -84,8 +84,8 @@ export interface SweepParams {
 }
 
 /**
- * Returns how long a cron run is kept, in milliseconds; `null` if runs are kept for ever. Never
- * throws.
+ * Returns how long a cron run is kept, in milliseconds; `null` if runs are kept for ever. Throws only
+ * what a getter of `cronConfig` throws.
  *
  * The rule is the gateway's, see {@link CronConfig.sessionRetention}.
  *

@@ -170,6 +170,20 @@ describe("a configuration that is not an object with a retention", () => {
   );
 });
 
+describe("a getter of the configuration", () => {
+  it("makes resolveRetentionMs throw what it throws, and the sweep reject with that", async () => {
+    const trap = new Error("trap");
+    const cronConfig = {
+      get sessionRetention() {
+        throw trap;
+      },
+    };
+    expect(() => resolveRetentionMs(cronConfig)).toThrow(trap);
+    const params = { sessionStorePath: "missing", cronConfig, log: recordingLogger() };
+    await expect(sweepCronRunSessions(params)).rejects.toBe(trap);
+  });
+});
+
 describe("the clock", () => {
   it("calls Date.now when the sweep is called", async () => {
     const { storePath } = smallStore();
