@@ -324,13 +324,17 @@ export interface SweepReport {
   pruned: number;
   /** How long runs are kept, in milliseconds; `null` if for ever. */
   retentionMs: number | null;
-  /** The entries of the store, cron runs and others. Each occurrence of a duplicate key counts. */
+  /**
+   * The entries of the store, cron runs and others. In `seen` and `kept` each occurrence of a duplicate
+   * key counts, in `pruned` a removed key counts once. So `seen` is `kept + pruned`, or more if a
+   * removed key was a duplicate.
+   */
   entries: {
     /** The number of entries before the sweep; for an unchanged store, when it was last read. */
     seen: number;
     /** The number of entries after the sweep. */
     kept: number;
-    /** The number of removed runs, as in {@link SweepReport.pruned}. */
+    /** The number of keys of removed runs, as in {@link SweepReport.pruned}. */
     pruned: number;
     /**
      * The number of kept entries that are expired. A live process holds a lock on their transcript,

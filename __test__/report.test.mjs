@@ -181,8 +181,9 @@ describe("the report of a sweep", () => {
   it("counts both occurrences of a duplicate key as seen and one as removed", async () => {
     const entry = '{"updatedAt":1}';
     const text = `{"${runKey(1)}":${entry},"main":${entry},"${runKey(1)}":${entry}}`;
-    const { entries } = await report(storeWith(text).storePath);
+    const { entries, pruned } = await report(storeWith(text).storePath);
     expect(entries).toEqual({ seen: 3, kept: 1, pruned: 1, locked: 0 });
+    expect(pruned).toBe(1);
   });
 
   it("keeps a temp file that may be the only copy of sessions, and warns", async () => {
