@@ -1,6 +1,6 @@
 /**
- * The part of the gateway's `cron` configuration that a sweep reads. The gateway's complete
- * configuration object is accepted as it is.
+ * The part of the gateway's `cron` configuration that a sweep reads. The complete `cron` object of the
+ * gateway's configuration is accepted, but not the configuration around it.
  *
  * @example
  * ```ts
@@ -14,8 +14,8 @@ export interface CronConfig {
    * The grammar is the gateway's: a number with an optional unit (`ms`, `s`, `m`, `h` or `d`; hours
    * without one), such as `"24h"` or `"1.5d"`, or a chain such as `"1h30m"`. Blank text
    * counts as absent. {@link sweepCronRunSessions} and {@link resolveRetentionMs} treat anything else
-   * as 24 hours, as the gateway does; {@link sweepSessionStore} and {@link inspectSessionStore} reject it with a
-   * `TypeError`.
+   * as 24 hours, as the gateway does; {@link sweepSessionStore} and {@link inspectSessionStore} reject
+   * it with a `TypeError`.
    *
    * @defaultValue `"24h"`
    */
@@ -41,7 +41,7 @@ export interface Logger {
   debug: (obj: unknown, msg?: string) => void;
   /** Receives `{ pruned, retentionMs }` and a message if a sweep removed runs. */
   info: (obj: unknown, msg?: string) => void;
-  /** Receives `{ err }`, where `err` is a string, and a message if something failed. */
+  /** Receives `{ err }`, where `err` is a string, and a message for each {@link SweepWarning}. */
   warn: (obj: unknown, msg?: string) => void;
   /** Is never called. */
   error: (obj: unknown, msg?: string) => void;
@@ -50,8 +50,9 @@ export interface Logger {
 /** The result of {@link sweepCronRunSessions}, as the gateway declares it. */
 export type ReaperResult = {
   /**
-   * Whether the store was swept. `false` if the last sweep of this store was less than five minutes
-   * ago, if retention is disabled, or if the sweep failed. A failure is logged as a warning.
+   * Whether the store was swept; also `true` if it does not exist. `false` if the last sweep of this
+   * store was less than five minutes ago, if retention is disabled, or if the sweep failed. A failure
+   * is logged as a warning.
    */
   swept: boolean;
   /** The number of expired runs that were removed from the store. */
@@ -73,7 +74,7 @@ export interface SweepParams {
    * @defaultValue `Date.now()`
    */
   nowMs?: number | undefined;
-  /** Receives one `info` line if runs were removed, and one `warn` line for each failure. */
+  /** Receives one `info` line if runs were removed, and `warn` lines about failures and kept files. */
   log: Logger;
   /**
    * Sweep even if the last sweep of this store was less than five minutes ago.
@@ -101,21 +102,25 @@ export declare function resolveRetentionMs(cronConfig?: CronConfig): number | nu
 /**
  * Removes every cron run from the store that was last updated before `nowMs - retention`, and
  * archives its transcripts as `<transcript>.deleted.<time>`. Deletes archives that are older than
- * the retention from the folders in which it archived a transcript. These are the rules of the
- * gateway's own reaper, and this function has its name, parameters and result.
+ * the retention from the folders in which it archived a transcript. Keeps a run whose transcript a live
+ * process holds locked, and a transcript that a kept entry references. This function has the name, the
+ * parameters and the result of the gateway's own reaper, and its rules, except where it is stricter.
  *
- * Sweeps a store at most once in five minutes, unless forced. The work runs on a separate thread and
- * holds the gateway's lock of the store while it replaces it: neither the event loop nor the thread
- * pool of Node.js waits for it. Kept entries are copied byte for byte.
+ * Sweeps a store successfully at most once in five minutes, unless forced. The work runs on a separate
+ * thread and holds the gateway's lock of the store while it archives and replaces: neither the event
+ * loop nor the thread pool of Node.js waits for it. Kept entries are copied byte for byte.
  *
- * If a sweep fails (the store is not valid JSON, another process holds the lock for more than ten
+ * If a sweep fails (the store is not valid JSON, another writer holds the lock for more than ten
  * seconds, the disk is full), the store is not modified. The function then logs a warning and
- * resolves to `{ swept: false, pruned: 0 }`, and the next sweep tries again. There is one exception:
- * if the warning says that a folder could not be synced, the runs are removed, but a power failure
- * can bring them back.
+ * resolves to `{ swept: false, pruned: 0 }`, and the next sweep tries again. There are two exceptions.
+ * If the warning says `cannot sync`, the runs are removed, but a power failure can bring them back. If
+ * it says `cannot keep` or `cannot put back`, a process that ignores the lock wrote the store during
+ * the commit, and what that process wrote may be beside the store.
  *
- * @returns A promise for the result. It rejects with a `TypeError` if a parameter has the wrong
- * type, and with the exception if a method of `log` throws. The call itself never throws.
+ * @returns A promise for the result. It rejects with a `TypeError` if `params`, `sessionStorePath`,
+ * `nowMs` or `log` has the wrong type, and with the exception if a method of `log` or a getter of
+ * `params` throws. The call itself never throws. As in the gateway, every truthy `force` counts as
+ * `true`. An empty or absent path is a failed sweep.
  *
  * @example
  * ```js
@@ -142,20 +147,24 @@ export interface StoreWriter {
    */
   exclusively(storePath: string, work: () => Promise<void>): Promise<unknown>;
   /**
-   * Is called inside the exclusive section, exactly when the sweep has changed the store's file.
-   * Correct or drop what the process has cached of the store. If it throws or rejects, the sweep is
-   * completed and logged, and then rejects with the exception.
+   * Is called inside the exclusive section if the store's file changed during the commit: because the
+   * sweep replaced it or, with `after: null`, perhaps because another process did. Correct or drop
+   * what the process has cached of the store. If it throws or rejects, the sweep is completed and
+   * logged, and then rejects with the exception.
    */
   changed(storePath: string, change: StoreChange): unknown;
 }
 
 /** How a sweep changed the file of a store. */
 export interface StoreChange {
-  /** The keys of the removed entries, as `JSON.parse` returns them. */
+  /** The keys of the removed entries, as `JSON.parse` returns them. A duplicate key occurs once. */
   removed: string[];
-  /** The `sessionId` of each removed entry, in the same order; `null` if it is not a string. */
+  /**
+   * The `sessionId` of each removed entry, in the same order, with U+FFFD for each lone surrogate;
+   * `null` if it is not a string or longer than 64 KiB.
+   */
   sessionIds: (string | null)[];
-  /** The file that was replaced. An object that was read from it has all removed entries. */
+  /** The file that the sweep read. An object that was read from it has all removed entries. */
   before: FileStamp;
   /**
    * The file that is the store now. `null` if it is not known, for example because another process
@@ -194,7 +203,9 @@ export interface CronSessionReaper {
   resolveRetentionMs: typeof resolveRetentionMs;
   /**
    * Like {@link sweepCronRunSessions}, but the commit runs inside the exclusive section of the
-   * {@link StoreWriter}. It waits for the lock file for at most one second.
+   * {@link StoreWriter}. Each time, it waits for the lock file for at most one second. The promise also
+   * rejects with the exceptions of the {@link StoreWriter}, and with an error whose `code` is
+   * `"ERR_SESSION_STORE_WRITER"` if `exclusively` resolves without a call of `work`.
    */
   sweepCronRunSessions: typeof sweepCronRunSessions;
   /** See {@link resetReaperThrottle}. All reapers of an environment share the throttle. */
@@ -208,11 +219,11 @@ export interface CronSessionReaper {
  * has read the store before the sweep writes them again, and so does a cache that is not corrected.
  *
  * A sweep reads the store and writes its replacement before it enters the exclusive section. A sweep
- * that removes nothing does not enter it. Inside, it only checks that the store is still the same,
- * archives transcripts and replaces the file: a few milliseconds. If the store changed, it leaves the
+ * that finds nothing to remove does not enter it. Inside, it only checks that the store is still the
+ * same, archives transcripts and replaces the file: a few milliseconds. If the store changed, it leaves the
  * section and prepares again; from the third attempt on it prepares inside the section.
  *
- * @throws A `TypeError` if an argument has the wrong type.
+ * @throws A `TypeError` if an argument has the wrong type, or `runKeys` another value.
  *
  * @example
  * ```ts
@@ -294,18 +305,19 @@ export interface SweepOptions {
  */
 export interface SweepReport {
   /**
-   * Whether the store was swept. `false` if the last sweep of this store was less than five minutes
-   * ago, if retention is disabled, and for a dry run.
+   * Whether the store was swept; also `true` if it does not exist. `false` if the last sweep of this
+   * store was less than five minutes ago, if retention is disabled, and for a dry run.
    */
   swept: boolean;
   /**
    * Why no run was removed; `null` if runs were removed.
    *
    * - `"throttled"`: the last sweep of this store was less than five minutes ago. The store was not
-   *   read, and all figures are 0.
-   * - `"disabled"`: `sessionRetention` is `false`. The store was not read, and all figures are 0.
+   *   read, and all counts, sizes and durations are 0.
+   * - `"disabled"`: `sessionRetention` is `false`, likewise. Except for a dry run, the next calls are
+   *   throttled as after a sweep.
    * - `"no-store"`: the store does not exist. Nothing in its folder was modified.
-   * - `"unchanged"`: the store has not changed since an earlier sweep, which found no run that is
+   * - `"unchanged"`: the store has not changed since an earlier sweep, which left no run that is
    *   expired now. The store was not read again.
    * - `"nothing-expired"`: no run can be removed; see also `entries.locked`.
    * - `"dry-run"`: a sweep would remove runs, but this was a dry run.
@@ -384,7 +396,7 @@ export interface SweepReport {
   };
   /** How long the phases of the sweep took. */
   ms: {
-    /** Reading the store and writing its replacement, without the lock. */
+    /** Reading the store and writing its replacement, as far as the lock is not held. */
     surveying: number;
     /** Waiting for the store's lock. */
     waiting: number;
@@ -393,15 +405,19 @@ export interface SweepReport {
     /** The whole sweep, including syncing and deleting files after the lock was released. */
     total: number;
   };
-  /** The failures that did not make the sweep fail, in the order in which they occurred. */
+  /**
+   * The failures that did not make the sweep fail, and the files in `temps.kept`, in the order in which
+   * they are logged. An old archive or temp file that cannot be deleted is not among them: it is not
+   * counted, and a later sweep tries again.
+   */
   warnings: SweepWarning[];
 }
 
-/** A failure, as a logger receives it with `log.warn({ err: error }, message)`. */
+/** A failure or a kept file, as a logger receives it with `log.warn({ err: error }, message)`. */
 export interface SweepWarning {
   /** What failed in general, such as `"cron-reaper: transcript cleanup failed"`. */
   message: string;
-  /** What failed in particular: which operation, on which path, and why. Begins with `"Error: "`. */
+  /** What happened in particular: on which path, and why. Begins with `"Error: "`. */
   error: string;
 }
 
@@ -424,16 +440,17 @@ export declare class SweepError extends Error {
   /**
    * The operating system's error code (`"EACCES"`, `"ENOSPC"`, …), or one of these:
    *
-   * - `"ERR_SESSION_STORE_INVALID"`: the store is not a JSON object; see `line` and `column`.
+   * - `"ERR_SESSION_STORE_INVALID"`: the store is not a JSON object; see `line` and `column`. Without
+   *   these, it has too many duplicate keys.
    * - `"ERR_SESSION_STORE_NOT_A_FILE"`: the store or its lock is not a regular file.
-   * - `"ERR_SESSION_STORE_LOCKED"`: another process held the store's lock for more than ten seconds.
+   * - `"ERR_SESSION_STORE_LOCKED"`: another writer held the store's lock for more than ten seconds.
    * - `"ERR_SESSION_STORE_LOCK_LOST"`: another process removed the lock during the sweep.
    * - `"ERR_SESSION_STORE_BUSY"`: a process that ignores the lock wrote the store during each
    *   attempt; in a dry run, any process that writes the store in place.
-   * - `"ERR_INVALID_ARG_VALUE"`: `sessionStorePath` is empty.
+   * - `"ERR_INVALID_ARG_VALUE"`: `sessionStorePath` is empty or absent.
    */
   code: string;
-  /** The path of the store, lock file or folder that the error is about. */
+  /** The path of the file or folder that the error is about, such as the store, its lock, its folder. */
   path?: string;
   /** In a store that is not a JSON object, the line of the first invalid byte, counted from 1. */
   line?: number;
@@ -449,13 +466,13 @@ export declare class SweepError extends Error {
  *
  * @returns A promise for the report. The call itself never throws. The promise rejects with
  *
- * - a {@link SweepError} if the sweep fails. The store is then not modified, with the exception that
+ * - a {@link SweepError} if the sweep fails. The store is then not modified, with the exceptions that
  *   {@link sweepCronRunSessions} describes.
  * - an `AbortError` if `signal` stopped the sweep. Its `code` is `"ABORT_ERR"`, its `cause` the
- *   signal's reason, and it has `warnings` as a {@link SweepError} has.
+ *   signal's reason, and its `warnings` are those of the sweep until then.
  * - a `TypeError` if an option has the wrong type, if a retention is not a duration, or if `nowMs` is
  *   `NaN` or after the year 9999.
- * - the exception if a method of `log` throws.
+ * - the exception if a method of `log` or a getter of `options` throws.
  *
  * @example
  * ```js
@@ -515,7 +532,7 @@ export interface InspectOptions {
   /** Stops the inspection: the promise rejects with an `AbortError` (`code: "ABORT_ERR"`). */
   signal?: AbortSignal | undefined;
   /**
-   * Is called about ten times a second while the store is read; not at all if that takes less than a
+   * Is called about ten times a second until the inspection ends; not at all if it takes less than a
    * tenth of a second. If it throws, the inspection stops and rejects with the exception.
    */
   onProgress?: ((progress: InspectProgress) => void) | undefined;
@@ -523,7 +540,7 @@ export interface InspectOptions {
 
 /** How much of the store an inspection has read. Sizes are in bytes. */
 export interface InspectProgress {
-  /** The number of bytes that were read. */
+  /** The number of bytes that were read. Begins again if the store is read again. */
   bytesRead: number;
   /** The size of the store; 0 until the first part of it was read. */
   bytes: number;
@@ -567,15 +584,15 @@ export interface StoreInspection {
     /** The total size of these expired runs. */
     expiredBytes: number;
     /**
-     * The number of runs that never expire, because their `updatedAt` is not a number (for example, a
-     * date as text) or their entry is `null`, `0`, `""` or `false`.
+     * The number of runs that never expire, because JavaScript's `<` compares their `updatedAt` as
+     * `NaN` (for example, a date as text) or their entry is `null`, `0`, `""` or `false`.
      */
     undated: number;
     /** The number of runs whose `updatedAt` is more than an hour after `nowMs`. */
     future: number;
     /**
      * The time of the earliest update of a run, in milliseconds since 1970; `null` if no run has a
-     * valid time.
+     * finite time after 1970.
      */
     oldestMs: number | null;
     /** The time of the latest update of a run, likewise. */
@@ -608,7 +625,7 @@ export interface StoreInspection {
   };
   /** The temp files of the store and of its lock. A live process may still be writing one of them. */
   temps: Files;
-  /** All other regular files in the store's folder, except the store itself. */
+  /** All other regular files in the store's folder, except the store itself. Includes lock files. */
   others: Files;
 }
 
@@ -633,7 +650,7 @@ export declare class InspectError extends Error {
    * - `"ERR_SESSION_STORE_INVALID"`: the store is not a JSON object; see `line` and `column`.
    * - `"ERR_SESSION_STORE_NOT_A_FILE"`: the store is not a regular file.
    * - `"ERR_SESSION_STORE_BUSY"`: a process wrote the store in place during each attempt to read it.
-   * - `"ERR_INVALID_ARG_VALUE"`: `sessionStorePath` is empty.
+   * - `"ERR_INVALID_ARG_VALUE"`: `sessionStorePath` is empty or absent.
    */
   code: string;
   /** The path of the store or folder that the error is about. */
@@ -660,7 +677,7 @@ export declare class InspectError extends Error {
  *   signal's reason.
  * - a `TypeError` if an option has the wrong type, if the retention is not a duration, if `top` is not
  *   a whole number from 0, or if `nowMs` is `NaN` or after the year 9999.
- * - the exception if `onProgress` throws.
+ * - the exception if `onProgress` or a getter of `options` throws.
  *
  * @example
  * ```js

@@ -135,6 +135,7 @@ describe("an inspection", () => {
       [runKey(3)]: { updatedAt: new Date(NOW).toISOString() },
       [runKey(4)]: null,
       [runKey(5)]: {},
+      [runKey(6)]: { updatedAt: "2020" },
     });
     const { future, undated } = (await inspect(storePath)).runs;
     expect({ future, undated }).toEqual({ future: 1, undated: 2 });

@@ -217,6 +217,23 @@ describe("a sweep inside a write queue", () => {
     expect(gateway.changes[0].sessionIds).toEqual([null]);
   });
 
+  it("reports a duplicate key once, and a session id as well-formed text of at most 64 KiB", async () => {
+    const entry = (sessionId) => JSON.stringify({ sessionId, updatedAt: 1 });
+    const members = [
+      [run(1), entry("first")],
+      [run(2), entry("a\ud800b")],
+      [run(3), entry("x".repeat(64 * 1024 + 1))],
+      [run(1), entry("last")],
+    ];
+    const text = members.map(([key, value]) => `${JSON.stringify(key)}:${value}`).join();
+    const gateway = gatewayWith(`{${text}}`);
+    await sweep(gateway);
+    const [{ removed, sessionIds }] = gateway.changes;
+    const ids = Object.fromEntries(removed.map((key, index) => [key, sessionIds[index]]));
+    expect(removed).toHaveLength(3);
+    expect(ids).toEqual({ [run(1)]: "last", [run(2)]: "a\ufffdb", [run(3)]: null });
+  });
+
   it("removes the descendants of a run only on request", async () => {
     const child = `${run(1)}:subagent:1`;
     const gateway = gatewayWith({ [run(1)]: EXPIRED, [child]: EXPIRED });
