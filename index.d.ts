@@ -407,8 +407,8 @@ export interface SweepReport {
   };
   /**
    * The failures that did not make the sweep fail, and the files in `temps.kept`, in the order in which
-   * they are logged. An old archive or temp file that cannot be deleted is not among them: it is not
-   * counted, and a later sweep tries again.
+   * they are logged. Files of one kind that cannot be archived or deleted have one warning together; a
+   * later sweep tries again.
    */
   warnings: SweepWarning[];
 }

@@ -136,10 +136,9 @@ fn check_readable<S: System>(system: &S, path: &Path, abort: &Abort) -> Result<(
         )
     })?;
     match system.stat(path) {
-        Ok(stat) if read.is_none() && stat.kind != Kind::File => Err(Error::NotAFile {
-            path: path.to_owned(),
-            found: stat.kind.name(),
-        }),
+        Ok(stat) if read.is_none() && stat.kind != Kind::File => {
+            Err(Error::not_a_store(path, stat.kind))
+        }
         _ => Ok(()),
     }
 }
