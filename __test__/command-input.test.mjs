@@ -1,6 +1,6 @@
 // What the command does with files that are not stores, with wrong times and with control characters.
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
@@ -15,6 +15,7 @@ import {
   recent,
   runKey,
   smallStore,
+  storeIn,
   temporaryFolder,
   textOf,
   treeOf,
@@ -26,6 +27,13 @@ describe("a file that is not a store", () => {
   it.each([
     ["a.jsonl", '{"type":"session"}\n{"x":1}\n', "a transcript"],
     ["a.jsonl.reset.2026-03-01T12-00-00.000Z", "{}\n", "a transcript"],
+    ["a.jsonl.bak.1772366400000", "{}\n", "a transcript"],
+    ["sessions.json.lock", '{"pid":1,"createdAt":"2026-03-01"}', "a lock file"],
+    ["cron/jobs.json", '{"version":1,"jobs":[]}', "the gateway's list of cron jobs"],
+    [".env", "A=1\n", "a file of environment variables"],
+    ["store.bz2", Buffer.from("BZh91AY"), "a bzip2 file"],
+    ["store.zip", Buffer.from("PK\x03\x04"), "a zip file"],
+    ["a.png", Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d]), "an image"],
     ["openclaw.json", '{"cron":{"enabled":true}}', "a gateway's configuration"],
     ["openclaw.json.bak", "{}", "a gateway's configuration"],
     ["clawdbot.json.bak.3", "{}", "a gateway's configuration"],
@@ -56,10 +64,30 @@ describe("a file that is not a store", () => {
 
   it("is not assumed of a store with an unusual name", async () => {
     const home = temporaryFolder();
-    layOut(home, { "main.json": STORE, empty: "{}" });
-    for (const name of ["main.json", "empty"]) {
+    layOut(home, { "main.json": STORE, empty: "{}", "jobs.json": STORE });
+    // A shell completes the name of a link to a folder with a slash.
+    for (const name of ["main.json", "empty", "jobs.json", "main.json/"]) {
       expect((await command(home, [join(home, name)])).code).toBe(0);
     }
+  });
+});
+
+describe.runIf(existsSync("/dev/full"))("an output that cannot be written", () => {
+  it.each([
+    [["--help"]],
+    [["--json"]],
+    [[]],
+    [["--apply", "--yes"]],
+  ])("is one sentence, and a requested sweep is completed: %s", async (args) => {
+    const home = homeWith({ a: smallStore(), b: smallStore() });
+    const full = openSync("/dev/full", "w");
+    const { code, stderr } = await command(home, args, { stdio: ["ignore", full, "pipe"] });
+    closeSync(full);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^cron-session-reaper: cannot write the output: ENOSPC: .*\n$/m);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    const isSwept = (agent) => !readFileSync(storeIn(home, agent), "utf8").includes(":run:1");
+    expect(["a", "b"].map(isSwept)).toEqual([args.length === 2, args.length === 2]);
   });
 });
 

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::virtual_time::VirtualTime;
-use super::{Lock, is_held_by_live_process};
+use super::{Lock, is_dead, is_held_by_live_process, remove_dead};
 use crate::error::Error;
 use crate::store::StorePaths;
 use crate::system::{Beat, Heartbeat, Os, Process, System};
@@ -794,6 +794,64 @@ fn assert_foreign_holder_is_safe(wrapper: &mut Command, hold: &Command, path: &P
 }
 
 // ---- Not a regular file --------------------------------------------------------------------------
+
+/// Where a lock file cannot be linked, it is visible before it is complete.
+#[test]
+fn a_lock_that_is_moved_away_while_it_is_written_gets_a_date_in_1970() {
+    let (folder, path) = folder();
+    let aside = folder.path().join("aside");
+    let system = VirtualTime::starting_now().with_fault(|call, _| {
+        if call == "try_flock" && !aside.exists() {
+            fs::rename(&path, &aside).unwrap();
+            replace_by_live_lock(&path);
+        }
+        (call == "create_unnamed").then_some(ErrorKind::Unsupported)
+    });
+    let error = Lock::acquire(&system, &path).err().unwrap();
+    assert_eq!(error.code(), "ERR_SESSION_STORE_LOCKED");
+    assert_eq!(
+        created_at(&fs::read(&aside).unwrap()),
+        SystemTime::UNIX_EPOCH
+    );
+}
+
+#[test]
+fn removes_a_dead_lock_and_neither_a_live_one_nor_anything_else() {
+    let (_folder, path) = folder();
+    for (contents, dead) in [(Some("{}"), true), (None, false)] {
+        match contents {
+            Some(text) => {
+                fs::write(&path, text).unwrap();
+                touch(&path, SystemTime::now() - Duration::from_secs(31));
+            }
+            None => replace_by_live_lock(&path),
+        }
+        assert_eq!(is_dead(&Os, &path), dead, "{contents:?}");
+        assert_eq!(remove_dead(&Os, &path).unwrap(), dead, "{contents:?}");
+        assert_eq!(path.exists(), !dead, "{contents:?}");
+    }
+    fs::remove_file(&path).unwrap();
+    assert!(!is_dead(&Os, &path));
+    fs::create_dir(&path).unwrap();
+    assert!(!is_dead(&Os, &path));
+    assert!(!remove_dead(&Os, &path).unwrap());
+}
+
+/// The path is examined before it is opened, and another object may be there by then.
+#[test]
+fn refuses_a_directory_that_replaces_the_lock_just_before_it_is_opened() {
+    let (_folder, path) = folder();
+    fs::write(&path, "{}").unwrap();
+    let system = VirtualTime::starting_now().with_fault(|call, _| {
+        if call == "open_no_follow" && path.is_file() {
+            fs::remove_file(&path).unwrap();
+            fs::create_dir(&path).unwrap();
+        }
+        None
+    });
+    let error = Lock::acquire(&system, &path).err().unwrap();
+    assert_eq!(error.code(), "ERR_SESSION_STORE_NOT_A_FILE");
+}
 
 #[test]
 fn reports_anything_but_a_regular_file_at_the_path_and_does_not_modify_it() {
