@@ -60,6 +60,7 @@ describe("a configuration in JSON5", () => {
       ["{cron: }", ":1:8: not valid JSON5"],
       ["[]", ": not an object"],
       ["null", ": not an object"],
+      ["{\0}\0", ": not a text in UTF-8 (it contains zero bytes, as UTF-16 does)"],
     ]) {
       expect(await refusal(configured(text))).toBe(
         `✗ cannot read the retention from ${FILE}${place}; pass --retention\n`,

@@ -73,22 +73,20 @@ describe("a file that is not a store", () => {
 });
 
 describe.runIf(existsSync("/dev/full"))("an output that cannot be written", () => {
-  it.each([
-    [["--help"]],
-    [["--json"]],
-    [[]],
-    [["--apply", "--yes"]],
-  ])("is one sentence, and a requested sweep is completed: %s", async (args) => {
-    const home = homeWith({ a: smallStore(), b: smallStore() });
-    const full = openSync("/dev/full", "w");
-    const { code, stderr } = await command(home, args, { stdio: ["ignore", full, "pipe"] });
-    closeSync(full);
-    expect(code).toBe(1);
-    expect(stderr).toMatch(/^cron-session-reaper: cannot write the output: ENOSPC: .*\n$/m);
-    expect(stderr).not.toMatch(/\n\s+at /);
-    const isSwept = (agent) => !readFileSync(storeIn(home, agent), "utf8").includes(":run:1");
-    expect(["a", "b"].map(isSwept)).toEqual([args.length === 2, args.length === 2]);
-  });
+  it.each([[["--help"]], [["--json"]], [[]], [["--apply", "--yes"]]])(
+    "is one sentence, and a requested sweep is completed: %s",
+    async (args) => {
+      const home = homeWith({ a: smallStore(), b: smallStore() });
+      const full = openSync("/dev/full", "w");
+      const { code, stderr } = await command(home, args, { stdio: ["ignore", full, "pipe"] });
+      closeSync(full);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/^cron-session-reaper: cannot write the output: ENOSPC: .*\n$/m);
+      expect(stderr).not.toMatch(/\n\s+at /);
+      const isSwept = (agent) => !readFileSync(storeIn(home, agent), "utf8").includes(":run:1");
+      expect(["a", "b"].map(isSwept)).toEqual([args.length === 2, args.length === 2]);
+    },
+  );
 });
 
 describe("runs with a wrong time", () => {

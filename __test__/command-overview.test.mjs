@@ -1,5 +1,7 @@
 // The command's overview of two or more stores, and what it shows of a folder by class.
 
+import { execFileSync } from "node:child_process";
+import { chmodSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import stringWidth from "string-width";
 import { describe, expect, it } from "vitest";
@@ -129,7 +131,7 @@ describe("the overview of two or more stores", () => {
     expect(code).toBe(1);
     expect(stderr).toContain("agents/bad/sessions/sessions.json:1:1");
     expect(stdout).toMatch(/^bad +– +– +failed +–$/m);
-    expect(stdout).toMatch(/^1 store, 1 other folder, /m);
+    expect(stdout).toMatch(/^1 store, 1 failed, /m);
   });
 
   it("prints one line for each store that was swept, and the sum", async () => {
@@ -240,6 +242,45 @@ describe("the classes of a folder", () => {
       "import archive": ["1", "2 B", "just now", "openclaw update cleanup, offline"],
       "temp files": ["1", "5 B", "40 days ago", "--apply frees 5 B"],
     });
+  });
+
+  it("names no free pages that a database cannot have", async () => {
+    const home = migratedHome();
+    const header = Buffer.alloc(100, 0xff);
+    header.write("SQLite format 3\0", "latin1");
+    layOut(home, { ".openclaw/agents/main/agent/openclaw-agent.sqlite": header });
+    const { stdout } = await command(home);
+    expect(classesIn(stdout)["database (SQLite)"]).toEqual(["1", "100 B", "just now", "in use"]);
+  });
+
+  it("recommends nothing that needs a database where there is neither a database nor a store", async () => {
+    const home = homeWith({ main: smallStore() });
+    layOut(dirname(storeIn(home)), { [GATEWAY_TEMP]: "{}" });
+    rmSync(storeIn(home));
+    expect(classesIn((await command(home)).stdout)).toEqual({
+      transcripts: ["3", "9 B", "just now", "nothing: their store is missing"],
+      "temp files": ["1", "2 B", "just now", "nothing: they may be the only copy of sessions"],
+    });
+  });
+
+  it("does not recommend an archive retention if archives are kept forever", async () => {
+    const home = homeWith({ main: smallStore() });
+    layOut(home, { ".openclaw/openclaw.json": '{"cron":{"sessionRetention":false}}' });
+    layOut(dirname(storeIn(home)), { [archiveName("x.jsonl", Date.now() - 40 * DAY)]: "123" });
+    const { archives } = classesIn((await command(home)).stdout);
+    expect(archives.at(-1)).toBe("nothing: archives are kept as long as runs, forever");
+  });
+
+  it.runIf(process.getuid?.() === 0)("says that a subfolder could not be listed", async () => {
+    const home = homeWith({ main: smallStore() });
+    layOut(dirname(storeIn(home)), { "sub/x": "1", "other/y": "12" });
+    chmodSync(join(dirname(storeIn(home)), "sub"), 0);
+    execFileSync("chown", ["-R", "1234", home]);
+    const { stdout } = await command(home, ["--json"], { uid: 1234 });
+    const [{ folder }] = JSON.parse(stdout).stores;
+    expect(folder).toContainEqual(
+      expect.objectContaining({ class: "others", files: 1, bytes: 2, isIncomplete: true }),
+    );
   });
 
   it("shows the names of jobs from cron/jobs.json", async () => {

@@ -434,14 +434,14 @@ describe("a file that is not a store", () => {
   it("reports a relative path in a removed working directory, and accepts an absolute one", async () => {
     const home = homeWith({ main: smallStore() });
     const [node, program] = [process.execPath, join(root, "cli/main.mjs")];
-    const inRemoved = (path) =>
+    const inRemoved = (path, env) =>
       spawnSync(
         "sh",
         ["-c", `mkdir gone; cd gone; rmdir ../gone; exec ${node} ${program} ${path}`],
         {
           cwd: home,
           encoding: "utf8",
-          env: { PATH: process.env.PATH, HOME: home },
+          env: { PATH: process.env.PATH, HOME: home, ...env },
         },
       );
     const relative = inRemoved("./sessions.json");
@@ -450,6 +450,13 @@ describe("a file that is not a store", () => {
       "the working directory no longer exists; pass an absolute path",
     );
     expect(inRemoved(storeIn(home)).status).toBe(0);
+    for (const name of ["OPENCLAW_HOME", "OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH"]) {
+      const { status, stderr } = inRemoved(storeIn(home), { [name]: "relative" });
+      expect(status, name).toBe(1);
+      expect(stderr, name).toMatch(
+        /^cron-session-reaper: the working directory no longer exists; change .*\n$/,
+      );
+    }
   });
 
   it("reports that session.store puts stores elsewhere", async () => {
@@ -920,7 +927,8 @@ describe("the command line", () => {
         ["--archive-retention", "forever"],
         '--archive-retention forever: not a duration; write 7d, or "never"',
       ],
-      [["--top", "-1"], "'--top' argument is ambiguous; see --help"],
+      [["--top", "-1"], "--top needs a value, and -1 begins with a dash; see --help"],
+      [["--retention", "-5d"], "--retention needs a value, and -5d begins with a dash; see --help"],
       [["--top", "all"], "--top all: not a number from 0 to 1000"],
       [["--top", "1001"], "--top 1001: not a number from 0 to 1000"],
       [["--apply", "--yes", ""], "a path is empty; write . for the current folder"],

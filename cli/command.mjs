@@ -233,12 +233,10 @@ function readArguments(args) {
       },
     });
   } catch (error) {
-    if (error.code === "ERR_PARSE_ARGS_INVALID_OPTION_VALUE") {
-      const [option] = /--[a-z-]+/.exec(error.message) ?? [];
+    const [, option] = /'(--[a-z-]+)' argument is ambiguous/.exec(error.message) ?? [];
+    if (option !== undefined) {
       const next = args[args.indexOf(option) + 1];
-      if (next?.startsWith("-")) {
-        throw new UsageError(`${option} needs a value, and ${next} begins with a dash; see --help`);
-      }
+      throw new UsageError(`${option} needs a value, and ${next} begins with a dash; see --help`);
     }
     // The rest of the message explains arguments that begin with a dash.
     const problem = error.message.split(/\.? To specify|\.?\n/)[0];
