@@ -156,8 +156,15 @@ fn removes_leftovers_while_the_lock_is_held() {
     }
 }
 
+/// With unnamed files and without them.
 #[test]
 fn holds_the_flock_of_the_new_store_while_it_has_another_name() {
+    for has_unnamed in [true, false] {
+        holds_the_flock_while_named(has_unnamed);
+    }
+}
+
+fn holds_the_flock_while_named(has_unnamed: bool) {
     let tree = folder(&format!("{{{CHAT},{RUN}}}"));
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (log, store_folder) = (Arc::clone(&seen), tree.at(""));
@@ -169,11 +176,15 @@ fn holds_the_flock_of_the_new_store_while_it_has_another_name() {
             let is_held = fs2::FileExt::try_lock_exclusive(&temp).is_err();
             log.lock().unwrap().push((call.to_owned(), is_held));
         }
-        None
+        (call == "create_unnamed" && !has_unnamed).then_some(ErrorKind::Unsupported)
     });
     assert_eq!(sweep_on(&tree, &system).pruned, 1);
+    let mut seen = seen.lock().unwrap();
+    if !has_unnamed {
+        // The call that takes it comes directly after the one that creates the file.
+        assert_eq!(seen.remove(0), ("try_flock".to_owned(), false));
+    }
     // After the exchange, the name belongs to the old store.
-    let seen = seen.lock().unwrap();
     let exchange = seen.iter().position(|(call, _)| call == "exchange");
     let until_exchange = &seen[..=exchange.unwrap()];
     assert!(
