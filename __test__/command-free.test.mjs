@@ -172,8 +172,8 @@ describe("freeing beside a sweep", () => {
   });
 
   it("deletes nothing because of another file beside a damaged store", async () => {
-    const files = { "sessions.json.lock": DEAD_LOCK, "copy.json": "{}", ...oldFiles() };
-    for (const name of ["sessions.json.lock", "copy.json"]) {
+    const files = { "copy.json": "{}", other: "{}", ...oldFiles() };
+    for (const name of ["copy.json", "other"]) {
       const home = homeWith({ main: '{"agent' });
       const folder = dirname(storeIn(home));
       layOut(folder, files);
