@@ -338,7 +338,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
             }
             let file = match open_regular(system, &path, owner) {
                 Ok(Some((real, file))) if real != paths.real => file,
-                Err(error) if is_named_like_store(name, own) => {
+                Err(error) if !is_missing(&error) && is_named_like_store(name, own) => {
                     return Err(error).context("read the other store", &path);
                 }
                 _ => continue,
@@ -385,7 +385,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
 }
 
 /// Opens a file with all links resolved, without waiting for the writer of a FIFO. Returns its path
-/// too; `None` if it is missing, not a regular file, or a link that neither the store's owner nor root
+/// too; `None` if it is not a regular file, or a link that neither the store's owner nor root
 /// made: it could lead root to a file that its maker must not read.
 fn open_regular<S: System>(
     system: &S,
@@ -396,10 +396,7 @@ fn open_regular<S: System>(
     if named.kind == Kind::Link && ![owner, 0].contains(&named.uid) {
         return Ok(None);
     }
-    let real = match system.canonicalize(path) {
-        Err(error) if is_missing(&error) => return Ok(None),
-        real => real?,
-    };
+    let real = system.canonicalize(path)?;
     if system.stat(&real)?.kind != Kind::File {
         return Ok(None);
     }

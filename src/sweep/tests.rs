@@ -4,6 +4,7 @@
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::time::SystemTime;
@@ -439,13 +440,17 @@ fn keeps_a_transcript_that_a_linked_store_references() {
 
 #[test]
 fn refuses_to_archive_beside_another_store_that_cannot_be_read() {
-    for (name, is_store) in [("ops.json", true), ("notes.txt", false)] {
+    for (name, error, is_store) in [
+        ("ops.json", ErrorKind::PermissionDenied, true),
+        ("notes.txt", ErrorKind::PermissionDenied, false),
+        // A rotated backup that was removed after the folder was listed.
+        ("sessions.json.bak.1", ErrorKind::NotFound, false),
+    ] {
         let gateway = Gateway::new();
         let (before, other) = (gateway.text(), gateway.root.join(name));
         fs::write(&other, "{}").unwrap();
         let system = Faulty::new(move |call, path| {
-            (call == "open_no_follow" && path == other)
-                .then_some(std::io::ErrorKind::PermissionDenied)
+            (call == "open_no_follow" && path == other).then_some(error)
         });
         let swept = sweep_on(&system, &gateway.store);
         let failure = swept.failure.map(|failure| failure.code.clone());
@@ -758,7 +763,6 @@ fn sweep_with(system: &impl System, store: &Path, options: &Options) -> Swept {
 
 #[cfg(target_os = "linux")]
 mod failures {
-    use std::io::ErrorKind;
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::fs::symlink;
     use std::sync::Arc;
