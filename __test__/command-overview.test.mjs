@@ -360,18 +360,26 @@ describe("stores that share a folder", () => {
 });
 
 describe.skipIf(!hasScript)("on a terminal", () => {
-  it.each([40, 57, 80, 120, 200])(
+  it.each([40, 55, 57, 65, 80, 120, 200])(
     "prints no line wider than a terminal of %i columns",
     async (columns) => {
       const wide = `agent:main:telegram:${"日本語".repeat(30)}:5`;
-      const store = { ...smallStore(), [wide]: recent("w", Date.now()), ["k".repeat(300)]: {} };
+      const store = {
+        ...smallStore(),
+        [wide]: recent("w", Date.now()),
+        ["k".repeat(300)]: {},
+        [runKey(3, `a-job-with-a-long-name-${"x".repeat(40)}`)]: recent("l", Date.now()),
+      };
       const home = homeWith({ main: store, [`work-${"x".repeat(60)}`]: smallStore() });
       addClasses(home);
+      // A path without spaces is named in a column of notes.
+      const config = `~/${"c".repeat(60)}.json`;
+      layOut(home, { [config.slice(2)]: '{"cron": {"sessionRetention": "12h"}}' });
       for (const args of [[], ["--details"], [storeIn(home)]]) {
         const words = [process.execPath, main, ...args].map((word) => `'${word}'`).join(" ");
         const line = `stty cols ${columns}; ${words}`;
         const { code, stdout } = await run("script", ["-qec", line, "/dev/null"], {
-          env: environment(home, { TERM: "xterm", NO_COLOR: "1" }),
+          env: environment(home, { TERM: "xterm", NO_COLOR: "1", OPENCLAW_CONFIG_PATH: config }),
         });
         expect(code).toBe(0);
         const lines = stdout.replaceAll("\r", "").split("\n");

@@ -118,7 +118,7 @@ const LEAST_WIDTH = 24;
 /**
  * Returns lines of at most `width` columns with aligned cells. `sides` has one letter per column: `l`
  * or `r`. A cell is a text or `[text, paint]`. A last cell on the left that does not fit beside the
- * others is wrapped, or put below them if there is little space.
+ * others is wrapped, or put below them if there is little space. A word that is too long is shortened.
  */
 export function table(rows, sides, width = Number.POSITIVE_INFINITY) {
   const cellsOf = (row) => row.map((cell) => (Array.isArray(cell) ? cell : [cell, (text) => text]));
@@ -139,7 +139,9 @@ export function table(rows, sides, width = Number.POSITIVE_INFINITY) {
       return [aligned.join("  ").trimEnd()];
     }
     const [note, paint] = cells.at(-1);
-    const notes = note === "" ? [] : wrapped(note, Math.max(width - left, LEAST_WIDTH)).map(paint);
+    const space = Math.max(width - left, LEAST_WIDTH);
+    const fitting = wrapped(note, space).map((line) => shortenedInMiddle(line, space));
+    const notes = note === "" ? [] : fitting.map(paint);
     const first = aligned.slice(0, -1).join("  ");
     const below = (lines) => lines.map((line) => " ".repeat(left) + line);
     return isBeside && notes.length > 0
