@@ -8,11 +8,14 @@ import { jsonText } from "../cli/text.mjs";
 import {
   command,
   DAY,
+  environment,
   expired,
   HOUR,
   homeWith,
   layOut,
+  main,
   recent,
+  run,
   runKey,
   smallStore,
   storeIn,
@@ -87,6 +90,16 @@ describe.runIf(existsSync("/dev/full"))("an output that cannot be written", () =
       expect(["a", "b"].map(isSwept)).toEqual([args.length === 2, args.length === 2]);
     },
   );
+});
+
+describe.skipIf(process.platform === "win32")("an output of which only a part fits", () => {
+  it("is reported, although the system wrote the part without an error", async () => {
+    const home = homeWith({ main: smallStore() });
+    const line = `ulimit -f 1; '${process.execPath}' '${main}' --json > part.json`;
+    const { code, stderr } = await run("sh", ["-c", line], { cwd: home, env: environment(home) });
+    expect(code).toBe(1);
+    expect(stderr).toContain("cannot write the output: EFBIG: ");
+  });
 });
 
 describe("runs with a wrong time", () => {

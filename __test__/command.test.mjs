@@ -459,6 +459,16 @@ describe("a file that is not a store", () => {
     }
   });
 
+  it.runIf(process.getuid?.() === 0)("accepts a path of a user without a home folder", async () => {
+    const home = homeWith({ main: smallStore() });
+    chmodSync(home, 0o755);
+    const env = { PATH: process.env.PATH };
+    const args = [join(root, "cli/main.mjs"), storeIn(home), "--retention", "1d"];
+    // No such user exists, and HOME is not set.
+    const { code, stderr } = await run(process.execPath, args, { env, uid: 54321, gid: 54321 });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  });
+
   it("reports that session.store puts stores elsewhere", async () => {
     const home = homeWith({ main: smallStore() });
     const config = { session: { store: "/data/{agentId}/sessions.json" } };

@@ -168,7 +168,7 @@ async function runWith(args, output) {
   try {
     const options = readArguments(args);
     if (options.help || options.version) {
-      process.stdout.write(options.help ? HELP : `${version()}\n`);
+      print(options.help ? HELP.trimEnd() : version());
       return SUCCESS;
     }
     output.isNeeded = !options.apply || options.watch !== undefined;
@@ -200,6 +200,15 @@ async function runWith(args, output) {
       process.off(signal, onSignal);
     }
   }
+}
+
+/**
+ * Prints a text and a line break. Node.js ignores that only a part of a text was written; then the write of
+ * the line break fails.
+ */
+function print(text) {
+  process.stdout.write(text);
+  process.stdout.write("\n");
 }
 
 function printFailure(message) {
@@ -510,9 +519,7 @@ class Command {
     const { sweep, error } = result;
     if (isChange(doneBy(result))) {
       const time = new Date().toISOString();
-      process.stdout.write(
-        `${this.paints.dim(time)} ${displayPath(path)}: ${resultLines(result).join(": ")}\n`,
-      );
+      print(`${this.paints.dim(time)} ${displayPath(path)}: ${resultLines(result).join(": ")}`);
     }
     const warnings = sweep?.warnings ?? [];
     // A problem that persists for hours is printed once.
@@ -786,9 +793,9 @@ class Command {
       const lines = resultLines(result);
       if (name === undefined) {
         const all = [`${mark} ${bold(displayPath(result.path))}`, ...lines];
-        process.stdout.write(`${all.join("\n  ")}\n`);
+        print(all.join("\n  "));
       } else if (isChanged) {
-        process.stdout.write(`${mark} ${bold(name)}: ${lines.join("; ")}\n`);
+        print(`${mark} ${bold(name)}: ${lines.join("; ")}`);
       }
     }
     this.#printProblems(result);
@@ -802,12 +809,12 @@ class Command {
     const changes = sumOf(results.map(doneBy));
     const noun = results.every(({ isStore }) => isStore) ? "store" : "folder";
     if (unchanged.length > 0) {
-      process.stdout.write(`${dim("·")} ${counted(unchanged.length, noun)}: nothing expired\n`);
+      print(`${dim("·")} ${counted(unchanged.length, noun)}: nothing expired`);
     }
     if (isChange(changes)) {
       const actions = actionsOf(["removed", "archived", "deleted"], changes);
       const sum = `${counted(done.length, noun)}: ${actions}; ${size(changes.bytes)} freed`;
-      process.stdout.write(`${green(sum)}\n`);
+      print(green(sum));
     }
   }
 
@@ -886,7 +893,7 @@ class Command {
       lines.push(...(listed.length > 0 ? ["", displayPath(path), ...listed.slice(1)] : []));
     }
     if (lines.length > 0) {
-      process.stdout.write(`${lines.join("\n")}\n`);
+      print(lines.join("\n"));
     }
   }
 
@@ -1027,7 +1034,7 @@ class Command {
       missing,
       notes,
     };
-    process.stdout.write(`${jsonText(document)}\n`);
+    print(jsonText(document));
   }
 }
 

@@ -1,6 +1,7 @@
 // Reads files and folders, and explains failures.
 
 import { lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 
 /** Returns an absolute path; `undefined` for a relative one if the working directory was removed. */
@@ -10,6 +11,15 @@ export function absolute(path) {
     return isAbsolute(path) ? join(path, ".") : resolve(path);
   } catch {
     return undefined;
+  }
+}
+
+/** Returns the home folder of the user; the root folder if the system knows none, as in a container. */
+export function userHome() {
+  try {
+    return homedir();
+  } catch {
+    return resolve("/");
   }
 }
 

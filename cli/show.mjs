@@ -1,8 +1,8 @@
 // What the command prints about one store or folder.
 
-import { homedir } from "node:os";
 import { sep } from "node:path";
 import { freedBy, isFreeable, labelOf, summed } from "./classes.mjs";
+import { userHome } from "./files.mjs";
 import { doneBy, dueBy, dueOf, isChange } from "./free.mjs";
 import {
   ago,
@@ -22,7 +22,7 @@ const BAR = 20;
 
 /** Returns a path for display, with `~` for the home folder. */
 export function displayPath(path) {
-  const home = homedir();
+  const home = userHome();
   const isBelow = home !== "" && path.startsWith(home + sep);
   return printable(isBelow ? `~${path.slice(home.length)}` : path);
 }

@@ -1,9 +1,8 @@
 // The gateway's state folder and the names in it, by the gateway's own rules.
 
 import { existsSync } from "node:fs";
-import { homedir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
-import { mayExist, realPath } from "./files.mjs";
+import { mayExist, realPath, userHome } from "./files.mjs";
 
 /** State folders in the home folder, and configurations in a state folder; earlier names come last. */
 export const STATE_FOLDERS = [".openclaw", ".clawdbot", ".moldbot", ".moltbot"];
@@ -35,7 +34,7 @@ export function homeFolder(env) {
   // A script may pass an unset variable as the text "undefined" or "null".
   const set = (value) =>
     ["undefined", "null"].includes(value?.trim()) ? undefined : value?.trim();
-  const own = set(env.HOME) || set(env.USERPROFILE) || homedir();
+  const own = set(env.HOME) || set(env.USERPROFILE) || userHome();
   return resolve(underHome(set(env.OPENCLAW_HOME) || own, own));
 }
 
