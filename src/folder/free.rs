@@ -99,10 +99,11 @@ fn free_in<S: System>(
         Class::Backups => request.backups_before_ms.filter(|_| has_sessions),
         _ => None,
     };
-    let files = folder.files(system, &[], abort, |class| match class {
+    let mut files = folder.files(system, &[], abort, |class| match class {
         Class::Locks | Class::Temps => request.dead,
         class => cutoff_ms(class).is_some(),
     })?;
+    files.retain(|file| !file.is_linked);
     let is_due = |file: &FoundFile| match file.class {
         Class::Locks => lock::is_dead(system, &file.path),
         class => is_before(file, cutoff_ms(class)),

@@ -12,6 +12,7 @@ mod free;
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -90,9 +91,15 @@ impl StoreFolder {
         is_wanted: impl Fn(Class) -> bool,
     ) -> Result<Vec<FoundFile>> {
         let mut files = Vec::new();
+        let mut targets = HashSet::new();
         for entry in fs::read_dir(&self.path).context("list", &self.path)? {
             abort.check()?;
-            let name = entry.context("list", &self.path)?.file_name();
+            let entry = entry.context("list", &self.path)?;
+            let name = entry.file_name();
+            if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                targets.extend(system.canonicalize(&self.path.join(&name)));
+                continue;
+            }
             let is_store = name == self.store || others.iter().any(|other| name == **other);
             let (mut class, mut stamp_ms) = class::classify(&self.store_name(), &name);
             for other in others {
@@ -115,8 +122,12 @@ impl StoreFolder {
                     class,
                     stamp_ms,
                     stat,
+                    is_linked: false,
                 });
             }
+        }
+        for file in &mut files {
+            file.is_linked = targets.contains(&file.path);
         }
         Ok(files)
     }
@@ -130,6 +141,8 @@ struct FoundFile {
     /// The time in its name, in milliseconds since 1970.
     stamp_ms: Option<i64>,
     stat: Stat,
+    /// Whether a link in the folder leads to it, for example the store, whose target can have any name.
+    is_linked: bool,
 }
 
 impl FoundFile {

@@ -172,6 +172,24 @@ fn deletes_exactly_the_old_files_that_a_dry_run_names() {
     assert_eq!(tree.changes(&after), Vec::<String>::new());
 }
 
+#[cfg(unix)]
+#[test]
+fn deletes_no_file_to_which_a_link_in_the_folder_leads() {
+    let tree = Tree::new();
+    for target in [
+        format!("a.jsonl.deleted.{STAMP}"),
+        format!("sessions.json.deleted.{STAMP}"),
+        "sessions.json.bak.1769904000000".to_owned(),
+    ] {
+        tree.file_of(&target, b"{}");
+        let store = tree.at("sessions.json");
+        std::os::unix::fs::symlink(&target, &store).unwrap();
+        assert_eq!(freed(&everything(&store, Mode::Apply)), [], "{target}");
+        std::fs::remove_file(&store).unwrap();
+        std::fs::remove_file(tree.at(&target)).unwrap();
+    }
+}
+
 #[test]
 fn deletes_nothing_that_was_not_requested() {
     let tree = Tree::new();
