@@ -333,12 +333,12 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
         let own = paths.named.file_name();
         for name in &listings.of(&paths.folder)?.possible_stores {
             let path = paths.folder.join(name);
-            if Some(&**name) == own {
+            if Some(&**name) == own || !is_named_like_store(name, own) {
                 continue;
             }
             let file = match open_regular(system, &path, owner) {
                 Ok(Some((real, file))) if real != paths.real => file,
-                Err(error) if !is_missing(&error) && is_named_like_store(name, own) => {
+                Err(error) if !is_missing(&error) => {
                     return Err(error).context("read the other store", &path);
                 }
                 _ => continue,

@@ -383,10 +383,9 @@ fn keeps_a_transcript_that_another_store_in_the_folder_references() {
             1,
         ),
         ("SESSIONS.JSON~", r#""chat":{"sessionId":"r"}"#, 0),
-        ("ops.store", r#""chat":{"sessionId":"r"}"#, 0),
-        ("ops", r#""chat":{"sessionId":"r"}"#, 0),
-        // Not stores.
-        ("notes.txt", r#"chat: {"sessionId":"r"}"#, 1),
+        // Not stores, by their names.
+        ("notes.txt", r#""chat":{"sessionId":"r"}"#, 1),
+        ("ops", r#""chat":{"sessionId":"r"}"#, 1),
         ("ops.jsonl", r#""chat":{"sessionId":"r"}"#, 1),
         ("sessions.json.lock", r#""chat":{"sessionId":"r"}"#, 1),
     ] {

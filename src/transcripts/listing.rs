@@ -25,7 +25,7 @@ pub(crate) struct Listing {
     /// Regular files that end in `.tmp`.
     pub(crate) temp_files: Vec<String>,
     /// Regular files and links that are no transcripts, archives, temp files or locks. Each can be
-    /// another store, whatever its name is.
+    /// another store.
     pub(crate) possible_stores: Vec<OsString>,
     /// Symbolic links.
     pub(crate) links: Vec<OsString>,
