@@ -87,8 +87,7 @@ pub(super) fn finish_without_commit<'a, S: System>(
     let mut leftovers = clear_leftovers(sweep, found, 0, &mut listings, &mut lock)
         // The next sweep searches again.
         .inspect_err(|_| sweep.cache.forget(&sweep.store))?;
-    log.kept(leftovers.kept.drain(..));
-    log.not_cleaned_up(&leftovers.failures);
+    log.cleared(&mut leftovers);
     let cleanup_since = sweep.system.monotonic();
     let old = match &paths {
         Some(paths) => old_archives(sweep, paths, [], &mut listings, log),

@@ -169,28 +169,28 @@ impl<'s, S: System> ExclusiveSweep<'s, S> {
     /// Writes the replacement of the store, if a run is to be removed. Takes the store's lock only to
     /// delete leftovers if the disk is full.
     pub(crate) fn prepare(self) -> Self {
-        let Self {
-            sweep,
-            mut lock,
-            mut log,
-            stage,
-            ..
-        } = self;
-        let stage = sweep
-            .with_rights(|| prepare(&sweep, stage, &mut lock, &mut log))
-            .unwrap_or_else(Stage::Failed);
-        Self {
-            sweep,
-            lock,
-            log,
-            stage,
-            ..self
-        }
+        let (next, ()) = self.advance(|sweep, stage, lock, log| {
+            prepare(sweep, stage, lock, log).map(|stage| (stage, ()))
+        });
+        next
     }
 
     /// Replaces the store if it is still the one for which the sweep was prepared. The caller excludes
     /// all other writers of its process. Also returns how the store's file changed, if it did.
     pub(crate) fn commit(self) -> (Self, Option<StoreChange>) {
+        self.advance(commit)
+    }
+
+    /// Makes a step with the rights of the user who controls the path. If it fails, so does the sweep.
+    fn advance<T: Default>(
+        self,
+        work: impl FnOnce(
+            &Context<'s, S>,
+            Stage<'s, S>,
+            &mut LockTimes,
+            &mut Log,
+        ) -> Result<(Stage<'s, S>, T)>,
+    ) -> (Self, T) {
         let Self {
             sweep,
             mut lock,
@@ -198,9 +198,9 @@ impl<'s, S: System> ExclusiveSweep<'s, S> {
             stage,
             ..
         } = self;
-        let (stage, change) = sweep
-            .with_rights(|| commit(&sweep, stage, &mut lock, &mut log))
-            .unwrap_or_else(|error| (Stage::Failed(error), None));
+        let (stage, found) = sweep
+            .with_rights(|| work(&sweep, stage, &mut lock, &mut log))
+            .unwrap_or_else(|error| (Stage::Failed(error), T::default()));
         let next = Self {
             sweep,
             lock,
@@ -208,7 +208,7 @@ impl<'s, S: System> ExclusiveSweep<'s, S> {
             stage,
             ..self
         };
-        (next, change)
+        (next, found)
     }
 
     /// Ends the sweep with an error before a step. A commit is not undone.

@@ -424,6 +424,12 @@ impl Log {
         }
     }
 
+    /// Leftovers were removed or kept. Takes the paths of those that were kept.
+    pub(super) fn cleared(&mut self, leftovers: &mut Cleared) {
+        self.kept(leftovers.kept.drain(..));
+        self.not_cleaned_up(&leftovers.failures);
+    }
+
     /// Files that may be the only copy of something were kept: their paths before and now.
     pub(super) fn kept(&mut self, kept: impl IntoIterator<Item = (PathBuf, PathBuf)>) {
         for (from, to) in kept {

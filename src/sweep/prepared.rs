@@ -170,8 +170,7 @@ impl<'a, S: System> Prepared<'a, S> {
             log.failed_after_commit(&error);
             Cleared::default()
         });
-        log.kept(cleared.kept.drain(..));
-        log.not_cleaned_up(&cleared.failures);
+        log.cleared(&mut cleared);
         Ok(Commit::Committed(Box::new(Committed {
             paths,
             plan,
