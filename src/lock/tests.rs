@@ -837,6 +837,21 @@ fn removes_a_dead_lock_and_neither_a_live_one_nor_anything_else() {
     assert!(!remove_dead(&Os, &path).unwrap());
 }
 
+#[test]
+fn does_not_remove_a_dead_lock_that_another_process_took_over_meanwhile() {
+    let (_folder, path) = folder();
+    fs::write(&path, "{}").unwrap();
+    touch(&path, SystemTime::now() - Duration::from_secs(31));
+    let system = VirtualTime::starting_now().with_fault(|call, _| {
+        if call == "create_unnamed" {
+            replace_by_live_lock(&path);
+        }
+        None
+    });
+    assert!(!remove_dead(&system, &path).unwrap());
+    assert!(path.exists());
+}
+
 /// The path is examined before it is opened, and another object may be there by then.
 #[test]
 fn refuses_a_directory_that_replaces_the_lock_just_before_it_is_opened() {
