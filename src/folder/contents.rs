@@ -131,7 +131,7 @@ fn orphans<S: System>(
         add_entries(system, other, &mut references, &mut buffer, abort)?;
     }
     // Without a cutoff, because the listing is only needed for its links.
-    let mut listings = Listings::new(f64::NEG_INFINITY);
+    let mut listings = Listings::new(f64::NEG_INFINITY, abort);
     let orphans = references.unreferenced(transcripts, &mut listings, &lookups)?;
     Ok(orphans.into_iter().map(|it| it.path).collect())
 }

@@ -12,7 +12,6 @@ mod free;
 mod tests;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,6 +20,7 @@ use crate::abort::Abort;
 use crate::error::{Context, Error, Result, is_missing};
 use crate::store::{self, StorePaths};
 use crate::system::{Kind, Rights, Stat, System};
+use crate::transcripts::links::linked_names;
 
 pub(crate) use class::Class;
 pub(crate) use contents::contents;
@@ -91,13 +91,13 @@ impl StoreFolder {
         is_wanted: impl Fn(Class) -> bool,
     ) -> Result<Vec<FoundFile>> {
         let mut files = Vec::new();
-        let mut targets = HashSet::new();
+        let mut links = Vec::new();
         for entry in fs::read_dir(&self.path).context("list", &self.path)? {
             abort.check()?;
             let entry = entry.context("list", &self.path)?;
             let name = entry.file_name();
             if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
-                targets.extend(system.canonicalize(&self.path.join(&name)));
+                links.push(name);
                 continue;
             }
             let is_store = name == self.store || others.iter().any(|other| name == **other);
@@ -126,8 +126,9 @@ impl StoreFolder {
                 });
             }
         }
+        let linked = linked_names(system, &self.path, &links);
         for file in &mut files {
-            file.is_linked = targets.contains(&file.path);
+            file.is_linked = linked.contains(&file.name);
         }
         Ok(files)
     }

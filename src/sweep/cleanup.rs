@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::store::StorePaths;
 use crate::store::leftovers::Cleared;
 use crate::system::{Stat, System};
+use crate::transcripts::links::linked_names;
 use crate::transcripts::listing::Listings;
 use crate::transcripts::{Tally, archive};
 
@@ -83,7 +84,7 @@ pub(super) fn finish_without_commit<'a, S: System>(
         _ => None,
     };
     let found = paths.as_ref().zip(nothing.store.as_ref());
-    let mut listings = Listings::new(sweep.archive_cutoff_ms);
+    let mut listings = Listings::new(sweep.archive_cutoff_ms, &sweep.options.abort);
     let mut leftovers = clear_leftovers(sweep, found, 0, &mut listings, &mut lock)
         // The next sweep searches again.
         .inspect_err(|_| sweep.cache.forget(&sweep.store))?;
@@ -118,7 +119,7 @@ pub(super) fn make_room<S: System>(
     times: &mut LockTimes,
     log: &mut Log,
 ) -> bool {
-    let mut listings = Listings::new(sweep.archive_cutoff_ms);
+    let mut listings = Listings::new(sweep.archive_cutoff_ms, &sweep.options.abort);
     // Before the leftovers, because the lock file needs room as well.
     let old = old_archives(sweep, paths, [], &mut listings, log);
     let mut failures = Vec::new();
@@ -180,14 +181,16 @@ pub(super) fn old_archives<'f, S: System>(
     let mut old = Vec::new();
     for folder in folders {
         match listings.of(folder) {
-            Ok(listing) => old.extend(
-                listing
-                    .expired_archives
-                    .iter()
-                    .map(|name| folder.join(name))
-                    // A store may be named like an archive.
-                    .filter(|archive| !paths.is_store(archive)),
-            ),
+            Ok(listing) if listing.expired_archives.is_empty() => {}
+            Ok(listing) => {
+                // A link can be the transcript of a kept entry, or another store.
+                let linked = linked_names(sweep.system, folder, &listing.links);
+                let archives = listing.expired_archives.iter();
+                let archives = archives.filter(|name| !linked.contains(*name));
+                // The store itself may be named like an archive, too.
+                let archives = archives.map(|name| folder.join(name));
+                old.extend(archives.filter(|archive| !paths.is_store(archive)));
+            }
             Err(error) => log.cleanup_failed(&error),
         }
     }

@@ -15,6 +15,7 @@ mod commit_loop;
 mod context;
 pub(crate) mod exclusive;
 pub mod options;
+mod other_stores;
 pub mod outcome;
 mod plan;
 mod prepared;

@@ -1,28 +1,27 @@
 //! What a sweep removes, keeps and archives: read from the store in one pass, applied or previewed.
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
-use std::io;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::mem;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
-use crate::error::{Context as _, Error, Result, is_missing};
+use crate::error::Result;
 use crate::lock;
 use crate::store::leftovers::{self, Leftovers};
-use crate::store::reading::{Buffer, Reading, Source};
+use crate::store::reading::Buffer;
 use crate::store::rewrite::{self, Facts, RemovalPolicy, Rewritten};
-use crate::store::scan::{Entry, SessionId, Visitor};
+use crate::store::scan::{Entry, SessionId};
 use crate::store::{Store, StorePaths};
-use crate::system::{Kind, Stat, System};
+use crate::system::{Stat, System};
 use crate::transcripts::Tally;
 use crate::transcripts::listing::Listings;
 use crate::transcripts::locate::{Folder, Transcript};
 use crate::transcripts::references::References;
 
 use super::context::{Context, RemovedRuns};
+use super::other_stores::OtherStores;
 use super::outcome::StoreFigures;
 
 /// What a sweep of a store removes.
@@ -37,6 +36,8 @@ pub(super) struct RemovalPlan {
     pub(super) transcripts: Vec<Transcript>,
     /// The links at which removed runs name a transcript.
     links: HashSet<PathBuf>,
+    /// The other stores that can reference the transcripts, as they were read.
+    other_stores: Vec<(PathBuf, Stat)>,
     /// The temp files to classify: none if this sweep does not search for them.
     pub(super) leftovers: Leftovers,
     /// When the store's contents were last written by any process but a sweep, in nanoseconds since
@@ -54,6 +55,13 @@ impl RemovalPlan {
         let paths = self.transcripts.iter().map(|it| &it.path);
         is_any_locked(system, paths.chain(&self.links))
     }
+
+    /// Returns whether another store was changed since it was read, so that it can reference a transcript
+    /// that is to be archived.
+    pub(super) fn is_outdated<S: System>(&self, system: &S) -> bool {
+        let mut stores = self.other_stores.iter();
+        stores.any(|(path, before)| system.stat(path).is_ok_and(|now| now != *before))
+    }
 }
 
 /// A run that is removed from the store.
@@ -70,6 +78,8 @@ pub(crate) struct RemovedRun {
 pub(super) struct Draft<'c, 'a, S: System> {
     pub(super) rewrite: Rewritten,
     pub(super) figures: StoreFigures,
+    /// The other stores that were read.
+    pub(super) other_stores: Vec<(PathBuf, Stat)>,
     collected: Collector<'c, 'a, S>,
 }
 
@@ -94,8 +104,20 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
         Ok(Self {
             rewrite,
             figures,
+            other_stores: Vec::new(),
             collected,
         })
+    }
+
+    /// Reads the other stores that can reference the transcripts. `owner` is the owner of this one.
+    pub(super) fn add_other_stores(
+        &mut self,
+        paths: &StorePaths,
+        owner: u32,
+        buffer: &mut Buffer,
+    ) -> Result<()> {
+        self.other_stores = self.collected.add_other_stores(paths, owner, buffer)?;
+        Ok(())
     }
 
     /// Completes the plan: lists the folders, to find out which transcripts kept entries reference
@@ -105,19 +127,18 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
         sweep: &Context<'a, S>,
         paths: &StorePaths,
         before: Stat,
-        buffer: &mut Buffer,
     ) -> Result<RemovalPlan> {
         let Self {
             rewrite,
             figures,
+            other_stores,
             mut collected,
         } = self;
-        let mut listings = Listings::new(sweep.archive_cutoff_ms);
+        let mut listings = Listings::new(sweep.archive_cutoff_ms, &sweep.options.abort);
         let removed_runs = mem::take(&mut collected.removed_runs);
         let links = mem::take(&mut collected.links);
         let mut transcripts = Vec::new();
         if rewrite.removed > 0 {
-            collected.add_other_stores(paths, before.uid, &mut listings, buffer)?;
             transcripts = collected.unreferenced_transcripts(&mut listings)?;
         }
         Ok(RemovalPlan {
@@ -125,6 +146,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
             figures,
             transcripts,
             links,
+            other_stores,
             leftovers: find_leftovers(sweep, paths, &before, rewrite.removed, &mut listings)?,
             written_at: sweep.written_at(&before),
             rewrite,
@@ -204,6 +226,8 @@ struct Collector<'c, 'a, S: System> {
     sweep: &'c Context<'a, S>,
     folder: Folder,
     references: References<'a, S>,
+    /// What the other stores in subfolders with transcripts reference.
+    in_subfolders: Vec<References<'a, S>>,
     /// The transcripts that exist, each once, and their positions by path.
     transcripts: Vec<Transcript>,
     positions: HashMap<PathBuf, NonZeroU32>,
@@ -237,6 +261,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
         Self {
             sweep,
             references: References::new(sweep.system, &folder),
+            in_subfolders: Vec::new(),
             folder,
             transcripts: Vec::new(),
             positions: HashMap::new(),
@@ -311,55 +336,31 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
         Some(position)
     }
 
-    /// Adds what the other stores in the folder reference, for example backups, and the stores of other
-    /// agents: the transcripts belong to all of them. An entry that a sweep of such a store would remove
-    /// does not count. A file that is not a store is ignored, and so is what follows the first invalid
-    /// byte of a damaged one.
-    ///
-    /// # Errors
-    /// If a file with the name of a store cannot be read: as long as its references are unknown, no
-    /// transcript can be archived safely.
+    /// Adds what the other stores in the folders of the transcripts reference. Returns those stores.
     fn add_other_stores(
         &mut self,
         paths: &StorePaths,
         owner: u32,
-        listings: &mut Listings,
         buffer: &mut Buffer,
-    ) -> Result<()> {
+    ) -> Result<Vec<(PathBuf, Stat)>> {
+        let mut others = OtherStores::new(self.sweep, paths, owner);
         if self.transcripts.is_empty() {
-            return Ok(());
+            return Ok(others.read);
         }
-        let (system, abort) = (self.sweep.system, &self.sweep.options.abort);
-        let own = paths.named.file_name();
-        for name in &listings.of(&paths.folder)?.possible_stores {
-            let path = paths.folder.join(name);
-            if Some(&**name) == own || !is_named_like_store(name, own) {
-                continue;
-            }
-            let file = match open_regular(system, &path, owner) {
-                Ok(Some((real, file))) if real != paths.real => file,
-                Err(error) if !is_missing(&error) => {
-                    return Err(error).context("read the other store", &path);
-                }
-                _ => continue,
-            };
-            let source = Source {
-                system,
-                file: &file,
-                path: &path,
-                abort,
-            };
-            let mut kept = KeptEntries { collector: self };
-            let mut reading = Reading::new(source, buffer.bytes());
-            loop {
-                match reading.next(&mut kept) {
-                    Ok(Some(_)) => {}
-                    Ok(None) | Err(Error::Json { .. }) => break,
-                    Err(error) => return Err(error),
-                }
+        others.add_references(&self.folder, &mut self.references, buffer)?;
+        let parents = self.transcripts.iter().filter_map(|it| it.path.parent());
+        let subfolders: BTreeSet<_> = parents.filter(|it| *it != paths.folder).collect();
+        for path in subfolders {
+            let read_before = others.read.len();
+            let store = [paths.real.clone(), paths.real.clone()];
+            let folder = Folder::new(path.to_owned(), path.to_owned(), store);
+            let mut references = References::new(self.sweep.system, &folder);
+            others.add_references(&folder, &mut references, buffer)?;
+            if others.read.len() > read_before {
+                self.in_subfolders.push(references);
             }
         }
-        Ok(())
+        Ok(others.read)
     }
 
     /// Returns the transcripts of removed runs that no kept entry references.
@@ -379,38 +380,12 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
         let mut is_removed = is_removed.into_iter();
         self.transcripts.retain(|_| is_removed.next() == Some(true));
         let lookups = &self.sweep.lookups;
-        self.references
-            .unreferenced(self.transcripts, listings, lookups)
+        let mut transcripts = self.transcripts;
+        for references in self.in_subfolders.into_iter().chain([self.references]) {
+            transcripts = references.unreferenced(transcripts, listings, lookups)?;
+        }
+        Ok(transcripts)
     }
-}
-
-/// Opens a file with all links resolved, without waiting for the writer of a FIFO. Returns its path
-/// too; `None` if it is not a regular file, or a link that neither the store's owner nor root
-/// made: it could lead root to a file that its maker must not read.
-fn open_regular<S: System>(
-    system: &S,
-    path: &Path,
-    owner: u32,
-) -> io::Result<Option<(PathBuf, S::File)>> {
-    let named = system.stat(path)?;
-    if named.kind == Kind::Link && ![owner, 0].contains(&named.uid) {
-        return Ok(None);
-    }
-    let real = system.canonicalize(path)?;
-    if system.stat(&real)?.kind != Kind::File {
-        return Ok(None);
-    }
-    let file = system.open_no_follow(&real)?;
-    Ok((system.stat_open(&file)?.kind == Kind::File).then_some((real, file)))
-}
-
-/// Returns whether a file has the name of a store: `*.json` or a copy of one, a name that begins with
-/// that of the swept store, or one with its extension.
-fn is_named_like_store(name: &OsStr, own: Option<&OsStr>) -> bool {
-    let lower = |name: &OsStr| name.to_string_lossy().to_lowercase();
-    let (name, own) = (lower(name), lower(own.unwrap_or_default()));
-    let extension = |name: &str| name.rsplit_once('.').map(|(_, end)| end.to_owned());
-    name.contains(".json") || name.starts_with(&own) || extension(&name) == extension(&own)
 }
 
 /// Returns the transcripts of a session of which several runs were removed. The last `sessionFile` that
@@ -424,22 +399,6 @@ fn last_session_file(runs: &[RemovedSession]) -> [Option<NonZeroU32>; 2] {
     let rest = &runs[first..];
     let last = rest.iter().rfind(|run| run.id & HAS_SESSION_FILE != 0);
     last.unwrap_or(&rest[0]).transcripts
-}
-
-/// Passes the entries of another store that a sweep of it would keep.
-struct KeptEntries<'k, 'c, 'a, S: System> {
-    collector: &'k mut Collector<'c, 'a, S>,
-}
-
-impl<S: System> Visitor for KeptEntries<'_, '_, '_, S> {
-    fn entry(&mut self, entry: &Entry<'_>, _: u64) {
-        let expiry = self.collector.sweep.expiry;
-        let expires = entry.updated_at().is_some_and(|at| expiry.expires(at));
-        if entry.is_object() && !(expires && entry.key().is_run(expiry.keys)) {
-            let file = entry.session_file();
-            self.collector.keeps(&entry.session_id(), file.as_deref());
-        }
-    }
 }
 
 impl<S: System> RemovalPolicy for Collector<'_, '_, S> {
@@ -462,21 +421,30 @@ impl<S: System> RemovalPolicy for Collector<'_, '_, S> {
     }
 
     fn keeps(&mut self, session_id: &SessionId<'_>, session_file: Option<&str>) {
-        self.references.add(session_id.text(), session_file);
-        // An id that is not a string, which the gateway never writes, protects removed runs with an
-        // equal id, unless it is falsy in JavaScript.
-        let protects = match session_id {
-            SessionId::Boolean(value) => *value,
-            SessionId::Number(bits) => f64::from_bits(*bits) != 0.0,
-            _ => false,
-        };
-        if protects {
-            self.references.add_non_string_id(session_id);
-        }
+        add_kept(&mut self.references, session_id, session_file);
     }
 
     fn restart(&mut self) {
         *self = Self::new(self.sweep, self.folder.clone());
+    }
+}
+
+/// Adds what a kept entry references.
+pub(super) fn add_kept<S: System>(
+    references: &mut References<'_, S>,
+    session_id: &SessionId<'_>,
+    session_file: Option<&str>,
+) {
+    references.add(session_id.text(), session_file);
+    // An id that is not a string, which the gateway never writes, protects removed runs with an equal
+    // id, unless it is falsy in JavaScript.
+    let protects = match session_id {
+        SessionId::Boolean(value) => *value,
+        SessionId::Number(bits) => f64::from_bits(*bits) != 0.0,
+        _ => false,
+    };
+    if protects {
+        references.add_non_string_id(session_id);
     }
 }
 

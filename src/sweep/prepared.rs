@@ -90,7 +90,7 @@ impl<'a, S: System> Prepared<'a, S> {
         if store.was_incomplete(sweep.system, &draft)? {
             return Ok(Preparation::Changed);
         }
-        let draft = draft?;
+        let mut draft = draft?;
         let before = store.before;
         let rewrite = &draft.rewrite;
         if rewrite.removed == 0 {
@@ -98,9 +98,16 @@ impl<'a, S: System> Prepared<'a, S> {
             let nothing = NothingToRemove::of(before, draft.figures);
             return Ok(Preparation::Nothing(nothing));
         }
-        replacement.sync(rewrite.bytes)?;
+        let bytes = rewrite.bytes;
+        // Before the sync: if it fails, nothing was written to the disk.
+        draft.add_other_stores(paths, before.uid, buffer)?;
+        if attempt > ATTEMPTS_WITHOUT_LOCK {
+            // The commit follows at once, and other stores are written without this lock.
+            draft.other_stores.clear();
+        }
+        replacement.sync(bytes)?;
         // After the sync, which takes a while: a link may have been made that protects a transcript.
-        let plan = draft.into_plan(sweep, paths, before, buffer)?;
+        let plan = draft.into_plan(sweep, paths, before)?;
         Ok(Preparation::Ready(Box::new(Self {
             paths: paths.clone(),
             plan,
@@ -129,15 +136,16 @@ impl<'a, S: System> Prepared<'a, S> {
         }
         sweep.options.abort.check()?;
         lock.verify()?;
-        if !self.is_current(sweep)? || self.plan.is_locked(sweep.system) {
+        let system = sweep.system;
+        if !self.is_current(sweep)? || self.plan.is_locked(system) || self.plan.is_outdated(system)
+        {
             return Ok(Commit::Stale(self));
         }
         let Self {
             paths,
-            plan,
+            mut plan,
             replacement,
         } = *self;
-        let system = sweep.system;
         let mut archive = Archive::new(system);
         let mut archived = Tally::default();
         for transcript in &plan.transcripts {
@@ -162,6 +170,7 @@ impl<'a, S: System> Prepared<'a, S> {
                 return Err(error);
             }
         };
+        plan.listings.ignore_abort();
         if let Some(after) = replaced.after() {
             sweep.remember_replaced(&plan.rewrite, plan.written_at, after);
         }

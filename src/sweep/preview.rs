@@ -134,9 +134,10 @@ fn dry_plan<S: System>(sweep: &Context<'_, S>) -> Result<Option<(StorePaths, Rem
     let read = Store::read(sweep.system, &sweep.store, |paths, store| {
         Draft::read(sweep, paths, store, None, &mut buffer)
     })?;
-    let Some((paths, store, draft)) = read else {
+    let Some((paths, store, mut draft)) = read else {
         return Ok(None);
     };
-    let plan = draft.into_plan(sweep, &paths, store.before, &mut buffer)?;
+    draft.add_other_stores(&paths, store.before.uid, &mut buffer)?;
+    let plan = draft.into_plan(sweep, &paths, store.before)?;
     Ok(Some((paths, plan)))
 }

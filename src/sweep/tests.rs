@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use std::time::SystemTime;
 
@@ -452,11 +453,270 @@ fn refuses_to_archive_beside_another_store_that_cannot_be_read() {
             (call == "open_no_follow" && path == other).then_some(error)
         });
         let swept = sweep_on(&system, &gateway.store);
+        assert_eq!(system.calls("sync").is_empty(), is_store, "{name}");
         let failure = swept.failure.map(|failure| failure.code.clone());
         assert_eq!(failure.as_deref(), is_store.then_some("EACCES"), "{name}");
         assert_eq!(gateway.text() == before, is_store, "{name}");
         assert_eq!(gateway.root.join("r.jsonl").exists(), is_store, "{name}");
     }
+}
+
+/// As long as its references are unknown, no transcript can be archived safely.
+#[test]
+fn refuses_to_archive_beside_a_damaged_store() {
+    for (contents, is_store) in [
+        (
+            r#"{"chat":{"sessionId":"x"}, oops "b":{"sessionId":"r"}}"#,
+            true,
+        ),
+        ("\u{feff}{\"chat\":{\"sessionId\":\"r\"}}", true),
+        (" {", true),
+        ("// edited by hand\n{}", true),
+        ("\0{\0}", true),
+        ("", false),
+        ("[1,", false),
+        ("oops", false),
+    ] {
+        let gateway = Gateway::new();
+        let (before, other) = (gateway.text(), gateway.root.join("sessions.json.damaged"));
+        fs::write(&other, contents).unwrap();
+        let system = Faulty::new(|_, _| None);
+        let swept = sweep_on(&system, &gateway.store);
+        assert_eq!(swept.failure.is_some(), is_store, "{contents}");
+        assert_eq!(gateway.text() == before, is_store, "{contents}");
+        assert_eq!(
+            gateway.root.join("r.jsonl").exists(),
+            is_store,
+            "{contents}"
+        );
+        // A refused sweep costs no writes to the disk.
+        assert_eq!(system.calls("sync").is_empty(), is_store, "{contents}");
+        if let Some(failure) = swept.failure {
+            assert_eq!(failure.code, "ERR_SESSION_STORE_INVALID");
+            assert_eq!(failure.path.as_deref(), other.to_str());
+            assert!(failure.message.contains("move it to another folder"));
+        }
+    }
+}
+
+/// Otherwise one crash of a writer would end all sweeps.
+#[test]
+fn sweeps_beside_an_incomplete_temp_file_that_a_sweep_kept() {
+    for (contents, archived) in [(r#"{"chat":{"sessionId":"r"},"b"#, 0), ("{", 1)] {
+        let gateway = Gateway::new();
+        let kept = "sessions.json.kept.2026-01-20T12-00-00.000Z";
+        fs::write(gateway.root.join(kept), contents).unwrap();
+        let report = sweep_once(&gateway.store);
+        assert_eq!(
+            (report.pruned, report.transcripts.archived),
+            (1, archived),
+            "{contents}"
+        );
+    }
+}
+
+#[test]
+fn reads_another_store_again_that_is_being_written_in_place() {
+    let gateway = Gateway::new();
+    let other = gateway.root.join("ops.json");
+    let complete = r#"{"chat":{"sessionId":"r"}}"#;
+    fs::write(&other, &complete[..9]).unwrap();
+    let path = other.clone();
+    let opened = AtomicU32::new(0);
+    let system = Faulty::new(move |call, it| {
+        if call == "open_no_follow" && it == path && opened.fetch_add(1, Ordering::Relaxed) == 1 {
+            fs::write(&path, complete).unwrap();
+        }
+        None
+    });
+    let report = sweep_on(&system, &gateway.store);
+    assert_eq!((report.pruned, report.transcripts.archived), (1, 0));
+    assert_eq!(
+        system
+            .calls("open_no_follow")
+            .iter()
+            .filter(|it| **it == other)
+            .count(),
+        2
+    );
+}
+
+/// A sweep can wait for the lock for seconds.
+#[test]
+fn keeps_a_transcript_that_another_store_references_when_the_lock_is_acquired() {
+    // From each attempt without the lock on, the store changes again.
+    for changes in [1, 2, 100] {
+        let gateway = Gateway::new();
+        let (other, lock) = (
+            gateway.root.join("ops.json"),
+            gateway.root.join("sessions.json.lock"),
+        );
+        fs::write(&other, "{}").unwrap();
+        let locked = AtomicU32::new(0);
+        let system = Faulty::new(move |call, path| {
+            if call == "link" && path == lock {
+                let n = locked.fetch_add(1, Ordering::Relaxed);
+                if n < changes {
+                    let text = format!(r#"{{"chat":{{"sessionId":"r"}},"n":{{"n":{n}}}}}"#);
+                    fs::write(&other, text).unwrap();
+                }
+            }
+            None
+        });
+        let report = sweep_on(&system, &gateway.store);
+        assert_eq!(
+            (report.pruned, report.transcripts.archived),
+            (1, 0),
+            "{changes}"
+        );
+    }
+}
+
+/// The lock of the swept store does not stop its writer.
+#[test]
+fn sweeps_beside_another_store_that_is_written_without_pause() {
+    let gateway = Gateway::new();
+    let other = gateway.root.join("ops.json");
+    fs::write(&other, r#"{"chat":{"sessionId":"x"}}"#).unwrap();
+    let written = AtomicU32::new(0);
+    let system = Faulty::new(move |call, _| {
+        if call == "sync" {
+            let n = written.fetch_add(1, Ordering::Relaxed);
+            let text = format!(r#"{{"chat":{{"sessionId":"x{n}"}}}}"#);
+            fs::write(&other, text).unwrap();
+        }
+        None
+    });
+    let report = sweep_on(&system, &gateway.store);
+    assert_eq!((report.pruned, report.transcripts.archived), (1, 1));
+}
+
+#[test]
+fn keeps_a_transcript_in_a_subfolder_that_the_store_there_references() {
+    for (entry, archived) in [
+        (r#""chat":{"sessionId":"r"}"#, 0),
+        (r#""chat":{"sessionFile":"s.jsonl"}"#, 0),
+        (r#""chat":{"sessionId":"m"}"#, 1),
+    ] {
+        let gateway = Gateway::new();
+        let sub = gateway.root.join("sub");
+        fs::create_dir(&sub).unwrap();
+        fs::write(sub.join("sessions.json"), format!("{{{entry}}}")).unwrap();
+        std::os::unix::fs::symlink("r.jsonl", sub.join("s.jsonl")).unwrap();
+        fs::write(sub.join("r.jsonl"), "r").unwrap();
+        let run = r#"{"agent:main:cron:j:run:1":{"sessionFile":"sub/r.jsonl","updatedAt":1}}"#;
+        fs::write(&gateway.store, run).unwrap();
+        let report = sweep_once(&gateway.store);
+        assert_eq!(
+            (report.pruned, report.transcripts.archived),
+            (1, archived),
+            "{entry}"
+        );
+    }
+}
+
+/// Each can be on a file system that no longer responds.
+#[test]
+fn follows_a_bounded_number_of_stores_that_are_links_to_another_folder() {
+    for (links, is_swept) in [(64, true), (65, false)] {
+        let (elsewhere, gateway) = (tempfile::tempdir().unwrap(), Gateway::new());
+        for n in 0..links {
+            let other = elsewhere.path().join(format!("{n}.json"));
+            fs::write(&other, r#"{"chat":{"sessionId":"x"}}"#).unwrap();
+            std::os::unix::fs::symlink(other, gateway.root.join(format!("{n}.json"))).unwrap();
+        }
+        let swept = sweep_once(&gateway.store);
+        assert_eq!(swept.swept, is_swept, "{links}");
+        if let Some(failure) = swept.failure {
+            assert!(failure.message.contains("it leads outside the folder"));
+        }
+    }
+}
+
+/// The link can be the transcript of a chat, or another store.
+#[test]
+fn keeps_an_old_archive_to_which_a_link_leads() {
+    let old = |name: &str| format!("{name}.deleted.2026-01-20T12-00-00.000Z");
+    for ageing in [Ageing::WithRuns, Ageing::After(24.0 * HOUR)] {
+        let gateway = Gateway::new();
+        fs::remove_file(gateway.root.join("m.jsonl")).unwrap();
+        let elsewhere = format!("/nonexistent/{}", old("e.jsonl"));
+        for (link, target) in [
+            ("m.jsonl", &*old("m.jsonl")),
+            ("ops.json", &old("ops.json")),
+            // Perhaps another path of this folder.
+            ("e.jsonl", &elsewhere),
+        ] {
+            std::os::unix::fs::symlink(target, gateway.root.join(link)).unwrap();
+        }
+        for name in ["m.jsonl", "ops.json", "e.jsonl", "x.jsonl"] {
+            fs::write(gateway.root.join(old(name)), "{}").unwrap();
+        }
+        let options = Options {
+            ageing,
+            ..Options::default()
+        };
+        let dry = preview(&Os, request(&gateway.store), &options, &SurveyCache::new());
+        let swept = sweep_with(&Os, &gateway.store, &options);
+        assert_eq!((dry.archives.removed, swept.archives.removed), (1, 1));
+        assert!(!gateway.root.join(old("x.jsonl")).exists());
+    }
+}
+
+#[test]
+fn a_store_of_another_extension_is_protected_by_others_with_it() {
+    for (name, archived) in [("ops.store", 0), ("main.store~", 0), ("ops.txt", 1)] {
+        let mut gateway = Gateway::new();
+        let renamed = gateway.root.join("main.store");
+        fs::rename(&gateway.store, &renamed).unwrap();
+        gateway.store = renamed;
+        fs::write(gateway.root.join(name), r#"{"chat":{"sessionId":"r"}}"#).unwrap();
+        assert_eq!(
+            sweep_once(&gateway.store).transcripts.archived,
+            archived,
+            "{name}"
+        );
+    }
+}
+
+/// Only in JavaScript's sense are two missing ids equal.
+#[test]
+fn a_kept_entry_without_an_id_does_not_protect_a_run_without_one() {
+    let gateway = Gateway::new();
+    let text = r#"{"agent:main:cron:j:run:1":{"sessionFile":"r.jsonl","updatedAt":1},"a":{},"b":{"sessionId":null}}"#;
+    fs::write(&gateway.store, text).unwrap();
+    assert_eq!(sweep_once(&gateway.store).transcripts.archived, 1);
+}
+
+/// A duplicate key makes the sweep read the store again from its start.
+#[test]
+fn counts_nothing_twice_if_the_store_is_read_again() {
+    let gateway = Gateway::new();
+    fs::write(gateway.root.join("m.jsonl.lock"), live_lock()).unwrap();
+    let text = r#"{"agent:main:cron:j:run:1":{"sessionId":"r","updatedAt":1},"agent:main:cron:j:run:2":{"sessionId":"m","updatedAt":1},"agent:main:cron:j:run:3":{"updatedAt":1},"agent:main:cron:j:run:3":{"updatedAt":1}}"#;
+    fs::write(&gateway.store, text).unwrap();
+    let report = sweep_once(&gateway.store);
+    assert_eq!((report.pruned, report.entries.locked), (2, 1));
+}
+
+/// The lock can be acquired after seconds.
+#[test]
+fn an_abort_while_the_lock_is_acquired_prevents_the_commit() {
+    let gateway = Gateway::new();
+    let before = tree(&gateway.root);
+    let options = Options::default();
+    let (abort, lock) = (
+        options.abort.clone(),
+        gateway.root.join("sessions.json.lock"),
+    );
+    let system = Faulty::new(move |call, path| {
+        if call == "link" && path == lock {
+            abort.request();
+        }
+        None
+    });
+    assert!(!sweep_with(&system, &gateway.store, &options).swept);
+    assert_eq!(tree(&gateway.root), before);
 }
 
 #[test]
@@ -765,7 +1025,6 @@ mod failures {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::fs::symlink;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
     use std::thread;
 
     use super::*;

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::abort::Abort;
 use crate::error::{Context, Result, is_missing};
 use crate::transcripts::archive_name;
 use crate::transcripts::locate::EXTENSION;
@@ -16,6 +17,7 @@ use crate::transcripts::locate::EXTENSION;
 #[derive(Debug)]
 pub(crate) struct Listings {
     archive_cutoff_ms: f64,
+    abort: Abort,
     pub(super) listed: HashMap<PathBuf, Arc<Listing>>,
 }
 
@@ -35,23 +37,37 @@ pub(crate) struct Listing {
 
 impl Listings {
     /// Creates an empty collection. An archive expires if its stamp is before `archive_cutoff_ms`,
-    /// in milliseconds since 1970.
-    pub(crate) fn new(archive_cutoff_ms: f64) -> Self {
+    /// in milliseconds since 1970. `abort` ends each listing.
+    pub(crate) fn new(archive_cutoff_ms: f64, abort: &Abort) -> Self {
         Self {
             archive_cutoff_ms,
+            abort: abort.clone(),
             listed: HashMap::new(),
         }
+    }
+
+    /// Makes an abort have no effect any more: the sweep is committed.
+    pub(crate) fn ignore_abort(&mut self) {
+        self.abort = Abort::default();
+    }
+
+    /// Returns [`Error::Aborted`](crate::error::Error::Aborted) if an abort was requested.
+    pub(super) fn check_abort(&self) -> Result<()> {
+        self.abort.check()
     }
 
     /// Returns the listing of `folder`, made when it was first asked for. The listing of a missing
     /// folder is empty.
     ///
     /// # Errors
-    /// If the folder cannot be listed.
+    /// If the folder cannot be listed, or if an abort was requested.
     pub(crate) fn of(&mut self, folder: &Path) -> Result<Arc<Listing>> {
         let listing = match self.listed.entry(folder.to_owned()) {
             Entry::Occupied(listed) => listed.into_mut(),
-            Entry::Vacant(vacant) => vacant.insert(Arc::new(list(folder, self.archive_cutoff_ms)?)),
+            Entry::Vacant(vacant) => {
+                let listing = list(folder, self.archive_cutoff_ms, &self.abort)?;
+                vacant.insert(Arc::new(listing))
+            }
         };
         Ok(Arc::clone(listing))
     }
@@ -65,13 +81,14 @@ impl Listings {
     }
 }
 
-fn list(folder: &Path, archive_cutoff_ms: f64) -> Result<Listing> {
+fn list(folder: &Path, archive_cutoff_ms: f64, abort: &Abort) -> Result<Listing> {
     let mut listing = Listing::default();
     let entries = match fs::read_dir(folder) {
         Err(error) if is_missing(&error) => return Ok(listing),
         entries => entries.context("list", folder)?,
     };
     for entry in entries {
+        abort.check()?;
         let entry = entry.context("list", folder)?;
         let name = entry.file_name();
         // On all common file systems this is part of the listing and needs no further system call.

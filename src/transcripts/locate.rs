@@ -5,11 +5,13 @@
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
+use std::io;
 use std::iter;
 use std::path::{Path, PathBuf};
 
 use crate::gateway::js;
 use crate::system::{Kind, Stat, System};
+use crate::transcripts::links::{Links, Target};
 use crate::transcripts::outside::OutsideLookups;
 
 /// The file name extension of transcripts.
@@ -22,7 +24,7 @@ pub(super) const CASE_FOLDS: bool = cfg!(any(target_os = "macos", target_os = "i
 
 /// The maximum depth of a transcript below the folder. Resolving a path reads each folder on the way from
 /// the root, which is quadratic in the depth. The gateway's own transcripts are at most one folder deep.
-const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 
 /// The folder of a store, which also contains the transcripts of its sessions.
 #[derive(Debug, Clone)]
@@ -31,6 +33,7 @@ pub(crate) struct Folder {
     pub(super) named: PathBuf,
     /// With all links resolved.
     real: PathBuf,
+    links: Links,
     /// The store, and the file that it is a link to. Neither is a transcript, even if its name is one.
     store: [PathBuf; 2],
 }
@@ -72,6 +75,7 @@ impl Folder {
     /// to or the same path again.
     pub(crate) fn new(named_folder: PathBuf, real_folder: PathBuf, store: [PathBuf; 2]) -> Self {
         Self {
+            links: Links::new(real_folder.clone(), named_folder.clone()),
             named: named_folder,
             real: real_folder,
             store,
@@ -95,7 +99,7 @@ impl Folder {
         session_id: Option<&str>,
         session_file: Option<&str>,
     ) -> Vec<Transcript> {
-        let by_file = session_file.and_then(|file| self.session_file(system, lookups, file));
+        let by_file = session_file.and_then(|file| self.session_file(file));
         let by_id = session_id
             .and_then(file_name)
             .map(|name| self.named.join(name))
@@ -103,7 +107,7 @@ impl Folder {
             .filter(|by_id| by_file.as_ref() != Some(by_id));
         let mut found: Vec<Transcript> = Vec::new();
         for candidate in [by_file, by_id].into_iter().flatten() {
-            let Some(transcript) = self.transcript(system, &candidate) else {
+            let Some(transcript) = self.transcript(system, lookups, &candidate) else {
                 continue;
             };
             match found.iter_mut().find(|it| it.path == transcript.path) {
@@ -117,14 +121,8 @@ impl Folder {
     /// Returns the path that a `sessionFile` names, if its links are to be resolved.
     ///
     /// Returns `None` for a relative path that begins with `..`, as the gateway does, and for one that is
-    /// deeper than [`MAX_DEPTH`]. A path outside the folder can be an alias of it. It counts if a file of
-    /// its name is directly in the folder, and as long as `lookups` allows it.
-    fn session_file<S: System>(
-        &self,
-        system: &S,
-        lookups: &OutsideLookups,
-        session_file: &str,
-    ) -> Option<PathBuf> {
+    /// deeper than [`MAX_DEPTH`].
+    fn session_file(&self, session_file: &str) -> Option<PathBuf> {
         let file = js::trim(session_file);
         if file.is_empty() || begins_with_dots(Path::new(file)) {
             return None;
@@ -132,23 +130,29 @@ impl Folder {
         match self.place(file) {
             Place::Directly(name) => Some(self.named.join(name)),
             Place::Below(path) => (self.depth(&path) <= MAX_DEPTH).then_some(path),
-            Place::Outside(path) => {
-                let same_name = self.real.join(path.file_name()?);
-                let is_possible = system.stat(&same_name).is_ok() && lookups.allow(&path);
-                is_possible.then_some(path)
-            }
+            Place::Outside(path) => Some(path),
         }
     }
 
     /// Returns the number of names in a path after those of the folder.
-    fn depth(&self, path: &Path) -> usize {
+    pub(super) fn depth(&self, path: &Path) -> usize {
         let all = path.components().count();
         all - self.real.components().count()
     }
 
+    /// Finds out where a path leads, without accessing anything outside the folder.
+    pub(crate) fn follow<S: System>(&self, system: &S, path: &Path) -> io::Result<Target> {
+        self.links.follow(system, path)
+    }
+
     /// Returns the file at `candidate`, with all links resolved, if it is a transcript.
-    fn transcript<S: System>(&self, system: &S, candidate: &Path) -> Option<Transcript> {
-        let found = self.resolve_file(system, candidate)?;
+    fn transcript<S: System>(
+        &self,
+        system: &S,
+        lookups: &OutsideLookups,
+        candidate: &Path,
+    ) -> Option<Transcript> {
+        let found = self.resolve_file(system, lookups, candidate)?;
         let real = &found.path;
         let is_transcript = lies_inside(&self.real, real)
             && real
@@ -159,29 +163,36 @@ impl Folder {
         is_transcript.then_some(found)
     }
 
-    /// Resolves all links of a path to a regular file, like `canonicalize`. Directly in the folder,
-    /// where nearly all transcripts are, this costs one `lstat` instead of one for each parent folder.
-    fn resolve_file<S: System>(&self, system: &S, path: &Path) -> Option<Transcript> {
-        let name = path.file_name()?;
-        let parent = path.parent()?;
-        let is_direct = parent == self.named || parent == self.real;
-        let at_path = system.stat(path).ok()?;
-        let is_link = at_path.kind == Kind::Link;
-        if is_direct && !is_link && !CASE_FOLDS {
-            return regular(self.real.join(name), &at_path);
+    /// Resolves all links of a path to a regular file. A path outside the folder can be another path of a
+    /// file in it. It counts if a file of its name is directly in the folder, and as long as `lookups`
+    /// allows it.
+    fn resolve_file<S: System>(
+        &self,
+        system: &S,
+        lookups: &OutsideLookups,
+        path: &Path,
+    ) -> Option<Transcript> {
+        match self.follow(system, path).ok()? {
+            Target::Inside { path, stat, link } if !CASE_FOLDS => {
+                let links = link.into_iter().collect();
+                return regular(path, links, &stat);
+            }
+            Target::Inside { .. } => {}
+            Target::Outside(target) => {
+                let same_name = self.real.join(target.file_name()?);
+                if system.stat(&same_name).is_err() || !lookups.allow(&target) {
+                    return None;
+                }
+            }
         }
         let real = system.canonicalize(path).ok()?;
-        let stat = system.stat(&real).ok()?;
-        let mut found = regular(real, &stat)?;
-        if is_link {
-            let folder = if is_direct {
-                self.real.clone()
-            } else {
-                system.canonicalize(parent).ok()?
-            };
-            found.links.push(folder.join(name));
+        let mut links = Vec::new();
+        if system.stat(path).ok()?.kind == Kind::Link {
+            let folder = system.canonicalize(path.parent()?).ok()?;
+            links.push(folder.join(path.file_name()?));
         }
-        Some(found)
+        let stat = system.stat(&real).ok()?;
+        regular(real, links, &stat)
     }
 
     /// Returns where a `sessionFile` is by its spelling, without a system call. For a file directly in
@@ -228,10 +239,10 @@ pub(super) enum Place<'f> {
     Outside(PathBuf),
 }
 
-fn regular(path: PathBuf, stat: &Stat) -> Option<Transcript> {
+fn regular(path: PathBuf, links: Vec<PathBuf>, stat: &Stat) -> Option<Transcript> {
     Some(Transcript {
         path,
-        links: Vec::new(),
+        links,
         bytes: stat.size,
         id: file_id(stat)?,
     })

@@ -1,13 +1,14 @@
 //! Transcripts, the `*.jsonl` files of sessions, and their archives.
 //!
 //! `locate` finds the transcripts of a removed session, and `references` those of them that a kept entry
-//! references. `outside` limits the access to paths outside the folder. `archive` renames transcripts to
-//! their `archive_name`, renames them back if the sweep fails, and deletes expired archives. `listing`
-//! lists each folder once.
+//! references. `links` follows links without leaving the folder, and `outside` limits the access to paths
+//! outside it. `archive` renames transcripts to their `archive_name`, renames them back if the sweep
+//! fails, and deletes expired archives. `listing` lists each folder once.
 
 pub(crate) mod archive;
 pub(crate) mod archive_name;
 mod hashes;
+pub(crate) mod links;
 pub(crate) mod listing;
 pub(crate) mod locate;
 pub(crate) mod outside;

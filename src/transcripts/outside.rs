@@ -33,7 +33,7 @@ impl OutsideLookups {
 
     /// Returns whether the path, which is outside the folder, can be accessed, and counts it if so.
     /// Never allows a network path of Windows, because opening it sends the user's credentials.
-    pub(super) fn allow(&self, path: &Path) -> bool {
+    pub(crate) fn allow(&self, path: &Path) -> bool {
         let left = self.left.get();
         let is_allowed = left > 0 && is_on_disk(path);
         self.left.set(left - u32::from(is_allowed));

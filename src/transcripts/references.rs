@@ -10,9 +10,11 @@ use crate::error::{Result, is_missing};
 use crate::gateway::js;
 use crate::system::{Stat, System};
 use crate::transcripts::hashes::Hashes;
+use crate::transcripts::links::Target;
 use crate::transcripts::listing::Listings;
 use crate::transcripts::locate::{
-    CASE_FOLDS, EXTENSION, FileId, Folder, Place, Transcript, file_id, file_name, is_file_stem,
+    CASE_FOLDS, EXTENSION, FileId, Folder, MAX_DEPTH, Place, Transcript, file_id, file_name,
+    is_file_stem,
 };
 use crate::transcripts::outside::OutsideLookups;
 
@@ -25,7 +27,8 @@ const MAX_OUTSIDE_BYTES: usize = 1 << 20;
 /// Every kept entry of a store of any size is added, so an entry costs one hash in a set of bounded size,
 /// of its session id. It costs up to two more if its `sessionFile` is not `<sessionId>.jsonl`, or where
 /// case folds: of the file's path, and of its device and inode. An entry whose file is directly in the
-/// store's folder costs no system call, one whose file is in a subfolder one `stat`.
+/// store's folder costs no system call, one whose file is in a subfolder one `stat` of the file and of each
+/// subfolder that is not known yet. Links are followed as long as they lead to paths inside the folder.
 ///
 /// A path outside the folder is only remembered, because a system call on it can block for ever: the
 /// first mebibyte of such paths as they are, all further ones as a hash of their names.
@@ -105,7 +108,9 @@ impl<'s, S: System> References<'s, S> {
         if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
             self.files.insert(self.hash_path(parent, name));
         }
-        self.add_target(path);
+        if self.folder.depth(path) <= MAX_DEPTH {
+            self.add_target(path);
+        }
     }
 
     /// Adds a path outside the folder, which is not accessed before the end.
@@ -124,12 +129,12 @@ impl<'s, S: System> References<'s, S> {
         }
     }
 
-    /// Adds the file to which a path leads now.
+    /// Adds the file to which a path leads now, without accessing anything outside the folder.
     fn add_target(&mut self, path: &Path) {
-        // One call that follows all links. Resolving the path to another one would read each folder on
-        // the way from the root, which is quadratic in the depth.
-        if let Ok(stat) = self.system.stat_following(path) {
-            self.add_file(&stat);
+        match self.folder.follow(self.system, path) {
+            Ok(Target::Inside { stat, .. }) => self.add_file(&stat),
+            Ok(Target::Outside(path)) => self.add_outside(path),
+            Err(_) => {}
         }
     }
 
@@ -171,7 +176,7 @@ impl<'s, S: System> References<'s, S> {
     ///
     /// # Errors
     /// If the folder cannot be listed: as long as its links are unknown, no transcript can be archived
-    /// safely.
+    /// safely. Or if an abort was requested.
     pub(crate) fn unreferenced(
         mut self,
         mut transcripts: Vec<Transcript>,
@@ -192,6 +197,7 @@ impl<'s, S: System> References<'s, S> {
         let links = listing.links.iter().filter(|name| self.has_name(name));
         let links: Vec<_> = links.map(|name| self.folder.real().join(name)).collect();
         for link in links {
+            listings.check_abort()?;
             self.add_target(&link);
         }
         Ok(())
@@ -264,6 +270,7 @@ fn is_implied(name: &OsStr, session_id: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abort::Abort;
     use crate::system::Os;
 
     #[test]
@@ -304,7 +311,7 @@ mod tests {
         });
         let unreferenced = references.unreferenced(
             vec![first.clone(), last],
-            &mut Listings::new(0.0),
+            &mut Listings::new(0.0, &Abort::default()),
             &OutsideLookups::new(),
         );
         assert_eq!(unreferenced.unwrap(), [first]);

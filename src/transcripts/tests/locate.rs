@@ -5,11 +5,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use super::{Case, NO_PATHS, NOON, STAMP, odd_tree, rooted};
+use crate::abort::Abort;
 use crate::system::Os;
 use crate::testing::{Faulty, Tree};
 use crate::transcripts::archive::Archive;
+use crate::transcripts::listing::Listings;
 use crate::transcripts::locate::{Folder, Transcript};
 use crate::transcripts::outside::OutsideLookups;
+use crate::transcripts::references::References;
 
 fn paths(transcripts: &[Transcript]) -> Vec<PathBuf> {
     transcripts.iter().map(|it| it.path.clone()).collect()
@@ -186,7 +189,9 @@ fn a_session_file_that_is_a_link_moves_its_target_if_that_is_inside_the_folder()
         (None, Some("folder.jsonl/c.jsonl"), &["store/sub/c.jsonl"]),
         (None, Some("home/home/a.jsonl"), &["store/a.jsonl"]),
         (None, Some("links/../a.jsonl"), &["store/a.jsonl"]),
-        (None, Some("away/back.jsonl"), &["store/a.jsonl"]),
+        // The first link leads outside, where nothing is accessed unless the folder has its name.
+        (None, Some("away/back.jsonl"), &[]),
+        (None, Some("away/store/a.jsonl"), &["store/a.jsonl"]),
         (None, Some("out.jsonl"), &[]),
         (None, Some("away/o.jsonl"), &[]),
         (None, Some("loop.jsonl"), &[]),
@@ -349,6 +354,46 @@ fn a_session_file_that_is_too_deep_is_not_resolved() {
         system.forget_calls();
         let transcripts = folder.transcripts(&system, &lookups, None, file.to_str());
         assert_eq!(transcripts.len(), found, "{folders}");
-        assert_eq!(system.calls("canonicalize").len(), found, "{folders}");
+        assert_eq!(system.calls("stat").is_empty(), found == 0, "{folders}");
     }
+}
+
+/// A link can lead to a file system that no longer responds.
+#[test]
+fn a_link_that_leads_outside_is_not_followed() {
+    let tree = odd_tree();
+    let folder = Folder::of(&tree.at("store/sessions.json"));
+    let system = Faulty::new(|_, _| None);
+    for (id, file) in [
+        ("out", "out.jsonl"),
+        ("a", "away/o.jsonl"),
+        ("a", "away/back.jsonl"),
+    ] {
+        let lookups = OutsideLookups::new();
+        folder.transcripts(&system, &lookups, Some(id), Some(file));
+        let mut references = References::new(&system, &folder);
+        references.add(Some(id), Some(file));
+        let transcripts = folder.transcripts(&system, &lookups, Some("b"), None);
+        let mut listings = Listings::new(0.0, &Abort::default());
+        references
+            .unreferenced(transcripts, &mut listings, &lookups)
+            .unwrap();
+    }
+    assert_eq!(system.calls_outside(folder.real()), NO_PATHS);
+}
+
+#[test]
+fn an_absolute_link_that_names_the_folder_as_the_store_does_leads_inside() {
+    let tree = Tree::new();
+    tree.file("real/sub/a.jsonl");
+    tree.link("named", "real");
+    tree.link(
+        "real/l.jsonl",
+        tree.at("named/sub/../sub/a.jsonl").to_str().unwrap(),
+    );
+    let folder = Folder::of(&tree.at("named/sessions.json"));
+    let lookups = OutsideLookups::new();
+    let found = folder.transcripts(&Os, &lookups, Some("l"), None);
+    assert_eq!(paths(&found), [tree.at("real/sub/a.jsonl")]);
+    assert_eq!(found[0].links, [tree.at("real/l.jsonl")]);
 }

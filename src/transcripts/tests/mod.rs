@@ -9,6 +9,7 @@ mod references;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::abort::Abort;
 use crate::error::Result;
 use crate::system::System;
 use crate::testing::Tree;
@@ -24,7 +25,7 @@ const NO_PATHS: [PathBuf; 0] = [];
 
 /// Returns the archives in a folder whose stamp is before the cutoff.
 fn expired(folder: &Path, cutoff_ms: f64) -> Result<Vec<PathBuf>> {
-    let mut listings = Listings::new(cutoff_ms);
+    let mut listings = Listings::new(cutoff_ms, &Abort::default());
     let names = &listings.of(folder)?.expired_archives;
     Ok(names.iter().map(|name| folder.join(name)).collect())
 }

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 
 use super::{Case, NO_PATHS, odd_tree, rooted};
+use crate::abort::Abort;
 use crate::system::{Os, System};
 use crate::testing::{Faulty, Tree};
 use crate::transcripts::listing::Listings;
@@ -28,7 +29,11 @@ fn protected(tree: &Tree, references: References<'_, Os>) -> Vec<String> {
     let mut files = tree.real_files();
     let transcripts = files.iter().map(|file| transcript(tree, file)).collect();
     let unreferenced = references
-        .unreferenced(transcripts, &mut Listings::new(0.0), &OutsideLookups::new())
+        .unreferenced(
+            transcripts,
+            &mut Listings::new(0.0, &Abort::default()),
+            &OutsideLookups::new(),
+        )
         .unwrap();
     files.retain(|file| !unreferenced.iter().any(|it| it.path == tree.at(file)));
     files
@@ -74,7 +79,9 @@ fn a_kept_entry_protects_its_transcripts_in_every_spelling() {
         ),
         (None, Some("deep.jsonl"), &["store/sub/deep/e.jsonl"]),
         (None, Some("home/home/chain.jsonl"), &["store/a.jsonl"]),
-        (None, Some("away/back.jsonl"), &["store/a.jsonl"]),
+        // The first link leads outside, where only a file of a transcript's name is accessed.
+        (None, Some("away/back.jsonl"), &[]),
+        (None, Some("away/store/a.jsonl"), &["store/a.jsonl"]),
         (None, Some("../outside/back.jsonl"), &[]),
         (None, Some("{ROOT}/outside/back.jsonl"), &[]),
         (
@@ -131,12 +138,13 @@ fn a_link_in_a_folder_that_cannot_be_listed_protects_its_target() {
         return;
     }
     let tree = odd_tree();
-    let outside = tree.at("outside");
-    fs::set_permissions(&outside, fs::Permissions::from_mode(0o100)).unwrap();
+    tree.link("store/sub/late.jsonl", "../a.jsonl");
+    let sub = tree.at("store/sub");
+    fs::set_permissions(&sub, fs::Permissions::from_mode(0o100)).unwrap();
     let folder = Folder::of(&tree.at("store/sessions.json"));
     let mut references = References::new(&Os, &folder);
-    references.add(None, Some("away/back.jsonl"));
-    fs::set_permissions(&outside, fs::Permissions::from_mode(0o700)).unwrap();
+    references.add(None, Some("links/late.jsonl"));
+    fs::set_permissions(&sub, fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(protected(&tree, references), ["store/a.jsonl"]);
 }
 
@@ -174,7 +182,7 @@ fn a_session_file_outside_the_folder_is_not_accessed() {
     ] {
         references.add(Some(file), rooted(&tree, Some(file)).as_deref());
     }
-    let mut listings = Listings::new(0.0);
+    let mut listings = Listings::new(0.0, &Abort::default());
     let transcripts = ["store/a.jsonl", "store/b.jsonl"].map(|it| transcript(&tree, it));
     let unreferenced = references
         .unreferenced(transcripts.to_vec(), &mut listings, &OutsideLookups::new())
@@ -197,7 +205,11 @@ fn an_outside_file_named_like_a_transcript_protects_it_if_it_is_the_same_file() 
         let transcripts = vec![transcript(&tree, name)];
         let lookups = OutsideLookups::new();
         let unreferenced = references
-            .unreferenced(transcripts, &mut Listings::new(0.0), &lookups)
+            .unreferenced(
+                transcripts,
+                &mut Listings::new(0.0, &Abort::default()),
+                &lookups,
+            )
             .unwrap();
         unreferenced.len()
     };
@@ -236,7 +248,11 @@ fn aliases(lookups: &OutsideLookups) -> (usize, usize) {
         references.add(None, other.to_str());
     }
     let unreferenced = references
-        .unreferenced(transcripts, &mut Listings::new(0.0), lookups)
+        .unreferenced(
+            transcripts,
+            &mut Listings::new(0.0, &Abort::default()),
+            lookups,
+        )
         .unwrap();
     let accessed = system.calls_outside(folder.real());
     (unreferenced.len(), accessed.len())
@@ -255,13 +271,46 @@ fn no_outside_file_is_accessed_once_look_ups_have_ended() {
 }
 
 #[test]
-fn a_deep_session_file_costs_one_system_call() {
+fn the_folders_on_the_way_to_a_session_file_are_examined_once() {
+    let tree = Tree::new();
+    let folder = Folder::of(&tree.file("store/sessions.json"));
+    let deep = format!("store/{}", "d/".repeat(30));
+    tree.file(&format!("{deep}a.jsonl"));
+    let system = Faulty::new(|_, _| None);
+    let mut references = References::new(&system, &folder);
+    for (name, calls) in [
+        ("a.jsonl", 31),
+        ("a.jsonl", 1),
+        ("missing.jsonl", 1),
+        ("missing/a.jsonl", 1),
+        ("../b.jsonl", 1),
+    ] {
+        system.forget_calls();
+        references.add(None, tree.at(&format!("{deep}{name}")).to_str());
+        assert_eq!(system.calls("stat").len(), calls, "{name}");
+    }
+}
+
+#[test]
+fn a_session_file_that_is_too_deep_costs_no_system_call() {
     let tree = Tree::new();
     let folder = Folder::of(&tree.file("store/sessions.json"));
     let deep = tree.file(&format!("store/{}a.jsonl", "d/".repeat(500)));
     let system = Faulty::new(|_, _| None);
     let mut references = References::new(&system, &folder);
     references.add(None, deep.to_str());
-    assert_eq!(system.calls("stat_following"), [deep]);
-    assert_eq!(system.calls("canonicalize"), NO_PATHS);
+    assert_eq!(system.calls("stat"), NO_PATHS);
+    let transcripts = vec![Transcript {
+        path: deep,
+        links: Vec::new(),
+        bytes: 0,
+        id: (0, 0),
+    }];
+    let lookups = OutsideLookups::new();
+    let unreferenced = references.unreferenced(
+        transcripts,
+        &mut Listings::new(0.0, &Abort::default()),
+        &lookups,
+    );
+    assert_eq!(unreferenced.unwrap(), []);
 }
