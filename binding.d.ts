@@ -64,6 +64,8 @@ export interface FreeFolderRequest {
   backupsBeforeMs?: number
   /** Delete dead locks and, in the folder of a migrated store, superseded temp files. */
   dead: boolean
+  /** Names of stores in the folder, which are not deleted. */
+  stores: Array<string>
   /** Names of stores in the folder. If one exists and cannot be read, the work fails. */
   readable: Array<string>
   /** Only return what would be deleted. */

@@ -207,6 +207,22 @@ describe("freeing beside a sweep", () => {
     expect((await command(home, APPLY)).stdout).toContain("removed 1 run");
   });
 
+  it("does not delete a store that was named because its name is that of another's backup", async () => {
+    const home = homeWith({ main: smallStore() });
+    const backups = [30, 40].map((days) => `sessions.json.bak.${daysAgo(days)}`);
+    const files = backups.map((name) => [name, JSON.stringify({ [runKey(3)]: recent("d") })]);
+    layOut(dirname(storeIn(home)), Object.fromEntries(files));
+    const paths = [storeIn(home), join(dirname(storeIn(home)), backups[0])];
+    const args = ["--retention", "1h", "--backup-retention", "9d", ...paths];
+    const { stdout } = await command(home, ["--list", ...args]);
+    expect(stdout.match(/^ +backup .*/gm)).toEqual([expect.stringContaining(backups[1])]);
+    await command(home, [...APPLY, ...args]);
+    expect(backups.map((name) => existsSync(join(dirname(storeIn(home)), name)))).toEqual([
+      true,
+      false,
+    ]);
+  });
+
   it("reports what was deleted although the sweep fails", async () => {
     const home = homeWith({ main: smallStore() });
     const folder = dirname(storeIn(home));

@@ -675,10 +675,11 @@ class Command {
   /** Deletes files that no sweep deletes, or only returns them: see `free`. */
   async #free({ storePath, shared, isStore, nowMs }, what, dryRun, ages = this.options.ages) {
     const hasAge = Object.values(ages).some((age) => age !== undefined);
-    const readable = hasAge ? ["sessions.json", ...shared.names] : [];
+    const stores = ["sessions.json", ...shared.names];
+    const readable = hasAge ? stores : [];
     const { signal } = this;
     try {
-      return await free({ storePath, nowMs, ages, what, readable, dryRun, signal });
+      return await free({ storePath, nowMs, ages, what, stores, readable, dryRun, signal });
     } catch (error) {
       if (isStore || error.code !== "ENOENT") {
         throw error;

@@ -54,10 +54,10 @@ export function removalsOf(request, signal) {
 /**
  * Deletes files in the folder of a store, or only returns them with `dryRun`: `{ files, failures }`.
  * `what` names the classes: `archives`, `resets`, `backups` and `dead` (locks and temp files). Those with
- * an age are deleted only if `ages` has one, in milliseconds. Rejects if one of the stores `readable`, names
- * in the folder, exists and cannot be read: then nothing is deleted.
+ * an age are deleted only if `ages` has one, in milliseconds. `stores` are names of stores in the folder, which
+ * are not deleted. Rejects if one of those in `readable` exists and cannot be read: then nothing is deleted.
  */
-export function free({ storePath, nowMs, ages, what, readable, dryRun, signal }) {
+export function free({ storePath, nowMs, ages, what, stores, readable, dryRun, signal }) {
   const cutoff = (name) =>
     what.includes(name) && ages[name] !== undefined ? nowMs - ages[name] : undefined;
   const request = {
@@ -66,6 +66,7 @@ export function free({ storePath, nowMs, ages, what, readable, dryRun, signal })
     resetsBeforeMs: cutoff("resets"),
     backupsBeforeMs: cutoff("backups"),
     dead: what.includes("dead"),
+    stores,
     readable,
     dryRun,
   };

@@ -676,6 +676,8 @@ pub struct FreeFolderRequest {
     pub backups_before_ms: Option<f64>,
     /// Delete dead locks and, in the folder of a migrated store, superseded temp files.
     pub dead: bool,
+    /// Names of stores in the folder, which are not deleted.
+    pub stores: Vec<String>,
     /// Names of stores in the folder. If one exists and cannot be read, the work fails.
     pub readable: Vec<String>,
     /// Only return what would be deleted.
@@ -708,6 +710,7 @@ pub fn free_folder<'env>(
                 resets_before_ms: request.resets_before_ms,
                 backups_before_ms: request.backups_before_ms,
                 dead: request.dead,
+                stores: &request.stores,
                 readable: &request.readable,
                 mode: if request.dry_run {
                     Mode::DryRun

@@ -38,6 +38,8 @@ pub(crate) struct FreeRequest<'a> {
     /// Locks that no process will release are deleted and, if the store was migrated to a database, its
     /// temp files from before that. While the store exists, only a sweep deletes its temp files.
     pub(crate) dead: bool,
+    /// Names of stores in the folder. They are not deleted, whatever their names are.
+    pub(crate) stores: &'a [String],
     /// Names of stores in the folder. If one of them exists and cannot be read, nothing is deleted.
     pub(crate) readable: &'a [String],
     pub(crate) mode: Mode,
@@ -103,7 +105,8 @@ fn free_in<S: System>(
         Class::Locks | Class::Temps => request.dead,
         class => cutoff_ms(class).is_some(),
     })?;
-    files.retain(|file| !file.is_linked);
+    let is_store = |file: &FoundFile| request.stores.iter().any(|name| file.name == **name);
+    files.retain(|file| !file.is_linked && !is_store(file));
     let is_due = |file: &FoundFile| match file.class {
         Class::Locks => lock::is_dead(system, &file.path),
         class => is_before(file, cutoff_ms(class)),

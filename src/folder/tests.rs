@@ -34,6 +34,7 @@ fn everything(store: &Path, mode: Mode) -> FreeRequest<'_> {
         resets_before_ms: Some(CUTOFF_MS),
         backups_before_ms: Some(CUTOFF_MS),
         dead: true,
+        stores: &[],
         readable: &[],
         mode,
     }
@@ -202,6 +203,22 @@ fn deletes_nothing_that_was_not_requested() {
         ..everything(&store, Mode::Apply)
     };
     assert_eq!(freed(&request), []);
+}
+
+#[test]
+fn deletes_no_store_whose_name_is_that_of_a_backup_an_archive_or_a_temp_file() {
+    let tree = Tree::new();
+    let store = laid_out(&tree);
+    let all = freed(&everything(&store, Mode::DryRun));
+    for (at, (_, name, _)) in all.iter().enumerate() {
+        let request = FreeRequest {
+            stores: &["sessions.json".to_owned(), name.clone()],
+            ..everything(&store, Mode::DryRun)
+        };
+        let mut others = all.clone();
+        others.remove(at);
+        assert_eq!(freed(&request), others);
+    }
 }
 
 #[test]
