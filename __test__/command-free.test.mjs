@@ -300,9 +300,11 @@ describe("the folder of a gateway with a database", () => {
 
   it("accepts a database without a sessions folder", async () => {
     const home = migratedHome({});
-    const { code, stdout } = await command(home, AGES);
-    expect(code).toBe(0);
-    expect(stdout).toContain("database (SQLite)");
+    for (const args of [[], ["--list"], [...APPLY, "--json", "--list"]]) {
+      const { code, stdout } = await command(home, [...args, ...AGES]);
+      expect(code).toBe(0);
+      expect(stdout).toMatch(/database \(SQLite\)|"class": "database"/);
+    }
   });
 });
 

@@ -205,6 +205,19 @@ describe("the classes of a folder", () => {
     expect(copy.stdout).not.toContain("others");
   });
 
+  it("counts once what is in the folder of one store and below that of another", async () => {
+    const home = homeWith({ main: smallStore() });
+    const config = { session: { store: "~/.openclaw/agents/{agentId}.json" } };
+    layOut(join(home, ".openclaw"), {
+      "openclaw.json": JSON.stringify(config),
+      "agents/main.json": "{}",
+      "agents/notes/x.txt": "1234",
+    });
+    const { transcripts, others } = classesIn((await command(home)).stdout);
+    expect(transcripts.slice(0, 2)).toEqual(["3", "9 B"]);
+    expect(others.slice(0, 2)).toEqual(["1", "4 B"]);
+  });
+
   it("counts no transcript of an expired run as an orphan", async () => {
     const home = homeWith({ main: { [runKey(1)]: expired("a", Date.now()) } });
     expect(classesIn((await command(home)).stdout)).toEqual({
@@ -347,6 +360,42 @@ describe("stores that share a folder", () => {
     expect(done.code).toBe(0);
     expect(done.stdout).toContain(`deleted 1 old archive, 1 reset, 1 store backup and 1 dead lock`);
     expect(done.stdout).toContain(`; ${announced} freed\n`);
+  });
+
+  it("announce once the transcript of a session that has expired runs in two of them", async () => {
+    const home = temporaryFolder();
+    const config = { session: { store: join(home, "data/{agentId}.json") } };
+    const store = JSON.stringify({ [runKey(1)]: expired("x", Date.now()) });
+    layOut(home, {
+      ".openclaw/openclaw.json": JSON.stringify(config),
+      "data/a.json": store,
+      "data/b.json": store,
+      "data/x.jsonl": "123",
+    });
+    const archived = async (field, args) => {
+      const { stdout } = await command(home, ["--json", "--list", ...args]);
+      return JSON.parse(stdout).stores.map((result) => result[field].transcripts);
+    };
+    const once = [
+      { archived: 1, bytes: 3 },
+      { archived: 0, bytes: 0 },
+    ];
+    expect(await archived("preview", [])).toEqual(once);
+    expect(await archived("removals", [])).toEqual([[join(home, "data/x.jsonl")], []]);
+    expect(await archived("sweep", ["--apply", "--yes"])).toEqual(once);
+  });
+
+  it("announce once what two sweeps of folders one in the other would delete", async () => {
+    const home = homeWith({ main: { [runKey(1)]: expired("a", Date.now()) } });
+    const sessionFile = "agents/main/sessions/b.jsonl";
+    const store = { [runKey(2)]: { ...expired("b", Date.now()), sessionFile } };
+    layOut(join(home, ".openclaw"), { "sessions.json": JSON.stringify(store) });
+    const archive = archiveName("x.jsonl", Date.now() - 40 * DAY);
+    layOut(dirname(storeIn(home)), { "b.jsonl": "123", [archive]: "x".repeat(5000) });
+    const [, announced] = /would free ([\d.]+ \w+)\.$/m.exec((await command(home)).stdout);
+    const { stdout } = await command(home, ["--apply", "--yes"]);
+    expect(stdout).toMatch(/removed 2 runs, archived 2 transcripts, deleted 1 old archive; /);
+    expect(stdout).toContain(`; ${announced} freed\n`);
   });
 
   it("name with --details the store with which their folder is shown", async () => {

@@ -2,7 +2,7 @@
 
 import { lstatSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { basename, dirname, join, parse } from "node:path";
+import { basename, dirname, join, parse, sep } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -433,6 +433,8 @@ class Command {
     this.errorPaints = paintsFor(process.stderr);
     /** The messages that have been printed and are not repeated. */
     this.printed = new Set();
+    /** The paths that --apply would remove, by what was inspected before. */
+    this.announced = new Set();
   }
 
   /** Shows every store or, with --apply, sweeps them, if the user agrees. */
@@ -530,16 +532,18 @@ class Command {
 
   /**
    * Finds the stores, and the folders without one. Those in the same folder have the same `shared`: the
-   * `names` of the stores, their `results`, and the paths of what was `announced`.
+   * `names` of the stores, their `results`, the `subfolders` with other stores or folders that were found,
+   * and whether the folder `overlaps` with the one of another store.
    */
   #find() {
     const { stores, folders, ...problems } = findStores(this.options.paths);
     const inFolders = new Map();
     const targetOf = (target, folder, names) => {
       const real = realPath(folder);
-      const shared = inFolders.get(real) ?? { names: [], results: [], announced: new Set() };
+      const shared = inFolders.get(real) ?? { names: [], results: [], subfolders: new Set() };
       inFolders.set(real, shared);
       shared.names.push(...names);
+      shared.overlaps = shared.names.length > 1;
       return { ...target, shared };
     };
     const withStore = stores.map((store) => {
@@ -549,6 +553,17 @@ class Command {
     const others = folders
       .filter(({ store }) => store === undefined)
       .map((folder) => targetOf(folder, folder.path, []));
+    // A sweep may archive transcripts in subfolders.
+    for (const [folder, shared] of inFolders) {
+      const prefix = join(folder, sep);
+      for (const [inner, other] of inFolders) {
+        if (inner !== folder && inner.startsWith(prefix)) {
+          shared.subfolders.add(inner.slice(prefix.length).split(sep)[0]);
+          shared.overlaps = true;
+          other.overlaps = true;
+        }
+      }
+    }
     return { targets: [...withStore, ...others], ...problems };
   }
 
@@ -624,14 +639,14 @@ class Command {
       // What is in the folder of several stores is counted once.
       const isFirst = shared.results.length === 0;
       result.contents = isFirst ? await this.#contentsOf(result) : [];
-      result.items = isFirst ? itemsBeside(result.folder) : [];
+      result.items = isFirst ? itemsBeside(result.folder, shared.subfolders) : [];
       const own = result.isStore ? [] : ["archives"];
       // Without a class, nothing would be deleted.
       const what = result.refusal ? [] : [...own, "resets", "backups", "dead"];
       result.freeable = await this.#free(result, what, true);
-      if (shared.names.length > 1 || this.options.list) {
+      if (shared.overlaps || this.options.list) {
         const ofSweep = await this.#removedBySweep(result);
-        announceOnce(result, ofSweep);
+        announceOnce(result, ofSweep, this.announced);
         result.removals = this.options.list ? removals(ofSweep, result.freeable) : undefined;
       }
       shared.results.push(result);
@@ -1052,22 +1067,35 @@ class PrintedProblems {
 }
 
 /**
- * Removes from a result, and from the names of what its sweep would remove, the files that the result of
- * another store in the same folder contains.
+ * Removes from a result, and from the names of what its sweep would remove, the files that were `announced`
+ * with other results. Adds the others to them.
  */
-function announceOnce({ preview, freeable, shared }, ofSweep) {
-  const isNew = (path) => !shared.announced.has(path);
-  const archives = ofSweep.archives.filter(isNew);
-  if (archives.length < ofSweep.archives.length) {
-    const sizes = archives.map((path) => lstatSync(path, { throwIfNoEntry: false })?.size ?? 0);
-    const bytes = sizes.reduce((sum, size) => sum + size, 0);
-    preview.bytes.reclaimed -= preview.archives.bytes - bytes;
-    preview.archives = { removed: archives.length, bytes };
-    ofSweep.archives = archives;
+function announceOnce(result, ofSweep, announced) {
+  const { preview, freeable } = result;
+  const isNew = (path) => !announced.has(path);
+  for (const [name, count] of [
+    ["transcripts", "archived"],
+    ["archives", "removed"],
+  ]) {
+    const paths = ofSweep[name].filter(isNew);
+    if (paths.length < ofSweep[name].length) {
+      const sizes = paths.map((path) => lstatSync(path, { throwIfNoEntry: false })?.size ?? 0);
+      const bytes = sizes.reduce((sum, size) => sum + size, 0);
+      if (name === "archives") {
+        preview.bytes.reclaimed -= preview.archives.bytes - bytes;
+      }
+      preview[name] = { [count]: paths.length, bytes };
+      ofSweep[name] = paths;
+    }
   }
-  freeable.files = freeable.files.filter(({ path }) => isNew(path));
-  for (const path of [...archives, ...freeable.files.map(({ path }) => path)]) {
-    shared.announced.add(path);
+  const files = freeable.files.filter(({ path }) => isNew(path));
+  result.freeable = { ...freeable, files };
+  for (const path of [
+    ...ofSweep.transcripts,
+    ...ofSweep.archives,
+    ...files.map(({ path }) => path),
+  ]) {
+    announced.add(path);
   }
 }
 

@@ -43,15 +43,16 @@ export function placeOf(sessions) {
 /**
  * Returns what is beside a sessions folder, in the same form as the classes of its files:
  * `{ class, files, bytes, oldestMs }`. Missing items are left out. `freeBytes` of a database are those of
- * its free pages.
+ * its free pages. `foreign`: the names of subfolders that are not the store's.
  */
-export function itemsBeside(sessions) {
+export function itemsBeside(sessions, foreign) {
   const agent = dirname(sessions);
   const items = [];
   const prompts = contentsOf(join(sessions, PROMPTS));
   // The subfolders of a state folder and of an agent's folder are not the store's.
   const isOwner = !isStateFolder(sessions) && basename(agent) !== "agents";
-  const subfolders = isOwner ? foldersIn(sessions).filter((name) => name !== PROMPTS) : [];
+  const isOther = (name) => name !== PROMPTS && !foreign.has(name);
+  const subfolders = isOwner ? foldersIn(sessions).filter(isOther) : [];
   const others = subfolders.map((name) => contentsOf(join(sessions, name)));
   items.push({ class: "caches", ...prompts }, { class: "others", ...sumOf(others) });
   if (placeOf(sessions).agent !== undefined) {
