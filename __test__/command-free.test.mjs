@@ -200,10 +200,14 @@ describe("freeing beside a sweep", () => {
       "data/c.json": "{}",
     });
     layOut(join(home, "data"), oldFiles());
-    for (const args of [APPLY, [...APPLY, "--json"]]) {
-      const { code, deleted } = await deletedBy(home, [...args, ...AGES]);
+    for (const args of [[], ["--details"], ["--list"], APPLY, [...APPLY, "--json"]]) {
+      const { code, stderr, deleted } = await deletedBy(home, [...args, ...AGES]);
       expect({ code, deleted }).toEqual({ code: 1, deleted: [] });
+      expect(stderr).not.toMatch(/TypeError|undefined/);
     }
+    const { stdout } = await command(home, AGES);
+    expect(stdout).toMatch(/data\/a\.json +\d+ B +2 +1 +–$/m);
+    expect(stdout).toMatch(/^2 stores, 1 failed, .*, 1 expired; a sweep would free 0 B\.$/m);
     expect((await command(home, APPLY)).stdout).toContain("removed 1 run");
   });
 
@@ -464,6 +468,21 @@ describe.skipIf(!hasScript)("the question", () => {
         "It deletes 1 old archive permanently. ",
     );
     expect(stdout).toMatch(/Sweep 5 stores and free \d+ B\?/);
+  });
+
+  it("is not about a store that is refused, because its retention is unknown", async () => {
+    const home = homeWith({ main: smallStore() });
+    layOut(home, { ".openclaw/openclaw.json": "{}" });
+    const store = { ...smallStore(), chat: { text: "x".repeat(5000) } };
+    layOut(home, { "copy/sessions.json": JSON.stringify(store), "copy/a.jsonl": "{}" });
+    const paths = [join(home, ".openclaw"), join(home, "copy")];
+    const { child, shows, ended } = onTerminal(home, ["--apply", "--list", ...paths]);
+    await shows("[y/N]");
+    child.stdin.write("n\n");
+    const { stdout } = await ended;
+    const [, announced] = /a sweep would free (\d+ B)\./.exec(stdout);
+    expect(stdout).toContain(`Sweep 1 store and free ${announced}?`);
+    expect(stdout.match(/--apply would remove or archive/g)).toHaveLength(1);
   });
 
   it("shows a preview before it asks whether to watch", async () => {

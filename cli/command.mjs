@@ -631,25 +631,20 @@ class Command {
 
   /** Inspects a store or folder and previews what --apply would do. A failure is set as `error`. */
   async #inspect(result) {
+    const { isStore, folder, shared, doubt } = result;
     try {
-      if (result.isStore) {
+      if (isStore) {
         await this.#inspectStore(result);
       }
-      const { shared } = result;
       // What is in the folder of several stores is counted once.
       const isFirst = shared.results.length === 0;
-      result.contents = isFirst ? await this.#contentsOf(result) : [];
-      result.items = isFirst ? itemsBeside(result.folder, shared.subfolders) : [];
-      const own = result.isStore ? [] : ["archives"];
-      // Without a class, nothing would be deleted.
-      const what = result.refusal ? [] : [...own, "resets", "backups", "dead"];
-      result.freeable = await this.#free(result, what, true);
-      if (shared.overlaps || this.options.list) {
-        const ofSweep = await this.#removedBySweep(result);
-        announceOnce(result, ofSweep, this.announced);
-        result.removals = this.options.list ? removals(ofSweep, result.freeable) : undefined;
-      }
+      const contents = isFirst ? await this.#contentsOf(result) : [];
+      const items = isFirst ? itemsBeside(folder, shared.subfolders) : [];
+      Object.assign(result, { contents, items, freeable: NOTHING });
       shared.results.push(result);
+      if (!(doubt && this.options.apply)) {
+        Object.assign(result, await this.#preview(result));
+      }
     } catch (error) {
       result.error = operational(error);
     }
@@ -669,9 +664,25 @@ class Command {
         onProgress,
       });
     result.inspection = await withProgress("Reading", path, inspect);
-    if (!result.refusal) {
-      result.preview = await this.#sweepSessionStore(result, { dryRun: true });
+  }
+
+  /** Returns what --apply would do: `{ preview, freeable, removals }`. */
+  async #preview(result) {
+    const { isStore, refusal, shared } = result;
+    const { list } = this.options;
+    if (refusal) {
+      return { removals: list ? removals({}, []) : undefined };
     }
+    const own = isStore ? [] : ["archives"];
+    const freeable = await this.#free(result, [...own, "resets", "backups", "dead"], true);
+    const preview = isStore ? await this.#sweepSessionStore(result, { dryRun: true }) : undefined;
+    if (!shared.overlaps && !list) {
+      return { preview, freeable };
+    }
+    const ofSweep = await this.#removedBySweep(result);
+    const files = announceOnce(preview, ofSweep, freeable.files, this.announced);
+    const listed = list ? removals(ofSweep, files) : undefined;
+    return { preview, freeable: { ...freeable, files }, removals: listed };
   }
 
   /** Returns the classes of the files in the folder. Beside a database, the folder may be missing. */
@@ -704,8 +715,8 @@ class Command {
   }
 
   /** Returns by name what a sweep would remove. */
-  async #removedBySweep({ path, isStore, refusal, nowMs, retentionMs }) {
-    if (!isStore || refusal) {
+  async #removedBySweep({ path, isStore, nowMs, retentionMs }) {
+    if (!isStore) {
       return { runs: [], transcripts: [], archives: [], temps: [] };
     }
     const isNever = this.options.archiveRetention === false;
@@ -1067,11 +1078,10 @@ class PrintedProblems {
 }
 
 /**
- * Removes from a result, and from the names of what its sweep would remove, the files that were `announced`
- * with other results. Adds the others to them.
+ * Removes from the preview of a sweep, and from the names of what it would remove, the files that were
+ * `announced` with other results. Adds the others to them. Returns those of the other `files` that are new.
  */
-function announceOnce(result, ofSweep, announced) {
-  const { preview, freeable } = result;
+function announceOnce(preview, ofSweep, files, announced) {
   const isNew = (path) => !announced.has(path);
   for (const [name, count] of [
     ["transcripts", "archived"],
@@ -1088,19 +1098,16 @@ function announceOnce(result, ofSweep, announced) {
       ofSweep[name] = paths;
     }
   }
-  const files = freeable.files.filter(({ path }) => isNew(path));
-  result.freeable = { ...freeable, files };
-  for (const path of [
-    ...ofSweep.transcripts,
-    ...ofSweep.archives,
-    ...files.map(({ path }) => path),
-  ]) {
+  const newFiles = files.filter(({ path }) => isNew(path));
+  const paths = newFiles.map(({ path }) => path);
+  for (const path of [...ofSweep.transcripts, ...ofSweep.archives, ...paths]) {
     announced.add(path);
   }
+  return newFiles;
 }
 
 /** Returns by name what --apply would remove: what a sweep removes, and the other files. */
-function removals(ofSweep, { files }) {
+function removals(ofSweep, files) {
   const names = ["runs", "transcripts", "archives", "resets", "backups", "temps", "locks"];
   const paths = (name) => files.filter((file) => file.class === name).map(({ path }) => path);
   return Object.fromEntries(
