@@ -208,7 +208,37 @@ describe("freeing beside a sweep", () => {
     const { stdout } = await command(home, AGES);
     expect(stdout).toMatch(/data\/a\.json +\d+ B +2 +1 +–$/m);
     expect(stdout).toMatch(/^2 stores, 1 failed, .*, 1 expired; a sweep would free 0 B\.$/m);
-    expect((await command(home, APPLY)).stdout).toContain("removed 1 run");
+  });
+
+  it("sweeps no store beside a damaged one, whose references are unknown", async () => {
+    const home = temporaryFolder();
+    const config = { session: { store: join(home, "data/{agentId}.json") } };
+    layOut(home, {
+      ".openclaw/openclaw.json": JSON.stringify(config),
+      "data/a.json": JSON.stringify(smallStore()),
+      "data/a.jsonl": "1",
+      "data/b.json": `{"agent:b:x": {} "agent:b:main": {"sessionId": "a"}}`,
+      [`data/${archiveName("x.jsonl", daysAgo(30))}`]: "1",
+    });
+    const preview = await command(home);
+    expect(preview).toMatchObject({ code: 1, stderr: expect.stringContaining("data/b.json:1:") });
+    expect(preview.stdout).toContain("a sweep would free 0 B.");
+    const before = treeOf(home);
+    for (const args of [APPLY, [...APPLY, "--details"], [...APPLY, join(home, "data/a.json")]]) {
+      const isOther = args.at(-1).endsWith("a.json");
+      if (isOther) {
+        layOut(home, { "data/sessions.json": "[" });
+      }
+      const { code, stdout, stderr } = await command(home, args);
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toContain(isOther ? "data/sessions.json:1:" : "a.json: ");
+    }
+    expect(treeOf(home)).toEqual({ ...before, "data/sessions.json": "[" });
+    const { child, shows, ended } = startCommand(home, [...APPLY, "--watch", "1s"]);
+    await shows("data/sessions.json:1:");
+    child.kill("SIGTERM");
+    await ended;
+    expect(treeOf(home)).toEqual({ ...before, "data/sessions.json": "[" });
   });
 
   it("does not delete a store that was named because its name is that of another's backup", async () => {

@@ -12,6 +12,7 @@ import { findStores } from "./discovery.mjs";
 import { realPath, reasonOf } from "./files.mjs";
 import { itemsBeside, jobNames, largeItems, placeOf } from "./folder.mjs";
 import {
+  checkReadable,
   contentsOf,
   doneBy,
   dueBy,
@@ -533,7 +534,8 @@ class Command {
   /**
    * Finds the stores, and the folders without one. Those in the same folder have the same `shared`: the
    * `names` of the stores, their `results`, the `subfolders` with other stores or folders that were found,
-   * and whether the folder `overlaps` with the one of another store.
+   * whether the folder `overlaps` with the one of another store, and the `check` whether its stores can be
+   * read: a promise, so that each is read once.
    */
   #find() {
     const { stores, folders, ...problems } = findStores(this.options.paths);
@@ -698,20 +700,32 @@ class Command {
     }
   }
 
-  /** Deletes files that no sweep deletes, or only returns them: see `free`. */
-  async #free({ storePath, shared, isStore, nowMs }, what, dryRun, ages = this.options.ages) {
-    const hasAge = Object.values(ages).some((age) => age !== undefined);
+  /**
+   * Deletes files that no sweep deletes, or only returns them: see `free`. Rejects if a store in the folder
+   * cannot be read.
+   */
+  async #free(result, what, dryRun, ages = this.options.ages) {
+    const { storePath, shared, isStore, nowMs } = result;
     const stores = ["sessions.json", ...shared.names];
-    const readable = hasAge ? stores : [];
     const { signal } = this;
     try {
-      return await free({ storePath, nowMs, ages, what, stores, readable, dryRun, signal });
+      shared.check ??= this.#checkStores(result, stores);
+      await shared.check;
+      return await free({ storePath, nowMs, ages, what, stores, dryRun, signal });
     } catch (error) {
       if (isStore || error.code !== "ENOENT") {
         throw error;
       }
       return NOTHING;
     }
+  }
+
+  /** Rejects if one of the stores in the folder exists and cannot be read. */
+  async #checkStores({ storePath, shared }, stores) {
+    const hasAge = Object.values(this.options.ages).some((age) => age !== undefined);
+    // The only store is read by its sweep.
+    const isRead = (name) => hasAge || shared.names.length > 1 || name !== basename(storePath);
+    await checkReadable(storePath, stores.filter(isRead), this.signal);
   }
 
   /** Returns by name what a sweep would remove. */
@@ -736,6 +750,10 @@ class Command {
   async #applyToAll(results) {
     const states = statesOf(results);
     const isOverview = this.#isOverview(results);
+    for (const { shared } of results) {
+      // The stores may have changed since the preview.
+      shared.check = undefined;
+    }
     for (const result of results) {
       await this.#applyTo(result);
       if (!isDiskFull(result.error)) {
@@ -753,8 +771,8 @@ class Command {
   }
 
   /**
-   * Deletes and sweeps. What frees space comes first. With an age, this fails if a store in the folder
-   * cannot be read, also if it is not swept. Backups come last, because a sweep keeps the transcripts that they reference.
+   * Deletes and sweeps. What frees space comes first. This fails if a store in the folder cannot be read,
+   * also if it is not swept. Backups come last, because a sweep keeps the transcripts that they reference.
    */
   async #applyTo(result) {
     const { isStore, retentionMs } = result;

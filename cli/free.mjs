@@ -55,9 +55,9 @@ export function removalsOf(request, signal) {
  * Deletes files in the folder of a store, or only returns them with `dryRun`: `{ files, failures }`.
  * `what` names the classes: `archives`, `resets`, `backups` and `dead` (locks and temp files). Those with
  * an age are deleted only if `ages` has one, in milliseconds. `stores` are names of stores in the folder, which
- * are not deleted. Rejects if one of those in `readable` exists and cannot be read: then nothing is deleted.
+ * are not deleted.
  */
-export function free({ storePath, nowMs, ages, what, stores, readable, dryRun, signal }) {
+export function free({ storePath, nowMs, ages, what, stores, dryRun, signal }) {
   const cutoff = (name) =>
     what.includes(name) && ages[name] !== undefined ? nowMs - ages[name] : undefined;
   const request = {
@@ -67,10 +67,18 @@ export function free({ storePath, nowMs, ages, what, stores, readable, dryRun, s
     backupsBeforeMs: cutoff("backups"),
     dead: what.includes("dead"),
     stores,
-    readable,
+    readable: [],
     dryRun,
   };
   return call("freeFolder", [request], signal);
+}
+
+/** Rejects if one of the stores `readable`, names in the folder of a store, exists and cannot be read. */
+export async function checkReadable(storePath, readable, signal) {
+  if (readable.length > 0) {
+    const request = { storePath, dead: false, stores: [], readable, dryRun: true };
+    await call("freeFolder", [request], signal);
+  }
 }
 
 export const isDiskFull = (error) => DISK_FULL.includes(error?.code);
