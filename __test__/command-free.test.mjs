@@ -450,6 +450,19 @@ describe.skipIf(!canMountDisk())("on a full disk", () => {
     expect(after.stdout).toContain("removed 30 runs, deleted 1 leftover temp file\n");
   });
 
+  it("keeps archives if only a backup that is deleted first keeps the transcripts", async () => {
+    const archive = archiveName("x.jsonl", daysAgo(30));
+    const backup = JSON.stringify({ chat: { sessionId: "r1", text: "z".repeat(1_200_000) } });
+    const name = `sessions.json.bak.${daysAgo(30)}`;
+    const files = { [name]: backup, [archive]: "1", "r1.jsonl": "1" };
+    const { home, disk, store } = fullDisk(100_000, files);
+    const args = [...APPLY, "--retention", "1h", "--backup-retention", "7d", store];
+    const { code, stdout } = await command(home, args);
+    expect(code).toBe(0);
+    expect(stdout).toContain("removed 30 runs, archived 1 transcript, deleted 1 store backup\n");
+    expect([archive, name].map((it) => existsSync(join(disk, it)))).toEqual([true, false]);
+  });
+
   it("keeps archives if the sweep archives no transcript", async () => {
     const archive = archiveName("x.jsonl", daysAgo(30));
     const { home, disk, store } = fullDisk(0, { [archive]: "z".repeat(1_200_000) });

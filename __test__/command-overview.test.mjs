@@ -22,6 +22,7 @@ import {
   runKey,
   setAge,
   smallStore,
+  startCommand,
   storeIn,
   temporaryFolder,
   treeOf,
@@ -396,6 +397,32 @@ describe("stores that share a folder", () => {
     const { stdout } = await command(home, ["--apply", "--yes"]);
     expect(stdout).toMatch(/removed 2 runs, archived 2 transcripts, deleted 1 old archive; /);
     expect(stdout).toContain(`; ${announced} freed\n`);
+  });
+
+  it("keep a transcript that a backup of one references until all of them are swept", async () => {
+    const home = sharedHome();
+    const backup = `a.json.bak.${Date.now() - 40 * DAY}`;
+    layOut(join(home, "data"), { [backup]: JSON.stringify({ chat: { sessionId: "c" } }) });
+    const args = ["--json", "--list", ...AGES];
+    const { stores } = JSON.parse((await command(home, args)).stdout);
+    expect(stores.map(({ removals }) => removals.transcripts.length)).toEqual([1, 1, 0]);
+    const swept = JSON.parse((await command(home, ["--apply", "--yes", ...args])).stdout).stores;
+    expect(swept.map(({ sweep }) => sweep.transcripts.archived)).toEqual([1, 1, 0]);
+    expect(treeOf(join(home, "data"))).toHaveProperty(["c.jsonl"]);
+    expect(treeOf(join(home, "data"))).not.toHaveProperty([backup]);
+  });
+
+  it("keep it also with --watch", async () => {
+    const home = sharedHome();
+    const backup = `a.json.bak.${Date.now() - 40 * DAY}`;
+    layOut(join(home, "data"), { [backup]: JSON.stringify({ chat: { sessionId: "c" } }) });
+    const args = ["--apply", "--yes", "--watch", "1h", ...AGES];
+    const { child, shows, ended } = startCommand(home, args);
+    await shows("data/c.json: removed 1 run");
+    child.kill("SIGTERM");
+    await ended;
+    expect(treeOf(join(home, "data"))).toHaveProperty(["c.jsonl"]);
+    expect(treeOf(join(home, "data"))).not.toHaveProperty([backup]);
   });
 
   it("name with --details the store with which their folder is shown", async () => {

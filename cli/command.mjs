@@ -456,7 +456,7 @@ class Command {
       this.#showAll(results);
     }
     if (apply && (yes || (await this.#confirm(results)))) {
-      await this.#applyToAll(results.filter(({ error }) => !error));
+      await this.#applyAndPrint(results.filter(({ error }) => !error));
     }
     const hasFailed = failed.length > 0 || results.some(({ error }) => error !== undefined);
     const code = hasFailed ? FAILED : missing.length > 0 ? NOT_FOUND : SUCCESS;
@@ -497,29 +497,22 @@ class Command {
         this.#printPathProblems(missing, failed);
         this.#printNotes(notes);
       }
-      for (const target of targets) {
-        await this.#sweepAgain(target, printed);
+      const results = targets.map((target) => this.#begin(target));
+      try {
+        await this.#applyToAll(results, (result) => this.#printAgain(result, printed));
+      } catch (error) {
+        if (error.code !== "ABORT_ERR") {
+          throw error;
+        }
       }
       await wait(watch, undefined, { signal: this.signal }).catch(() => {});
     }
     return SUCCESS;
   }
 
-  async #sweepAgain(target, printed) {
-    const { path } = target;
-    const result = this.#begin(target);
-    try {
-      await this.#applyTo(result);
-      if (isDiskFull(result.error)) {
-        await this.#applyAgain(result);
-      }
-    } catch (error) {
-      if (error.code === "ABORT_ERR") {
-        return;
-      }
-      throw error;
-    }
-    const { sweep, error } = result;
+  /** Prints what one of repeated sweeps changed, and its problems if they are new. */
+  #printAgain(result, printed) {
+    const { path, sweep, error } = result;
     if (isChange(doneBy(result))) {
       const time = new Date().toISOString();
       print(`${this.paints.dim(time)} ${displayPath(path)}: ${resultLines(result).join(": ")}`);
@@ -747,32 +740,69 @@ class Command {
   }
 
   /** Applies to all results what was announced, and prints what was done. */
-  async #applyToAll(results) {
+  async #applyAndPrint(results) {
     const states = statesOf(results);
     const isOverview = this.#isOverview(results);
-    for (const { shared } of results) {
-      // The stores may have changed since the preview.
-      shared.check = undefined;
-    }
-    for (const result of results) {
-      await this.#applyTo(result);
-      if (!isDiskFull(result.error)) {
-        this.#printDone(result, isOverview ? nameOf(result, states) : undefined);
-      }
-    }
-    // Others may have freed what these need.
-    for (const result of results.filter(({ error }) => isDiskFull(error))) {
-      await this.#applyAgain(result);
-      this.#printDone(result, isOverview ? nameOf(result, states) : undefined);
-    }
+    await this.#applyToAll(results, (result) =>
+      this.#printDone(result, isOverview ? nameOf(result, states) : undefined),
+    );
     if (isOverview && !this.options.json) {
       this.#printSum(results);
     }
   }
 
   /**
-   * Deletes and sweeps. What frees space comes first. This fails if a store in the folder cannot be read,
-   * also if it is not swept. Backups come last, because a sweep keeps the transcripts that they reference.
+   * Applies to all results what was announced, and calls `report` with each. Backups come last, because a
+   * sweep of any store in their folder keeps the transcripts that they reference.
+   */
+  async #applyToAll(results, report) {
+    const isFull = ({ error }) => isDiskFull(error);
+    const folders = new Map(results.map(({ shared }) => [shared, []]));
+    for (const result of results) {
+      folders.get(result.shared).push(result);
+      // The stores may have changed since the preview.
+      result.shared.check = undefined;
+    }
+    const unreported = new Set(results);
+    const finish = async (inFolder) => {
+      for (const result of inFolder) {
+        await this.#freeBackups(result);
+        unreported.delete(result);
+        report(result);
+      }
+    };
+    const late = [];
+    try {
+      for (const inFolder of folders.values()) {
+        for (const result of inFolder) {
+          await this.#applyTo(result);
+        }
+        if (inFolder.some(isFull)) {
+          late.push(inFolder);
+        } else {
+          await finish(inFolder);
+        }
+      }
+      // Others may have freed what these need.
+      for (const inFolder of late) {
+        for (const result of inFolder.filter(isFull)) {
+          await this.#applyAgain(result);
+        }
+        await finish(inFolder);
+      }
+    } finally {
+      // If the work was stopped: what was done before.
+      for (const result of unreported) {
+        if (isChange(doneBy(result))) {
+          report(result);
+        }
+      }
+    }
+  }
+
+  /**
+   * Deletes and sweeps, and leaves the backups. What frees space comes first. This fails if a store in the
+   * folder cannot be read, also if it is not swept.
    */
   async #applyTo(result) {
     const { isStore, retentionMs } = result;
@@ -784,6 +814,17 @@ class Command {
       if (isStore) {
         result.sweep = await this.#sweepSessionStore(result, { dryRun: false });
       }
+    } catch (error) {
+      result.error = operational(error);
+    }
+  }
+
+  /** Deletes the old backups of a store, unless something failed. */
+  async #freeBackups(result) {
+    if (result.error || this.options.ages.backups === undefined) {
+      return;
+    }
+    try {
       result.freed = merged(result.freed, await this.#free(result, ["backups"], false));
     } catch (error) {
       result.error = operational(error);
@@ -800,6 +841,10 @@ class Command {
       const what = isAged ? ["archives", "backups"] : ["backups"];
       const ages = { ...this.options.ages };
       ages.archives ??= retentionMs;
+      if (archives.length === 0) {
+        // Without the backups, it may archive more, and then delete archives that were not announced.
+        result.archiveRetention = false;
+      }
       const others = await this.#free(result, what, false, ages);
       // A sweep that removes no run needs hardly any space, and deletes temp files.
       const cronConfig = { sessionRetention: KEEPS_RUNS };
