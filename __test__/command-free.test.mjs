@@ -19,6 +19,7 @@ import {
   archiveName,
   command,
   DAY,
+  environment,
   expired,
   GATEWAY_TEMP,
   HOUR,
@@ -26,11 +27,13 @@ import {
   homeWith,
   layOut,
   lockPayload,
+  main,
   onTerminal,
   recent,
   runKey,
   setAge,
   smallStore,
+  start,
   startCommand,
   storeIn,
   temporaryFolder,
@@ -530,11 +533,12 @@ describe.skipIf(!hasScript)("the question", () => {
 
   it("shows a preview before it asks whether to watch", async () => {
     const home = homeWith({ main: smallStore() });
-    const { child, shows, ended } = onTerminal(home, ["--apply", "--watch", "1h"]);
+    const args = ["--apply", "--watch", "1h", join(home, ".openclaw"), join(home, "missing")];
+    const { child, shows, ended } = onTerminal(home, args);
     await shows("without asking again?");
     child.stdin.write("n\n");
     expect((await ended).stdout).toMatch(
-      /A sweep would remove 1 run[\s\S]*Sweep every 1 h without asking again\?/,
+      /missing does not exist[\s\S]*A sweep would remove 1 run[\s\S]*Sweep every 1 h without asking again\?/,
     );
   });
 });
@@ -551,6 +555,33 @@ describe("--watch", () => {
     child.kill("SIGTERM");
     expect((await ended).code).toBe(0);
     expect(Object.keys(treeOf(folder))).toEqual(["a.jsonl", "sessions.json"]);
+  });
+});
+
+describe.skipIf(!isRoot)("--watch in a folder with another user's files", () => {
+  it("reports once that one cannot be deleted", async () => {
+    const home = quietHome();
+    const folder = dirname(storeIn(home));
+    const [own, foreign] = [reset(20), reset(30)];
+    layOut(folder, { [foreign]: "1" });
+    chmodSync(home, 0o755);
+    chmodSync(folder, 0o1777);
+    chownSync(storeIn(home), 12_001, 12_001);
+    const args = [...APPLY, "--watch", "1s", "--reset-retention", "9d", storeIn(home)];
+    const { child, output, shows, ended } = start(
+      process.execPath,
+      [main, ...args, "--retention", "7d"],
+      { env: environment(home), uid: 12_001, gid: 12_001 },
+    );
+    await shows(`cannot delete ${join(folder, foreign)}: EPERM`);
+    // Reported in a later sweep than the failure.
+    layOut(folder, { [own]: "1" });
+    chownSync(join(folder, own), 12_001, 12_001);
+    await shows("deleted 1 reset");
+    child.kill("SIGTERM");
+    await ended;
+    expect(output.stderr.match(/cannot delete/g)).toHaveLength(1);
+    expect(existsSync(join(folder, foreign))).toBe(true);
   });
 });
 

@@ -183,6 +183,7 @@ describe("beside a running gateway that does not lock its store", () => {
     expect(Object.keys(readStore(storeIn(home)))).toHaveLength(3);
     rmSync(lock);
     await watch.shows("removed 1 run");
+    await watch.shows("no gateway found on");
     lockGateway(home, alive());
     await until("the gateway is reported again", () => {
       return watch.output.stderr.match(/is running on/g).length === 2;

@@ -469,34 +469,31 @@ class Command {
   /** Sweeps every store repeatedly, until a signal arrives. */
   async watch() {
     const { yes, watch } = this.options;
+    const printed = new PrintedProblems();
+    const find = () => {
+      const { targets, missing, failed, notes } = this.#find();
+      const messages = failed.map(({ error }) => error.message);
+      // A missing store does not end the command: the gateway may create it later.
+      if (printed.isNew("", [...missing, ...notes, ...messages])) {
+        this.#printPathProblems(missing, failed);
+        this.#printNotes(notes);
+      }
+      return targets;
+    };
     if (!yes) {
       const isTerminal = process.stdin.isTTY && process.stderr.isTTY;
       if (!isTerminal) {
         throw new UsageError("--watch needs a terminal to ask for confirmation; add --yes");
       }
-      this.#showAll(await this.#lookAtAll(this.#find().targets, true));
+      this.#showAll(await this.#lookAtAll(find(), true));
       if (!(await this.#ask(`Sweep every ${duration(watch)} without asking again?`))) {
         return SUCCESS;
       }
     }
     process.stderr.write(`Sweeping every ${duration(watch)}. Stop with Ctrl-C or SIGTERM.\n`);
-    const printed = new PrintedProblems();
     while (!this.signal.aborted) {
-      const { targets, missing, failed, notes } = this.#find();
       this.printed.clear();
-      // A missing store does not end the command: the gateway may create it later.
-      if (
-        printed.isNew(
-          "",
-          missing.concat(
-            notes,
-            failed.map(({ error }) => error.message),
-          ),
-        )
-      ) {
-        this.#printPathProblems(missing, failed);
-        this.#printNotes(notes);
-      }
+      const targets = find();
       const results = targets.map((target) => this.#begin(target));
       try {
         await this.#applyToAll(results, (result) => this.#printAgain(result, printed));
@@ -512,14 +509,15 @@ class Command {
 
   /** Prints what one of repeated sweeps changed, and its problems if they are new. */
   #printAgain(result, printed) {
-    const { path, sweep, error } = result;
+    const { path, sweep, freed, error, note } = result;
     if (isChange(doneBy(result))) {
       const time = new Date().toISOString();
       print(`${this.paints.dim(time)} ${displayPath(path)}: ${resultLines(result).join(": ")}`);
     }
-    const warnings = sweep?.warnings ?? [];
+    const warnings = (sweep?.warnings ?? []).map(({ error }) => error);
+    const failures = freed?.failures ?? [];
     // A problem that persists for hours is printed once.
-    if (printed.isNew(path, [error?.message, ...warnings.map(({ error }) => error)])) {
+    if (printed.isNew(path, [error?.message ?? note, ...warnings, ...failures])) {
       this.#printProblems(result);
     }
   }
