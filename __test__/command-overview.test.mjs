@@ -16,6 +16,7 @@ import {
   hasScript,
   homeWith,
   layOut,
+  lockPayload,
   main,
   recent,
   run,
@@ -143,6 +144,34 @@ describe("the overview of two or more stores", () => {
     ).toHaveLength(2);
     expect(stdout).toContain("· 1 store: nothing expired\n");
     expect(stdout).toMatch(/^3 stores: removed 2 runs, archived 2 transcripts; \d+ B freed$/m);
+  });
+});
+
+describe("the result of two or more stores", () => {
+  const APPLY = ["--apply", "--yes", "--reset-retention", "9d"];
+
+  it("says why a store was not changed, and counts those that failed after a change", async () => {
+    const home = homeWith({ a: smallStore(), b: smallStore(), c: {} });
+    const [a, b] = ["a", "b"].map((agent) => dirname(storeIn(home, agent)));
+    layOut(a, { "a.jsonl.lock": lockPayload() });
+    const reset = archiveName("x.jsonl", Date.now() - 40 * DAY).replace(".deleted.", ".reset.");
+    layOut(b, { [reset]: "1", "sessions.json.lock": { dir: true } });
+    const { code, stdout } = await command(home, APPLY);
+    expect(code).toBe(1);
+    expect(stdout.split("\n")).toEqual([
+      "✓ b: deleted 1 reset; 1 B freed",
+      "· 1 store: 1 expired run kept: transcript being written",
+      "· 1 store: nothing expired",
+      "3 stores: deleted 1 reset; 1 B freed",
+      "",
+    ]);
+  });
+
+  it("does not say that nothing is expired if runs are kept forever", async () => {
+    const home = homeWith({ a: smallStore(), b: smallStore() });
+    layOut(home, { ".openclaw/openclaw.json": '{"cron": {"sessionRetention": false}}' });
+    const { stdout } = await command(home, APPLY);
+    expect(stdout).toBe("· 2 stores: not swept: runs and archives are kept forever\n");
   });
 });
 

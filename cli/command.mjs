@@ -889,15 +889,20 @@ class Command {
     this.#printProblems(result);
   }
 
-  /** Prints how many stores had nothing to report, and what was freed in total. */
+  /** Prints how many stores were not changed and why, and what was freed in total. */
   #printSum(results) {
     const { dim, green } = this.paints;
-    const done = results.filter(({ error }) => !error);
-    const unchanged = done.filter((result) => !isChange(doneBy(result)));
+    const changed = results.filter((result) => isChange(doneBy(result)));
+    const done = results.filter((result) => !result.error || changed.includes(result));
     const changes = sumOf(results.map(doneBy));
     const noun = results.every(({ isStore }) => isStore) ? "store" : "folder";
-    if (unchanged.length > 0) {
-      print(`${dim("·")} ${counted(unchanged.length, noun)}: nothing expired`);
+    const unchanged = new Map();
+    for (const result of done.filter((result) => !changed.includes(result))) {
+      const text = resultLines(result).join("; ");
+      unchanged.set(text, (unchanged.get(text) ?? 0) + 1);
+    }
+    for (const [text, count] of unchanged) {
+      print(`${dim("·")} ${counted(count, noun)}: ${text}`);
     }
     if (isChange(changes)) {
       const actions = actionsOf(["removed", "archived", "deleted"], changes);

@@ -222,7 +222,7 @@ export function resultLines(result) {
       case "no-store":
         return ["not swept: the store no longer exists"];
       default:
-        return [`nothing expired${lockedNote(sweep)}`];
+        return [lockedNote(sweep).slice(2) || "nothing expired"];
     }
   }
   const actions = actionsOf(["removed", "archived", "deleted"], changes);
