@@ -558,6 +558,28 @@ describe("--watch", () => {
   });
 });
 
+describe.skipIf(!isRoot)("the preview of a user who must not write", () => {
+  const USER = { uid: 12_001, gid: 12_001 };
+
+  it.each([
+    ["in the folder", 0o755, 12_001, "sessions: EACCES: permission denied; run it as the gateway"],
+    ["a store of this owner", 0o777, 12_002, "sessions.json cannot be preserved; run it as"],
+  ])("says that --apply would fail: %s", async (_, mode, owner, message) => {
+    const home = homeWith({ main: smallStore() });
+    chmodSync(home, 0o755);
+    chmodSync(dirname(storeIn(home)), mode);
+    chmodSync(storeIn(home), 0o644);
+    chownSync(storeIn(home), owner, owner);
+    const args = ["--retention", "2h", storeIn(home)];
+    const preview = await command(home, args, USER);
+    expect(preview).toMatchObject({ code: 0, stderr: expect.stringContaining(message) });
+    expect((await command(home, [...APPLY, ...args], USER)).code).toBe(1);
+    // Nothing is due, so nothing fails.
+    const quiet = await command(home, ["--retention", "7d", storeIn(home)], USER);
+    expect(quiet).toMatchObject({ code: 0, stderr: "" });
+  });
+});
+
 describe.skipIf(!isRoot)("--watch in a folder with another user's files", () => {
   it("reports once that one cannot be deleted", async () => {
     const home = quietHome();

@@ -1,6 +1,6 @@
 // npx cron-session-reaper: shows what is in a gateway's session stores; with --apply, sweeps them.
 
-import { lstatSync, readFileSync } from "node:fs";
+import { accessSync, constants, lstatSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join, parse, sep } from "node:path";
 import { createInterface } from "node:readline";
@@ -637,6 +637,7 @@ class Command {
       shared.results.push(result);
       if (!(doubt && this.options.apply)) {
         Object.assign(result, await this.#preview(result));
+        result.obstacle = isChange(dueBy(result)) ? obstacleOf(result) : undefined;
       }
     } catch (error) {
       result.error = operational(error);
@@ -1059,7 +1060,7 @@ class Command {
    * Prints the error, doubts and warnings of a store on stderr. What concerns the whole gateway is
    * printed once.
    */
-  #printProblems({ path, doubt, refusal, note, error, preview, sweep, freed }) {
+  #printProblems({ path, doubt, refusal, note, obstacle, error, preview, sweep, freed }) {
     const { red, yellow, dim } = this.errorPaints;
     const isShared = [doubt, refusal].includes(error) && error?.path === undefined;
     if (error && (!isShared || this.#isNew(error.message))) {
@@ -1072,7 +1073,7 @@ class Command {
       process.stderr.write(message + advice.join(""));
     } else if (!error) {
       const prefix = doubt?.path === undefined ? "" : `${path}: `;
-      this.#printNotes([doubt && prefix + doubt.message, refusal?.message, note]);
+      this.#printNotes([doubt && prefix + doubt.message, refusal?.message, note, obstacle]);
     }
     const warnings = (sweep ?? preview)?.warnings ?? [];
     for (const problem of [...warnings.map(({ error }) => error), ...(freed?.failures ?? [])]) {
@@ -1170,6 +1171,23 @@ function announceOnce(preview, ofSweep, files, announced) {
     announced.add(path);
   }
   return newFiles;
+}
+
+/**
+ * Returns why --apply would fail for this user, as a sentence: it writes in the folder of the store, and a
+ * new store preserves the owner.
+ */
+function obstacleOf({ folder, storePath, preview }) {
+  const advice = "run it as the gateway's user";
+  const user = process.geteuid?.() || undefined;
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    return user !== undefined && preview?.pruned > 0 && statSync(storePath).uid !== user
+      ? `--apply would fail: the owner of ${storePath} cannot be preserved; ${advice}`
+      : undefined;
+  } catch (error) {
+    return `--apply would fail: cannot write in ${folder}: ${reasonOf(error)}; ${advice}`;
+  }
 }
 
 /** Returns by name what --apply would remove: what a sweep removes, and the other files. */
