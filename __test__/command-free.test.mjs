@@ -15,6 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { contentsOf } from "../cli/free.mjs";
 import {
   archiveName,
   command,
@@ -288,6 +289,11 @@ describe("freeing beside a sweep", () => {
     await command(home, [...APPLY, ...AGES]);
     expect(Object.keys(treeOf(folder))).toEqual(["a.jsonl", "b.jsonl", "c.jsonl", "sessions.json"]);
   });
+});
+
+it("is aborted, not failed, by a signal that came before", async () => {
+  const aborted = contentsOf(storeIn(quietHome()), [], AbortSignal.abort("SIGINT"));
+  await expect(aborted).rejects.toMatchObject({ code: "ABORT_ERR" });
 });
 
 describe("the folder of a gateway with a database", () => {

@@ -23,7 +23,10 @@ async function call(name, args, signal) {
   const stop = () => abort(watch);
   signal.addEventListener("abort", stop, { once: true });
   try {
-    signal.throwIfAborted();
+    if (signal.aborted) {
+      // Not the reason of the signal, which may be a text.
+      throw Object.assign(new Error("aborted"), { code: "ABORT_ERR" });
+    }
     const { ok, error } = JSON.parse(await work(...args, watch));
     if (error) {
       throw new FolderError(error);
