@@ -3,6 +3,7 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { isInstalled, run } from "../scripts/prepare.mjs";
 import { showProgress } from "../scripts/progress.mjs";
+import { start, temporaryFolder, treeOf } from "./fixtures/index.mjs";
 
 describe("showProgress", () => {
   /** Shows 11 seconds of progress, and returns what was written to the stream. */
@@ -44,6 +45,18 @@ describe("start.mjs", () => {
     expect(ok, output).toBe(true);
     expect(output).toMatch(/A sweep would remove 179 runs.*^A sweep: removed 179 runs, .* freed/ms);
     expect(output).toMatch(/^The longest delay of the event loop was .*^ {4}expired +0 /ms);
+  });
+});
+
+describe.skipIf(process.platform === "win32")("start.mjs that is stopped", () => {
+  it.each(["SIGINT", "SIGTERM"])("removes the sample store on %s", async (signal) => {
+    const folder = temporaryFolder();
+    const env = { ...process.env, TMPDIR: folder };
+    const { child, ended, shows } = start(process.execPath, ["scripts/start.mjs"], { env });
+    await shows("A sample store");
+    child.kill(signal);
+    await ended;
+    expect(treeOf(folder)).toEqual({});
   });
 });
 

@@ -38,8 +38,19 @@ async function prepare(what, work) {
 
 async function showSample(run) {
   const { resultLines } = await import("../cli/show.mjs");
-  const folder = mkdtempSync(join(tmpdir(), "cron-session-reaper-"));
+  let folder;
+  const remove = () => folder && rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
+  const stop = (signal) => {
+    remove();
+    // Without a handler, also that of the command, the signal ends the process.
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+    process.once(signal, stop);
+  }
   try {
+    folder = mkdtempSync(join(tmpdir(), "cron-session-reaper-"));
     const storePath = createSampleState(folder, Date.now());
     console.log(
       "A sample store in a temporary folder. For your own: npm start -- <sessions.json>\n",
@@ -50,7 +61,7 @@ async function showSample(run) {
     console.log(`The longest delay of the event loop was ${heldUpMs.toFixed(1)} ms.\n`);
     return await run([storePath]);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    remove();
   }
 }
 
