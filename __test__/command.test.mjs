@@ -939,6 +939,7 @@ describe("the command line", () => {
       ],
       [["--top", "-1"], "--top needs a value, and -1 begins with a dash; see --help"],
       [["--retention", "-5d"], "--retention needs a value, and -5d begins with a dash; see --help"],
+      [["--retention", "7d", "--retention", "-5d"], "--retention needs a value, and -5d begins"],
       [["--top", "all"], "--top all: not a number from 0 to 1000"],
       [["--top", "1001"], "--top 1001: not a number from 0 to 1000"],
       [["--apply", "--yes", ""], "a path is empty; write . for the current folder"],

@@ -245,7 +245,8 @@ function readArguments(args) {
   } catch (error) {
     const [, option] = /'(--[a-z-]+)' argument is ambiguous/.exec(error.message) ?? [];
     if (option !== undefined) {
-      const next = args[args.indexOf(option) + 1];
+      // The option may also be there with a valid value.
+      const next = args.find((arg, at) => args[at - 1] === option && arg.startsWith("-"));
       throw new UsageError(`${option} needs a value, and ${next} begins with a dash; see --help`);
     }
     // The rest of the message explains arguments that begin with a dash.
