@@ -139,8 +139,10 @@ describe("beside a running gateway that does not lock its store", () => {
     const state = join(home, ".openclaw");
     const elsewhere = join(home, "config/mine.json");
     layOut(home, { "config/mine.json": readFileSync(configIn(home)) });
-    const env = { ...process.env, HOME: home, OPENCLAW_STATE_DIR: "~/.openclaw" };
-    const other = startProcess("sleep", ["600"], { env });
+    const gatewayWith = (variables) => {
+      const env = { ...environment(home), ...variables };
+      return alive(startProcess("sleep", ["600"], { env, cwd: home }).pid);
+    };
     const byConfiguration = { OPENCLAW_CONFIG_PATH: elsewhere };
     for (const [payload, folder, variables] of [
       [alive(), ".openclaw/tmp"],
@@ -148,7 +150,14 @@ describe("beside a running gateway that does not lock its store", () => {
       [{ ...alive(), stateDir: `${state}/../.openclaw`, role: "gateway" }],
       [{ ...alive(), configPath: elsewhere }, undefined, byConfiguration],
       ...(process.platform === "linux"
-        ? [[{ ...alive(other.pid), configPath: elsewhere }, undefined]]
+        ? [
+            [{ ...gatewayWith({ OPENCLAW_STATE_DIR: "~/.openclaw" }), configPath: elsewhere }],
+            [{ ...gatewayWith({ OPENCLAW_STATE_DIR: ".openclaw" }), configPath: elsewhere }],
+            // The command is not given the variable of the gateway's service.
+            [{ ...gatewayWith(byConfiguration), configPath: elsewhere }],
+            // If the environment does not match, the configuration may.
+            [gatewayWith({ OPENCLAW_STATE_DIR: "elsewhere" })],
+          ]
         : []),
     ]) {
       const lock = lockGateway(home, payload, folder);

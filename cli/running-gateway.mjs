@@ -4,9 +4,9 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
-import { isMissing, namesIn, realPath, textOf } from "./files.mjs";
-import { underHome } from "./state-folder.mjs";
+import { dirname, join } from "node:path";
+import { inaccessible, isMissing, namesIn, realPath, textOf } from "./files.mjs";
+import { stateFolder } from "./state-folder.mjs";
 
 const LOCK = /^gateway\.([0-9a-f]{8}|state)\.lock$/;
 
@@ -100,8 +100,10 @@ function compare(a, b) {
  */
 export function findGateway(states, file) {
   const reals = [...new Set(states.map(realPath))];
-  let unclear;
-  for (const folder of lockFolders(reals)) {
+  const inaccessibleStates = [];
+  const folders = lockFolders(reals, inaccessibleStates);
+  let unclear = inaccessibleStates[0]?.error.message;
+  for (const folder of folders) {
     const failed = [];
     const locks = namesIn(folder, failed).filter((name) => LOCK.test(name));
     unclear ??= failed[0]?.error.message;
@@ -116,21 +118,35 @@ export function findGateway(states, file) {
   return { unclear };
 }
 
-/** Returns the folders in which a gateway on one of the state folders has its lock file. */
-function lockFolders(states) {
+/**
+ * Returns the folders in which a gateway on one of the state folders has its lock file. Adds the state
+ * folders that cannot be accessed to `failed`: their owner is unknown.
+ */
+function lockFolders(states, failed) {
   if (process.platform === "win32") {
     return [tmpdir(), ...states.map((state) => join(state, "tmp"))].map((folder) =>
       join(folder, "openclaw"),
     );
   }
   // The gateway's user is this one, or the owner of its state folder.
-  const owners = states.map((state) => statSync(state, { throwIfNoEntry: false })?.uid);
+  const owners = states.map((state) => ownerOf(state, failed));
   const uids = [process.getuid(), ...owners.filter((uid) => uid !== undefined)];
   const temporary = [tmpdir(), "/tmp", darwinTemporary(), ...states.map((it) => join(it, "tmp"))];
   const folders = temporary.filter(Boolean).flatMap((folder) => {
     return uids.map((uid) => join(realPath(folder), `openclaw-${uid}`));
   });
   return new Set(folders);
+}
+
+function ownerOf(state, failed) {
+  try {
+    return statSync(state).uid;
+  } catch (error) {
+    if (!isMissing(error)) {
+      failed.push(inaccessible(state, error));
+    }
+    return undefined;
+  }
 }
 
 /** What `darwinTemporary` returned first, because it starts a process. */
@@ -198,9 +214,12 @@ function isAlive(pid, startTime) {
 
 /** Returns whether a gateway uses one of the state folders. */
 function usesOneOf(states, { pid, stateDir, configPath }, file) {
-  const named = stateDir ?? stateInEnvironment(pid);
-  if (typeof named === "string") {
-    return states.includes(realPath(named));
+  if (typeof stateDir === "string") {
+    return states.includes(realPath(stateDir));
+  }
+  const state = stateInEnvironment(pid);
+  if (state !== undefined && states.includes(realPath(state))) {
+    return true;
   }
   if (typeof configPath !== "string") {
     return false;
@@ -210,18 +229,16 @@ function usesOneOf(states, { pid, stateDir, configPath }, file) {
   return isConfiguration || states.includes(realPath(dirname(configPath)));
 }
 
-/** Returns `OPENCLAW_STATE_DIR` of a running process, or undefined. */
+/**
+ * Returns the state folder of a running process by its environment, or undefined. If that sets neither
+ * the state folder nor the configuration, an option (`--profile`) may, and the configuration is in it.
+ */
 function stateInEnvironment(pid) {
-  const text = procFile(pid, "environ") ?? "";
-  const variable = (name) =>
-    text
-      .split("\0")
-      .find((line) => line.startsWith(`${name}=`))
-      ?.slice(name.length + 1)
-      .trim();
-  const named = variable("OPENCLAW_STATE_DIR");
-  const home = variable("OPENCLAW_HOME") || variable("HOME") || "";
-  return named ? resolve(underHome(named, home)) : undefined;
+  const lines = (procFile(pid, "environ") ?? "").split("\0");
+  const env = Object.fromEntries(lines.map((line) => line.split(/=(.*)/s, 2)));
+  const isSet = env.OPENCLAW_STATE_DIR?.trim() || env.OPENCLAW_CONFIG_PATH?.trim();
+  // The paths may be relative to the folder in which the process was started.
+  return isSet ? stateFolder(env, realPath(`/proc/${pid}/cwd`)) : undefined;
 }
 
 /** Returns a file of a process on Linux; undefined if it cannot be read. */

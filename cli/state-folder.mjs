@@ -14,13 +14,14 @@ export const DATABASE = join("agent", "openclaw-agent.sqlite");
 /**
  * Returns the gateway's state folder: `OPENCLAW_STATE_DIR`, else `.openclaw-<profile>` with
  * `OPENCLAW_PROFILE`, else `.openclaw` in the home folder, which `OPENCLAW_HOME` overrides. If
- * `.openclaw` does not exist, a folder of an earlier name is used.
+ * `.openclaw` does not exist, a folder of an earlier name is used. Relative paths are resolved against
+ * `cwd`, by default the working directory.
  */
-export function stateFolder(env = process.env) {
-  const home = homeFolder(env);
+export function stateFolder(env = process.env, cwd = "") {
+  const home = homeFolder(env, cwd);
   const named = env.OPENCLAW_STATE_DIR?.trim();
   if (named) {
-    return resolve(underHome(named, home));
+    return resolve(cwd, underHome(named, home));
   }
   const profile = env.OPENCLAW_PROFILE?.trim();
   if (profile && profile.toLowerCase() !== "default") {
@@ -30,12 +31,12 @@ export function stateFolder(env = process.env) {
   return folders.find((folder) => existsSync(folder)) ?? folders[0];
 }
 
-export function homeFolder(env) {
+export function homeFolder(env, cwd = "") {
   // A script may pass an unset variable as the text "undefined" or "null".
   const set = (value) =>
     ["undefined", "null"].includes(value?.trim()) ? undefined : value?.trim();
   const own = set(env.HOME) || set(env.USERPROFILE) || userHome();
-  return resolve(underHome(set(env.OPENCLAW_HOME) || own, own));
+  return resolve(cwd, underHome(set(env.OPENCLAW_HOME) || own, own));
 }
 
 /** Replaces `~` at the beginning of a path. */
