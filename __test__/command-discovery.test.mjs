@@ -1,8 +1,17 @@
 // What the command finds in the state folders of all gateways.
 
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { findFolders } from "../cli/discovery.mjs";
 import {
@@ -14,6 +23,7 @@ import {
   storeIn,
   temporaryFolder,
   textOf,
+  treeOf,
 } from "./fixtures/index.mjs";
 
 const DATABASE = "agent/openclaw-agent.sqlite";
@@ -116,6 +126,100 @@ describe("session.store", () => {
       );
     }
   });
+});
+
+describe("a file at a path of session.store", () => {
+  const STORE = textOf(smallStore());
+
+  it.runIf(process.getuid?.() === 0)(
+    "is reported if it cannot be read, and the others are shown",
+    async () => {
+      const home = homeWithStores("{HOME}/data/{agentId}/sessions.json", {
+        "data/closed/sessions.json": STORE,
+        "data/open/sessions.json": STORE,
+      });
+      const closed = join(home, "data/closed/sessions.json");
+      chmodSync(closed, 0);
+      spawnSync("chown", ["-R", "1234", home]);
+      const { code, stdout, stderr } = await command(home, [], { uid: 1234 });
+      expect(code).toBe(1);
+      expect(stderr).toMatch(`✗ cannot open ${closed}: EACCES: permission denied\n`);
+      expect(stdout).toMatch(/^~\/data\/closed\/sessions\.json .* failed/m);
+      expect(stdout).toMatch(/^~\/data\/open\/sessions\.json .* 1 +\d+ B$/m);
+    },
+  );
+
+  it("is reported, and nothing is deleted beside it, if it contains no JSON", async () => {
+    const utf16 = Buffer.from(`\uFEFF${STORE}`, "utf16le");
+    for (const content of [utf16, gzipSync(STORE)]) {
+      const home = homeWithStores("~/data/sessions.json", {
+        "data/sessions.json": content,
+        "data/a.jsonl.reset.2026-02-01T00-00-00.000Z": "",
+      });
+      const before = treeOf(home);
+      for (const args of [[], ["--apply", "--yes", "--reset-retention", "1d"]]) {
+        const { code, stderr } = await command(home, args);
+        expect(code).toBe(1);
+        expect(stderr).toContain(`✗ ${join(home, "data/sessions.json")}:1:1: invalid JSON: `);
+      }
+      expect(treeOf(home)).toEqual(before);
+    }
+  });
+
+  it("is reported if it has the name of another file, and ignored if only {agentId} matches", async () => {
+    const named = homeWithStores("~/data/openclaw.json", { "data/openclaw.json": "{}" });
+    expect(await command(named)).toMatchObject({
+      code: 1,
+      stderr: `✗ ${named}/data/openclaw.json is a gateway's configuration, not a session store; ${named}/.openclaw/openclaw.json sets session.store to "~/data/openclaw.json"\n`,
+    });
+    const matched = homeWithStores("~/.openclaw/{agentId}.json", { ".openclaw/main.json": "{}" });
+    expect(await storesIn(matched)).toMatchObject({ code: 0, paths: ["~/.openclaw/main.json"] });
+  });
+});
+
+describe("a state folder that cannot be searched", () => {
+  /** A home folder whose configuration is not in the state folder. */
+  function homeWithConfiguration() {
+    const home = temporaryFolder();
+    const session = { store: "~/data/{agentId}.json" };
+    const meta = { lastTouchedVersion: "2026.7.35" };
+    layOut(home, { "mine.json": JSON.stringify({ session, meta }), "data/main.json": "{}" });
+    return home;
+  }
+
+  it("does not hide the stores of session.store if it does not exist", async () => {
+    const home = homeWithConfiguration();
+    const env = { OPENCLAW_CONFIG_PATH: "~/mine.json" };
+    expect(await storesIn(home, [], env)).toMatchObject({ code: 0, paths: ["~/data/main.json"] });
+    rmSync(join(home, "data/main.json"));
+    const { code, stderr } = await storesIn(home, [], env);
+    expect(code).toBe(3);
+    expect(stderr).toContain(`No session store: ${home}/.openclaw does not exist\n`);
+  });
+
+  it.runIf(process.getuid?.() === 0)(
+    "is reported beside the stores of session.store if it cannot be accessed",
+    async () => {
+      const home = homeWithConfiguration();
+      layOut(home, { "closed/state/x": "" });
+      spawnSync("chown", ["-R", "1234", home]);
+      chownSync(join(home, "closed"), 0, 0);
+      chmodSync(join(home, "closed"), 0o700);
+      const state = join(home, "closed/state");
+      const env = { OPENCLAW_STATE_DIR: state, OPENCLAW_CONFIG_PATH: join(home, "mine.json") };
+      const denied = `✗ cannot access ${state}: EACCES: permission denied\n`;
+      for (const [args, shown] of [
+        [[], "~/data/main.json\n"],
+        [["--apply", "--yes"], ""],
+      ]) {
+        const { code, stdout, stderr } = await command(home, args, { env, uid: 1234 });
+        expect(code).toBe(1);
+        expect(stderr).toContain(denied);
+        expect(stderr).toContain("cannot determine whether a gateway is running");
+        expect(stdout).toContain(shown);
+      }
+    },
+  );
 });
 
 describe("an include that may set session.store", () => {

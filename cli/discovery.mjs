@@ -3,7 +3,7 @@
 import { existsSync, lstatSync, statSync } from "node:fs";
 import { basename, dirname, join, sep } from "node:path";
 import { configuredStore, settingsOf } from "./config.mjs";
-import { otherKindOf } from "./file-kind.mjs";
+import { kindByName, otherKindOf } from "./file-kind.mjs";
 import {
   absolute,
   inaccessible,
@@ -58,28 +58,31 @@ export function findFolders(paths, env = process.env) {
       continue;
     }
     const failedBefore = found.failed.length;
+    const folders = [];
+    let absence = `no sessions.json in ${path}`;
     try {
-      const folders = foldersAt(path, found.failed);
-      if (realPath(path) === realPath(standard)) {
-        folders.push(...elsewhere.folders);
-        found.failed.push(...elsewhere.failed);
-        found.notes.push(...elsewhere.notes);
-        if (elsewhere.possible && folders.every(({ store }) => store === undefined)) {
-          found.notes.push(elsewhere.possible);
-        }
-      }
-      if (folders.length === 0 && found.failed.length === failedBefore) {
-        found.missing.push(`no sessions.json in ${path}`);
-      }
-      for (const folder of folders) {
-        add(found.folders, seen, paths.length > 0 ? named(folder) : { ...folder, states: [path] });
-      }
+      folders.push(...foldersAt(path, found.failed));
     } catch (error) {
       if (isMissing(error)) {
-        found.missing.push(`${path} does not exist`);
+        absence = `${path} does not exist`;
       } else {
         found.failed.push(inaccessible(path, error));
       }
+    }
+    // Also if the state folder is missing or cannot be accessed: the stores are elsewhere.
+    if (realPath(path) === realPath(standard)) {
+      folders.push(...elsewhere.folders);
+      found.failed.push(...elsewhere.failed);
+      found.notes.push(...elsewhere.notes);
+      if (elsewhere.possible && folders.every(({ store }) => store === undefined)) {
+        found.notes.push(elsewhere.possible);
+      }
+    }
+    if (folders.length === 0 && found.failed.length === failedBefore) {
+      found.missing.push(absence);
+    }
+    for (const folder of folders) {
+      add(found.folders, seen, paths.length > 0 ? named(folder) : { ...folder, states: [path] });
     }
   }
   for (const folder of elsewhere.folders) {
@@ -114,7 +117,8 @@ function named({ path, store, database }) {
   const real = realPath(store ?? path);
   const folder = store ? dirname(real) : real;
   // Transcripts are beside the gateway's store, not beside a link elsewhere that leads to it.
-  const isLink = store !== undefined && lstatSync(store).isSymbolicLink();
+  const isLink =
+    store !== undefined && lstatSync(store, { throwIfNoEntry: false })?.isSymbolicLink();
   // `session.store` may name any path; usually it is in the state folder or one level below.
   const near = [path, folder].flatMap((folder) => [folder, dirname(folder)]);
   return {
@@ -130,8 +134,7 @@ function foldersAt(path, failed) {
     if (other === undefined) {
       return [folderWith(dirname(path), path)];
     }
-    const message = `${path} is ${other}, not a session store; name a sessions.json or its folder`;
-    failed.push(problemAt(path, "ERR_NOT_A_STORE", message));
+    failed.push(notAStore(path, other, "name a sessions.json or its folder"));
     return [];
   }
   const agents = basename(path) === "agents" ? path : join(path, "agents");
@@ -142,6 +145,10 @@ function foldersAt(path, failed) {
     const isListed = found.store || found.database || hasLeftovers(folder);
     return isListed && failed.length === failedBefore ? [found] : [];
   });
+}
+
+function notAStore(path, kind, advice) {
+  return problemAt(path, "ERR_NOT_A_STORE", `${path} is ${kind}, not a session store; ${advice}`);
 }
 
 /** Returns a folder with a store, or without one, and the database of its agent. */
@@ -188,9 +195,13 @@ function foldersElsewhere(state, env) {
   }
   // If the agent is the whole name, every folder there matches.
   const problems = basename(template) === AGENT ? [] : failed;
-  const stores = expanded(template, failed).filter(
-    (store) => fileAt(store, problems) && otherKindOf(store) === undefined,
-  );
+  // A file that cannot be read, or is not JSON, is a store as well: its inspection reports the reason, and
+  // nothing is deleted beside it.
+  const files = expanded(template, failed).filter((file) => fileAt(file, problems));
+  const stores = files.filter((file) => kindByName(file) === undefined);
+  if (files[0] === template && stores.length === 0) {
+    failed.push(notAStore(template, kindByName(template), setting));
+  }
   const isNone = stores.length === 0 && failed.length === 0;
   return {
     folders: stores.map((store) => folderWith(dirname(store), store)),

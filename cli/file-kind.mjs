@@ -7,7 +7,7 @@ import { CONFIGURATIONS } from "./state-folder.mjs";
 /** How files begin that are sometimes named instead of a store. */
 const BEGINNINGS = [
   [
-    "an SQLite database, in which gateways from 2026.8.1 on keep their sessions,",
+    "an SQLite database, in which gateways from 2026.8.1 on keep their sessions",
     Buffer.from("SQLite format 3\0"),
   ],
   ["a gzip file", Buffer.from([0x1f, 0x8b])],
@@ -45,14 +45,15 @@ export function otherKindOf(path) {
   if (!stat.isFile()) {
     return "a special file";
   }
+  return kindByName(path) ?? kindByBeginning(path);
+}
+
+/** Returns what a file with this path certainly is, which need not exist; `undefined` if it may be a store. */
+export function kindByName(path) {
   // The gateway keeps earlier configurations as `.bak`, `.bak.1`, ….
   if (CONFIGURATIONS.includes(basename(path).replace(/\.bak(\.\d+)?$/, ""))) {
     return "a gateway's configuration";
   }
-  return kindByName(path) ?? kindByBeginning(path);
-}
-
-function kindByName(path) {
   const [, name] = NAMES.find(([pattern]) => pattern.test(path)) ?? [];
   return name;
 }
