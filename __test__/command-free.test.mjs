@@ -341,6 +341,26 @@ describe("the folder of a gateway with a database", () => {
     expect((await deletedBy(home, [...APPLY, ...AGES])).deleted).toEqual([]);
   });
 
+  it("may be a link; without a database, the backups behind it are kept", async () => {
+    const old = [reset(30), `sessions.json.bak.${daysAgo(30)}`];
+    for (const [database, deleted] of [
+      [{ "agent/openclaw-agent.sqlite": "SQLite format 3\0" }, old],
+      [{}, old.slice(0, 1)],
+    ]) {
+      const home = temporaryFolder();
+      layOut(join(home, "disk"), Object.fromEntries(old.map((name) => [name, "1"])));
+      layOut(join(home, ".openclaw/agents/main"), {
+        ...database,
+        sessions: { symlink: join(home, "disk") },
+      });
+      const { code, stderr } = await command(home, [...APPLY, ...AGES]);
+      expect(code).toBe(0);
+      expect(stderr).not.toContain("✗");
+      const left = Object.keys(treeOf(join(home, "disk")));
+      expect(old.filter((name) => !left.includes(name))).toEqual(deleted);
+    }
+  });
+
   it("accepts a database without a sessions folder", async () => {
     const home = migratedHome({});
     for (const args of [[], ["--list"], [...APPLY, "--json", "--list"]]) {

@@ -91,7 +91,7 @@ fn free_in<S: System>(
     }
     let migrated_at = match &folder.paths {
         Some(_) => None,
-        None => migrated_at(system, folder)?,
+        None => migrated_at(system, request.store)?,
     };
     // Without a store and a database, a backup may be the only copy of the sessions.
     let has_sessions = folder.paths.is_some() || migrated_at.is_some();
@@ -172,10 +172,14 @@ fn superseded_temps<S: System>(
 /// Returns the time up to which the database contains everything that was written to the store, in
 /// nanoseconds since 1970; `None` without a database.
 ///
+/// The database is beside the store's folder as it was named, also if that is a link to another disk.
 /// The gateway moves the store that it has migrated to the import archive, with its time of last
 /// modification. If that archive was removed, which gives up the way back, the database itself counts.
-fn migrated_at<S: System>(system: &S, folder: &StoreFolder) -> Result<Option<i128>> {
-    let agent = folder.path.parent().unwrap_or(&folder.path);
+fn migrated_at<S: System>(system: &S, store: &Path) -> Result<Option<i128>> {
+    let (Some(agent), Some(name)) = (store.parent().and_then(Path::parent), store.file_name())
+    else {
+        return Ok(None);
+    };
     let Ok(database) = system.stat(&agent.join(DATABASE)) else {
         return Ok(None);
     };
@@ -187,7 +191,7 @@ fn migrated_at<S: System>(system: &S, folder: &StoreFolder) -> Result<Option<i12
         Err(error) if is_missing(&error) => return Ok(Some(database.mtime)),
         entries => entries.context("list", &archive)?,
     };
-    let prefix = format!("legacy-store.{}.imported-", folder.store_name());
+    let prefix = format!("legacy-store.{}.imported-", name.to_string_lossy());
     let mut imported = None;
     for entry in entries {
         let name = entry.context("list", &archive)?.file_name();

@@ -65,8 +65,10 @@ impl StoreFolder {
         let rights = store::limit_rights(system, folder)?;
         let path = system.canonicalize(folder).context("resolve", folder);
         let path = path.map_err(|error| error.explained_by(&rights))?;
-        let parent = path.parent().unwrap_or(&path);
-        store::confirm_rights(system, folder, &path, parent)?;
+        // The folder may be a link, and its name is in the folder that contains the link.
+        let parent = folder.parent().unwrap_or(folder);
+        let parent = system.canonicalize(parent).context("resolve", parent)?;
+        store::confirm_rights(system, folder, &path, &parent)?;
         Ok((
             Self {
                 path,

@@ -297,6 +297,35 @@ fn deletes_a_temp_file_only_if_the_store_was_migrated_after_it_was_written() {
 }
 
 #[test]
+fn finds_the_database_beside_a_linked_folder_not_beside_its_target() {
+    let tree = Tree::new();
+    let backup = "sessions.json.bak.1769904000000";
+    for disk in ["disk", "other"] {
+        tree.file_of(&format!("{disk}/main/{backup}"), b"1");
+    }
+    tree.file_of(
+        "agents/main/agent/openclaw-agent.sqlite",
+        b"SQLite format 3\0",
+    );
+    tree.file_of("other/agent/openclaw-agent.sqlite", b"SQLite format 3\0");
+    tree.folder("agents/work");
+    for (agent, disk) in [("main", "disk"), ("work", "other")] {
+        tree.link(
+            &format!("agents/{agent}/sessions"),
+            &format!("../../{disk}/main"),
+        );
+    }
+
+    let of = |agent| tree.at(&format!("agents/{agent}/sessions/sessions.json"));
+
+    assert_eq!(
+        freed(&everything(&of("main"), Mode::DryRun)),
+        [(Class::Backups, backup.to_owned(), 1)]
+    );
+    assert_eq!(freed(&everything(&of("work"), Mode::DryRun)), []);
+}
+
+#[test]
 fn lists_by_name_what_a_sweep_removes() {
     let tree = Tree::new();
     let store = tree.file_of(
