@@ -338,6 +338,57 @@ describe("the classes of a folder", () => {
   });
 });
 
+describe("what frees a class whose files are in several folders", () => {
+  const RESET = archiveName("x.jsonl", Date.now() - 40 * DAY).replace(".deleted.", ".reset.");
+  const ARCHIVE = archiveName("x.jsonl", Date.now() - 40 * DAY);
+  const DATABASE = { "agent/openclaw-agent.sqlite": "SQLite format 3\0" };
+
+  /** Returns what frees each class, in the overview of agents with a store and other files. */
+  async function freedIn(config, agents, args) {
+    const home = temporaryFolder();
+    layOut(home, { ".openclaw/openclaw.json": JSON.stringify(config) });
+    for (const [agent, files] of Object.entries(agents)) {
+      layOut(join(home, ".openclaw/agents", agent), files);
+    }
+    const { stdout } = await command(home, args);
+    const classes = Object.entries(classesIn(stdout));
+    return Object.fromEntries(classes.map(([name, cells]) => [name, cells.at(-1)]));
+  }
+
+  it("names what allows --apply if only the refused stores have such files", async () => {
+    const freed = await freedIn(
+      { meta: { lastTouchedVersion: "2026.9.1" } },
+      { db: DATABASE, main: { "sessions/sessions.json": "{}", [`sessions/${RESET}`]: "" } },
+    );
+    expect(freed.resets).toBe("--apply --reset-retention <time>, after openclaw doctor --fix");
+  });
+
+  it("names each way that frees some of them", async () => {
+    const backup = `sessions/sessions.json.bak.${Date.now() - 40 * DAY}`;
+    const others = { [`sessions/${ARCHIVE}`]: "", [`sessions/${GATEWAY_TEMP}`]: "" };
+    const config = { cron: { sessionRetention: false } };
+    const store = { "sessions/sessions.json": "{}" };
+    const freed = await freedIn(config, {
+      a: { ...store, ...others },
+      // An import archive without the store: nothing shows that the database contains the temp file.
+      b: { ...DATABASE, "session-sqlite-import-archive/x": "", ...others },
+      c: { "sessions/x.jsonl": "", [backup]: "" },
+    });
+    expect(freed).toMatchObject({
+      archives:
+        "nothing: archives are kept as long as runs, forever; elsewhere --apply --archive-retention <time>",
+      "temp files":
+        "nothing yet: they may be in use; elsewhere openclaw sessions cleanup --enforce",
+      "store backups": "nothing: they may be the only copy of sessions",
+      transcripts: "nothing: their store is missing",
+    });
+    const args = ["--archive-retention", "1d"];
+    expect((await freedIn(config, { a: { ...store, ...others }, b: others }, args)).archives).toBe(
+      "--apply frees 0 B (1 file); the rest: nothing: archives are kept as long as runs, forever",
+    );
+  });
+});
+
 describe("stores that share a folder", () => {
   /** Creates a home folder with three stores in one folder, and files of the folder and of a store. */
   function sharedHome() {

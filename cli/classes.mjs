@@ -61,15 +61,15 @@ export const labelOf = (name) => LABELS[name];
 
 /**
  * Returns what frees the files of a class. `due`: `{ files, bytes }` of those that --apply would delete,
- * or archive, now. `situation`: `isSwept`, whether they are beside a store that a sweep uses; `hasDatabase`,
- * whether they are beside a database; `keepsArchives`, whether runs and archives are kept forever;
- * `condition`, when --apply is possible, if it is refused now.
+ * or archive, now. `situations`: of the folders with the others. `isSwept`, whether they are beside a store
+ * that a sweep uses; `hasDatabase`, whether they are beside a database; `keepsArchives`, whether runs and
+ * archives are kept forever; `condition`, when --apply is possible, if it is refused now.
  */
-export function freedBy(figures, due, situation) {
-  const rest = figures.files - due.files;
+export function freedBy(figures, due, situations) {
   const verb = figures.class === "transcripts" ? "archives" : "frees";
   const now = due.files > 0 ? `--apply ${verb} ${size(due.bytes)}` : "";
-  const later = rest > 0 ? whatElseFrees(figures, situation) : "";
+  const others = situations.map((situation) => whatElseFrees(figures, situation));
+  const later = [...new Set(others)].join("; elsewhere ");
   if (now === "" || later === "") {
     return now || later;
   }
@@ -84,6 +84,9 @@ function whatElseFrees({ class: name, freeBytes }, situation) {
   const later = condition ? `, ${condition}` : "";
   if (name === "archives" && keepsArchives) {
     return "nothing: archives are kept as long as runs, forever";
+  }
+  if (name === "backups" && !isSwept && !hasDatabase) {
+    return "nothing: they may be the only copy of sessions";
   }
   if (OPTIONS[name] !== undefined) {
     return `--apply ${OPTIONS[name]} <time>${later}`;

@@ -105,44 +105,38 @@ function sectionLines(title, rows, sides, { width, paints }) {
 /**
  * Returns what is in and beside sessions folders, by class, as lines.
  *
- * @param folders Of each folder: `contents` (the classes of its files), `items` (what is beside it),
- * `preview` (of a sweep, if it has a store), `freeable` (files that --apply would delete) and `refusal` (why
- * its store is not swept).
+ * @param results Of each store or folder: `contents` (the classes of its files), `items` (what is beside
+ * it), `preview` (of a sweep, if it has a store), `freeable` (files that --apply would delete), `refusal`
+ * (why its store is not swept) and `shared` (the same object for all stores in one folder).
  */
-export function folderLines(title, folders, nowMs, view) {
+export function folderLines(title, results, nowMs, view) {
   const { dim, yellow } = view.paints;
-  const classes = summed(folders.map(({ contents, items }) => [...contents, ...items]));
+  const folders = foldersOf(results);
+  const classes = summed(folders.flatMap(({ classes }) => classes));
   if (classes.length === 0) {
     return [];
   }
-  const situation = {
-    isSwept: folders.some(
-      ({ isStore, refusal }) => isStore && refusal?.code !== "ERR_GATEWAY_DATABASE",
-    ),
-    hasDatabase:
-      classes.some(({ class: name }) => name === "database") ||
-      folders.some(({ refusal }) => refusal?.code === "ERR_GATEWAY_DATABASE"),
-    keepsArchives: folders.every(({ isStore, retentionMs }) => isStore && retentionMs === null),
-    // What allows --apply, if it is refused for all.
-    condition: folders.every(({ refusal }) => refusal)
-      ? CONDITIONS[folders[0].refusal.code]
-      : undefined,
-  };
   const isNarrow = view.width < NARROW;
   const rows = classes.map((figures) => {
     const { files, bytes, oldestMs, isIncomplete } = figures;
     const due = { files: 0, bytes: 0 };
-    for (const { preview, freeable } of folders) {
-      const own = dueOf(figures.class, preview, freeable);
-      due.files += own.files;
-      due.bytes += own.bytes;
+    const situations = [];
+    for (const folder of folders) {
+      const own = folder.results.map((result) => {
+        return dueOf(figures.class, result.preview, result.freeable);
+      });
+      const inFolder = folder.classes.find((it) => it.class === figures.class)?.files ?? 0;
+      const dueFiles = own.reduce((sum, { files }) => sum + files, 0);
+      due.files += dueFiles;
+      due.bytes += own.reduce((sum, { bytes }) => sum + bytes, 0);
+      situations.push(...(inFolder > dueFiles ? [folder.situation] : []));
     }
     const paint = due.files > 0 ? yellow : dim;
     const label = labelOf(figures.class);
     const count = grouped(files) + (isIncomplete ? "+" : "");
     // Without files if a folder cannot be listed.
     const oldest = files > 0 ? ago(nowMs - oldestMs) : "–";
-    const frees = freedBy(figures, due, situation);
+    const frees = freedBy(figures, due, situations);
     return isNarrow
       ? [label, size(bytes), [`${count}, ${oldest}: ${frees}`, paint]]
       : [label, count, size(bytes), oldest, [frees, paint]];
@@ -152,6 +146,34 @@ export function folderLines(title, folders, nowMs, view) {
     : ["", "files", "size", "oldest", "freed by"];
   const all = [header.map((text) => [text, dim]), ...rows];
   return sectionLines(title, all, isNarrow ? "lrl" : "lrrrl", view);
+}
+
+/** Returns each folder of the results once: its `results`, `classes`, and `situation` as of `freedBy`. */
+function foldersOf(results) {
+  const groups = new Map();
+  for (const result of results) {
+    groups.set(result.shared, [...(groups.get(result.shared) ?? []), result]);
+  }
+  return [...groups.values()].map((results) => {
+    const classes = summed(results.flatMap(({ contents, items }) => [contents, items]));
+    return { results, classes, situation: situationOf(results, classes) };
+  });
+}
+
+function situationOf(results, classes) {
+  return {
+    isSwept: results.some(
+      ({ isStore, refusal }) => isStore && refusal?.code !== "ERR_GATEWAY_DATABASE",
+    ),
+    hasDatabase:
+      classes.some(({ class: name }) => name === "database") ||
+      results.some(({ refusal }) => refusal?.code === "ERR_GATEWAY_DATABASE"),
+    keepsArchives: results.every(({ isStore, retentionMs }) => isStore && retentionMs === null),
+    // What allows --apply, if it is refused for all.
+    condition: results.every(({ refusal }) => refusal)
+      ? CONDITIONS[results[0].refusal.code]
+      : undefined,
+  };
 }
 
 /** Returns a line about the large items of a state folder; none if there are none. */
