@@ -557,6 +557,15 @@ describe.skipIf(!hasScript)("the question", () => {
     expect(stdout.match(/--apply would remove or archive/g)).toHaveLength(1);
   });
 
+  it("counts the folders without a store, whose files are freed as well", async () => {
+    const home = homeWith({ main: smallStore() });
+    layOut(home, { [`.openclaw/agents/left/sessions/${reset(30)}`]: "1" });
+    const { child, shows, ended } = onTerminal(home, ["--apply", "--reset-retention", "9d"]);
+    await shows("[y/N]");
+    child.stdin.write("n\n");
+    expect((await ended).stdout).toContain("Sweep 1 store, clean up 1 other folder and free ");
+  });
+
   it("shows a preview before it asks whether to watch", async () => {
     const home = homeWith({ main: smallStore() });
     const args = ["--apply", "--watch", "1h", join(home, ".openclaw"), join(home, "missing")];

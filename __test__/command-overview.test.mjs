@@ -5,6 +5,7 @@ import { chmodSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import stringWidth from "string-width";
 import { describe, expect, it } from "vitest";
+import { totals } from "../cli/overview.mjs";
 import { shortenedInMiddle, table } from "../cli/text.mjs";
 import {
   archiveName,
@@ -134,6 +135,32 @@ describe("the overview of two or more stores", () => {
     expect(stderr).toContain("agents/bad/sessions/sessions.json:1:1");
     expect(stdout).toMatch(/^bad +– +– +failed +–$/m);
     expect(stdout).toMatch(/^1 store, 1 failed, /m);
+  });
+
+  it("counts a store that was read, but whose folder was not, once", () => {
+    const inspection = { bytes: 88, runs: { total: 2, expired: 1 } };
+    const contents = [];
+    expect(totals([{ inspection }, { inspection, contents }, { contents }])).toBe(
+      "1 store, 1 failed, 1 other folder, 88 B, 2 runs, 1 expired; a sweep would free 0 B.",
+    );
+  });
+
+  it("names two stores of one agent by their paths", async () => {
+    const home = homeWith({ main: smallStore(), work: smallStore() });
+    layOut(home, {
+      ".openclaw/openclaw.json":
+        "{session: {store: '~/.openclaw/agents/{agentId}/sessions/{agentId}.json'}}",
+      ".openclaw/agents/main/sessions/main.json": JSON.stringify(smallStore()),
+    });
+    const names = ["main.json", "sessions.json"].map((name) => {
+      return `~/.openclaw/agents/main/sessions/${name}`;
+    });
+    const { stdout } = await command(home);
+    const named = (lines) => (lines ?? []).map((line) => line.match(/[^ :]+/)[0]).sort();
+    expect(named(stdout.match(/^\S.* +\d+ B +2 +1 +\d+ B$/gm))).toEqual(["work", ...names].sort());
+    const done = await command(home, ["--apply", "--yes"]);
+    const swept = done.stdout.match(/(?<=^✓ ).*: removed 1 run/gm);
+    expect(named(swept)).toEqual(["work", ...names].sort());
   });
 
   it("prints one line for each store that was swept, and the sum", async () => {

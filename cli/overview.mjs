@@ -20,11 +20,18 @@ const FIGURES_WITHOUT_RUNS = 30;
 /** How many stores the question names. */
 const MOST_NAMED = 3;
 
-/** Returns a store's or folder's short name: its agent, if it is in the only state folder, or its path. */
-export function nameOf({ path, folder }, states) {
+/**
+ * Returns a store's or folder's short name: its agent, if it is in the only state folder and no other store
+ * is in its folder, or its path.
+ */
+export function nameOf({ path, folder, shared }, states) {
   const { agent } = placeOf(folder);
-  return agent !== undefined && states.length === 1 ? printable(agent) : displayPath(path);
+  const isUnique = states.length === 1 && shared.names.length < 2;
+  return agent !== undefined && isUnique ? printable(agent) : displayPath(path);
 }
+
+/** Returns whether a store or folder was not inspected to the end. */
+const isFailed = ({ contents }) => contents === undefined;
 
 /** Returns the state folders of the results, each once. */
 export function statesOf(results) {
@@ -44,18 +51,18 @@ export function overviewLines(results, { nowMs, large, ...view }) {
     const name = shortenedInMiddle(nameOf(result, states), longest);
     const { inspection } = result;
     const changes = dueBy(result);
-    const frees = isChange(changes) ? [size(changes.bytes), yellow] : "–";
-    if (inspection === undefined) {
+    const frees = isChange(changes) && !isFailed(result) ? [size(changes.bytes), yellow] : "–";
+    if (inspection === undefined || isFailed(result)) {
       const database = databaseOf(result);
       const bytes = database ? size(database.bytes) : "–";
-      const problem = result.contents === undefined ? ["failed", red] : database ? "SQLite" : "–";
+      const problem = isFailed(result) ? ["failed", red] : database ? "SQLite" : "–";
       return [name, bytes, "–", problem, frees];
     }
     const { total, expired } = inspection.runs;
     const isDue = expired > 0 ? [grouped(expired), yellow] : grouped(expired);
     return [name, size(inspection.bytes), grouped(total), isDue, frees];
   });
-  const shown = results.filter(({ contents }) => contents !== undefined);
+  const shown = results.filter((result) => !isFailed(result));
   return [
     ...(states.length === 1 ? [paints.bold(shortenedInMiddle(displayPath(states[0]), width))] : []),
     ...(isNarrow
@@ -78,11 +85,12 @@ function databaseOf({ items = [] }) {
 
 /** `40 stores, 12.0 MB, 40 runs, 40 expired; a sweep would free 3.0 MB`. */
 export function totals(results) {
-  const inspected = results.filter(({ inspection }) => inspection !== undefined);
+  const shown = results.filter((result) => !isFailed(result));
+  const inspected = shown.filter(({ inspection }) => inspection !== undefined);
   const sum = (figure) => inspected.reduce((total, result) => total + figure(result), 0);
-  const { bytes } = sumOf(results.map(dueBy));
-  const failed = results.filter(({ contents }) => contents === undefined).length;
-  const others = results.length - inspected.length - failed;
+  const { bytes } = sumOf(shown.map(dueBy));
+  const failed = results.length - shown.length;
+  const others = shown.length - inspected.length;
   return [
     counted(inspected.length, "store"),
     ...(failed > 0 ? [`${grouped(failed)} failed`] : []),
@@ -114,7 +122,13 @@ export function questionOf(due) {
   const { runs, transcripts, bytes } = changes;
   const deleted = deletedOf(changes);
   const swept = due.filter(({ preview }) => preview !== undefined).length;
-  const what = swept > 0 ? counted(swept, "store") : counted(due.length, "folder");
+  const unswept = due.length - swept;
+  const noun = swept > 0 ? "other folder" : "folder";
+  const actions = [
+    swept > 0 ? `sweep ${counted(swept, "store")}` : "",
+    unswept > 0 ? `clean up ${counted(unswept, noun)}` : "",
+  ];
+  const question = `${actions.filter(Boolean).join(", ")} and free ${size(bytes)}?`;
   const removed = actionsOf(["removes", "archives", ""], { runs, transcripts });
   const sentences = [
     removed === "" ? "" : `It ${removed}.`,
@@ -122,6 +136,6 @@ export function questionOf(due) {
   ];
   return {
     explanation: [`This concerns ${all}.`, ...sentences].filter(Boolean).join(" "),
-    question: `${swept > 0 ? "Sweep" : "Clean up"} ${what} and free ${size(bytes)}?`,
+    question: question[0].toUpperCase() + question.slice(1),
   };
 }
