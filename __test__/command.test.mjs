@@ -543,6 +543,21 @@ describe("a store that cannot be read", () => {
     }
   });
 
+  it("does not advise a command with a path that must be escaped", async () => {
+    const home = temporaryFolder();
+    for (const [name, isAdvised] of [
+      ["it's", true],
+      ["\u{1f468}\u200d\u{1f469}", false],
+      ...(process.platform === "win32" ? [] : [["a\nb", false]]),
+    ]) {
+      layOut(home, { [`${name}/sessions.json`]: '{"a":' });
+      const { code, stderr } = await command(home, [join(home, name)]);
+      expect(code).toBe(1);
+      expect(stderr).toContain("sessions.json:1:6: invalid JSON");
+      expect(stderr.includes("sed -n")).toBe(isAdvised);
+    }
+  });
+
   it("does not advise to look into an empty store", async () => {
     for (const text of ["", " \n"]) {
       const { code, stderr } = await command(homeWith({ main: text }));

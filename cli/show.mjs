@@ -316,15 +316,16 @@ export function listLines(removals, { bold, dim }) {
 
 /** Returns what the user can do about a failure, as lines below its message. */
 export function adviceFor({ code, message, path, line, column, lock }) {
-  const quoted = `'${printable(String(path)).replaceAll("'", "'\\''")}'`;
+  const quoted = `'${String(path).replaceAll("'", "'\\''")}'`;
   switch (code) {
     case "ERR_SESSION_STORE_INVALID": {
       const from = Math.max(1, column - 40);
       const command = `sed -n '${line}p' ${quoted} | cut -b ${from}-${column + 40} | cat -v`;
+      const isEmpty = /the file (is empty|contains only white space)/.test(message);
+      // An escaped path does not exist.
+      const isUsable = !isEmpty && printable(quoted) === quoted;
       return [
-        ...(/the file (is empty|contains only white space)/.test(message)
-          ? []
-          : [`To show the position: ${command}`]),
+        ...(isUsable ? [`To show the position: ${command}`] : []),
         "Stop the gateway before you repair the store: its next save overwrites an unreadable store.",
       ];
     }
