@@ -333,6 +333,16 @@ describe("the classes of a folder", () => {
     });
   });
 
+  it("does not refer to what frees the rest if nothing frees it", async () => {
+    const home = temporaryFolder();
+    const folder = join(home, ".openclaw/agents/main/sessions");
+    layOut(folder, { "sessions.json.bak.1760000000000": "{}", [GATEWAY_TEMP]: "{}" });
+    const { stdout } = await command(home);
+    expect(stdout).toContain("\n  --apply would free nothing.\n");
+    layOut(folder, { [archiveName("x.jsonl", Date.now() - 40 * DAY)]: "1" });
+    expect((await command(home)).stdout).toContain("see above for what frees the rest");
+  });
+
   it("does not recommend an archive retention if archives are kept forever", async () => {
     const home = homeWith({ main: smallStore() });
     layOut(home, { ".openclaw/openclaw.json": '{"cron":{"sessionRetention":false}}' });

@@ -123,8 +123,7 @@ function whatElseFrees({ class: name, freeBytes }, situation) {
   }
 }
 
-/** Returns whether something of a class can be freed, if not by a sweep then by an option or a command. */
-export function isFreeable({ class: name, freeBytes }) {
-  const byCommand = ["orphans", "imported", "temps", "locks", "caches"];
-  return OPTIONS[name] !== undefined || byCommand.includes(name) || freeBytes > 0;
+/** Returns whether an option or a command frees files of a class that --apply would not delete now. */
+export function isFreeable(figures, situation) {
+  return /^(--apply|openclaw) /.test(whatElseFrees(figures, situation));
 }

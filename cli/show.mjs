@@ -207,7 +207,7 @@ export function refusalOf(refusals) {
 
 /** Returns the preview of a sweep and of what else --apply would delete, as sentences. */
 export function previewLines(result) {
-  const { preview, contents, items, inspection, refusal } = result;
+  const { preview, contents, items, inspection, refusal, shared } = result;
   const changes = dueBy(result);
   if (refusal) {
     const { expired } = inspection.runs;
@@ -218,7 +218,8 @@ export function previewLines(result) {
     if (preview?.reason === "disabled") {
       return ["A sweep would do nothing: runs and archives are kept forever."];
     }
-    const isFreeableElse = [...contents, ...items].some(isFreeable);
+    const [{ situation }] = foldersOf(shared.results);
+    const isFreeableElse = [...contents, ...items].some((it) => isFreeable(it, situation));
     const nothing = isFreeableElse
       ? "--apply would free nothing; see above for what frees the rest"
       : preview
