@@ -201,6 +201,16 @@ const TRICKS = [
     victims: ["a", "b"],
     plant: () => {},
   },
+  {
+    name: "neither the user nor the owner of the store is mapped in the user namespace",
+    in: ["unshare", "--user"],
+    as: A,
+    store: "team/sessions.json",
+    plant: ({ team }) => {
+      chownSync(`${team}/sessions.json`, B, GROUP);
+      chmodSync(`${team}/sessions.json`, 0o666);
+    },
+  },
 ];
 
 /** What SECURITY.md permits. Each sweep must succeed, and leave the store to its owner. */
@@ -224,6 +234,12 @@ const PERMITTED = [
     store: "link/sessions.json",
     owner: A,
     plant: ({ root: top, a }) => symlinkSync(a, join(top, "link")),
+  },
+  {
+    name: "a user that is not mapped in the user namespace sweeps a store of the same user",
+    in: ["unshare", "--user"],
+    as: A,
+    owner: A,
   },
   {
     name: "root of a user namespace sweeps its own store",

@@ -131,6 +131,10 @@ impl<'s, S: System> Replacement<'s, S> {
 
     fn preserve_attributes(&self) -> Result<()> {
         let (system, store) = (self.system, &self.store);
+        // A user of this namespace can have the id that stands for all users outside it.
+        if is_unmapped(store.before.uid) && !system.is_own(&store.file) {
+            return Err(not_preserved(&store.path, store.before.uid));
+        }
         match system.copy_owner(&store.before, &self.file) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(not_preserved(&store.path, store.before.uid));

@@ -269,6 +269,12 @@ pub trait System: Sync {
     /// The operating system's.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 
+    /// Returns whether this thread's user owns a file, or has the rights of its owner, also if their ids
+    /// are not mapped in this user namespace: then all such ids look the same. Does not change the file.
+    fn is_own(&self, _file: &Self::File) -> bool {
+        true
+    }
+
     /// Gives a file of this process the owner of another, and the group if this user may do that. The
     /// file is private, so its group has no access to it.
     ///

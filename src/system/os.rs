@@ -116,6 +116,11 @@ impl System for Os {
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn is_own(&self, file: &File) -> bool {
+        platform::is_own(file)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     fn obstacle(&self, path: &Path) -> Option<super::Obstacle> {
         platform::obstacle(path)
     }

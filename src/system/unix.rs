@@ -11,7 +11,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::process::Pid;
 
 use super::pinned::Pinned;
-use super::rights::{self, is_unmapped};
+use super::rights;
 use super::unsupported::Call;
 use super::{Kind, Links, Stat};
 
@@ -182,10 +182,6 @@ pub(super) fn copy_owner(from: &Stat, to: &File) -> io::Result<()> {
     let now = stat_open(to)?;
     if (now.uid, now.gid) == (from.uid, from.gid) {
         return Ok(());
-    }
-    // The change would succeed, and the owner would be the user whose id this is in the namespace.
-    if is_unmapped(from.uid) && now.uid != from.uid {
-        return Err(io::ErrorKind::PermissionDenied.into());
     }
     let owner = (now.uid != from.uid).then(|| Uid::from_raw(from.uid));
     let group = Some(Gid::from_raw(from.gid));

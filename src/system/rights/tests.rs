@@ -459,6 +459,19 @@ mod as_root {
     }
 
     #[test]
+    fn a_file_is_recognised_as_own_without_its_id() {
+        let Some(homes) = Homes::new() else { return };
+        let open = |home: &str| {
+            Os.open(&homes.at(&format!("{home}/sessions.json")))
+                .unwrap()
+        };
+        let (a, b) = (open("a"), open("b"));
+        let guard = Guard::enter(A).unwrap();
+        assert_eq!((Os.is_own(&a), Os.is_own(&b)), (true, false));
+        drop(guard);
+    }
+
+    #[test]
     fn a_sweep_in_a_users_folder_leaves_no_file_of_root() {
         let Some(homes) = Homes::new() else { return };
         let store = homes.at("a/sessions.json");
