@@ -128,9 +128,8 @@ pub(super) fn make_room<S: System>(
     let found = store.as_ref().map(|store| (paths, store));
     // If this fails, the sweep fails because the disk is full.
     let mut leftovers = clear_leftovers(sweep, found, 1, &mut listings, times).unwrap_or_default();
-    log.kept(leftovers.kept.drain(..));
-    failures.append(&mut leftovers.failures);
     log.not_cleaned_up(&failures);
+    log.cleared(&mut leftovers);
     let leftovers = Tally {
         files: leftovers.removed,
         bytes: leftovers.bytes,

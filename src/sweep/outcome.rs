@@ -428,6 +428,7 @@ impl Log {
     pub(super) fn cleared(&mut self, leftovers: &mut Cleared) {
         self.kept(leftovers.kept.drain(..));
         self.not_cleaned_up(&leftovers.failures);
+        self.not_cleaned_up(&leftovers.not_kept);
     }
 
     /// Files that may be the only copy of something were kept: their paths before and now.

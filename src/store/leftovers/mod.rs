@@ -14,6 +14,7 @@ mod names;
 mod tests;
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -45,8 +46,10 @@ pub struct Cleared {
     pub bytes: u64,
     /// The files that can be the only copy of something: the old and the new path of each.
     pub kept: Vec<(PathBuf, PathBuf)>,
-    /// Why files could not be removed or kept. The next sweep tries again.
+    /// Why files could not be examined or removed. The next sweep tries again.
     pub failures: Vec<String>,
+    /// Why files that can be the only copy of something could not be kept. They have their old names.
+    pub not_kept: Vec<String>,
 }
 
 /// Whether a sweep is applied or only previewed.
@@ -56,6 +59,13 @@ pub enum Mode {
     Apply,
     /// Nothing is changed: only what would be removed and kept is returned.
     DryRun,
+}
+
+impl Mode {
+    /// Makes a change, unless this is a dry run.
+    fn apply<T>(self, change: impl FnOnce() -> io::Result<T>) -> io::Result<Option<T>> {
+        (self == Self::Apply).then(change).transpose()
+    }
 }
 
 /// The files beside a store that have the name of a temp file, of the store or of its lock.
@@ -135,10 +145,8 @@ impl Leftovers {
     pub(crate) fn removable<S: System>(&self, system: &S) -> Result<Vec<(PathBuf, u64)>> {
         let classifier = self.classifier(system)?;
         let removable = self.files.iter().filter_map(|(path, name)| {
-            let stat = system.stat(path).ok()?;
-            let action = classifier.classify(path, &stat, *name).ok()?;
-            let is_removable = stat.kind == Kind::File && action == Action::Remove;
-            is_removable.then(|| (path.clone(), stat.size))
+            let (action, bytes) = classifier.action(path, *name).ok()?;
+            (action == Action::Remove).then(|| (path.clone(), bytes))
         });
         Ok(removable.collect())
     }
@@ -147,8 +155,8 @@ impl Leftovers {
     /// Does not modify a file that a live process may still write. Call it with the store's lock held;
     /// [`Mode::DryRun`] gives an estimate without it.
     ///
-    /// Best effort: a file that cannot be examined or removed does not affect the others and is one of
-    /// the failures.
+    /// Best effort: a file that cannot be examined, removed or renamed does not affect the others and is
+    /// one of the failures.
     ///
     /// # Errors
     /// If the store cannot be examined.
@@ -159,13 +167,38 @@ impl Leftovers {
         }
         let classifier = self.classifier(system)?;
         for (path, name) in &self.files {
-            match self.clear_file(&classifier, mode, path, *name, &mut cleared) {
-                Err(error) if !is_missing(&error) => {
-                    let (path, reason) = (path_text(path), describe(&error));
-                    let failure = format!("cannot remove {path}: {reason}");
-                    cleared.failures.push(failure);
+            let (action, bytes) = match classifier.action(path, *name) {
+                Ok(found) => found,
+                Err(error) => {
+                    let failure = failure("examine", path_text(path), &error);
+                    cleared.failures.extend(failure);
+                    continue;
                 }
-                _ => {}
+            };
+            match action {
+                Action::Leave => {}
+                Action::Remove => match mode.apply(|| system.unlink(path)) {
+                    Ok(_) => {
+                        cleared.removed += 1;
+                        cleared.bytes += bytes;
+                    }
+                    Err(error) => {
+                        let failure = failure("remove", path_text(path), &error);
+                        cleared.failures.extend(failure);
+                    }
+                },
+                Action::Keep => match mode.apply(|| keep(system, &self.store, path)) {
+                    Ok(kept) => {
+                        let kept = kept.unwrap_or_else(|| path.clone());
+                        cleared.kept.push((path.clone(), kept));
+                    }
+                    Err(error) => {
+                        let file = path_text(path);
+                        let file =
+                            format_args!("{file}, which may contain sessions that the store lacks");
+                        cleared.not_kept.extend(failure("rename", file, &error));
+                    }
+                },
             }
         }
         Ok(cleared)
@@ -184,39 +217,12 @@ impl Leftovers {
             store_path: &self.store,
         })
     }
+}
 
-    fn clear_file<S: System>(
-        &self,
-        classifier: &Classifier<'_, S>,
-        mode: Mode,
-        path: &Path,
-        name: TempName,
-        cleared: &mut Cleared,
-    ) -> io::Result<()> {
-        let system = classifier.system;
-        let stat = system.stat(path)?;
-        if stat.kind != Kind::File {
-            return Ok(());
-        }
-        match classifier.classify(path, &stat, name)? {
-            Action::Leave => {}
-            Action::Remove => {
-                if mode == Mode::Apply {
-                    system.unlink(path)?;
-                }
-                cleared.removed += 1;
-                cleared.bytes += stat.size;
-            }
-            Action::Keep => {
-                let kept = match mode {
-                    Mode::Apply => keep(system, &self.store, path)?,
-                    Mode::DryRun => path.to_owned(),
-                };
-                cleared.kept.push((path.to_owned(), kept));
-            }
-        }
-        Ok(())
-    }
+/// Returns why a file could not be cleaned up, or nothing if it does not exist any more.
+fn failure(operation: &str, file: impl Display, error: &io::Error) -> Option<String> {
+    let reason = describe(error);
+    (!is_missing(error)).then(|| format!("cannot {operation} {file}: {reason}"))
 }
 
 /// Renames a file beside the store, which can be the only copy of something, to
@@ -259,6 +265,16 @@ struct Classifier<'a, S> {
 }
 
 impl<S: System> Classifier<'_, S> {
+    /// Returns what to do with a file, and its size.
+    fn action(&self, path: &Path, name: TempName) -> io::Result<(Action, u64)> {
+        let stat = self.system.stat(path)?;
+        let action = match stat.kind {
+            Kind::File => self.classify(path, &stat, name)?,
+            _ => Action::Leave,
+        };
+        Ok((action, stat.size))
+    }
+
     fn classify(&self, path: &Path, stat: &Stat, name: TempName) -> io::Result<Action> {
         match name {
             // Not a lock file.

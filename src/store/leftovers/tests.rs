@@ -387,6 +387,47 @@ fn a_temp_file_that_cannot_be_removed_does_not_affect_the_others() {
     });
     let cleared = store.clear(&stuck);
     assert_eq!((cleared.removed, cleared.bytes), (4, 4));
+    let stuck = store.tree.at(&format!("sessions.json.2{}.tmp", &UUID[1..]));
+    let failure = format!(
+        "cannot remove {}: EACCES: permission denied",
+        stuck.display()
+    );
+    assert_eq!(cleared.failures, [failure]);
+}
+
+/// The message must not suggest that the file can be removed.
+#[test]
+fn a_temp_file_that_cannot_be_kept_is_not_reported_as_one_to_remove() {
+    let store = Store::new();
+    let temp = store.aged(&format!("sessions.json.{UUID}.tmp"), b"newer", 1800);
+    let stuck = Faulty::new(|call, _| {
+        call.starts_with("rename")
+            .then_some(ErrorKind::PermissionDenied)
+    });
+    let cleared = store.clear(&stuck);
+    let failure = format!(
+        "cannot rename {}, which may contain sessions that the store lacks: EACCES: permission denied",
+        temp.display()
+    );
+    assert_eq!(
+        (cleared.not_kept, cleared.failures),
+        (vec![failure], vec![])
+    );
+    assert_eq!(fs::read(&temp).unwrap(), b"newer");
+}
+
+#[test]
+fn a_temp_file_that_cannot_be_examined_is_reported_as_such() {
+    let store = Store::new();
+    let temp = store.exchange(b"derived", 0, |own| (own, 7));
+    let unreadable =
+        Faulty::new(|call, _| (call == "open_no_follow").then_some(ErrorKind::PermissionDenied));
+    let cleared = store.clear(&unreadable);
+    let failure = format!(
+        "cannot examine {}: EACCES: permission denied",
+        temp.display()
+    );
+    assert_eq!(cleared.failures, [failure]);
 }
 
 #[test]
