@@ -407,8 +407,9 @@ export interface SweepReport {
   };
   /**
    * The failures that did not make the sweep fail, and the files in `temps.kept`, in the order in which
-   * they are logged. Files of one kind that cannot be archived or deleted have one warning together; a
-   * later sweep tries again.
+   * they are logged. Files of one kind that cannot be archived or deleted have one warning together.
+   * Temp files that cannot be renamed, but may be the only copy of some data, are a kind of their own. A
+   * later sweep tries again, except to archive a transcript, whose entry is removed.
    */
   warnings: SweepWarning[];
 }

@@ -8,9 +8,9 @@ use crate::error::Result;
 use crate::store::StorePaths;
 use crate::store::leftovers::Cleared;
 use crate::system::{Stat, System};
+use crate::transcripts::archive;
 use crate::transcripts::links::linked_names;
 use crate::transcripts::listing::Listings;
-use crate::transcripts::{Tally, archive};
 
 use super::commit_loop::LockTimes;
 use super::context::Context;
@@ -55,11 +55,10 @@ pub(super) fn finish<'a, S: System>(
     let mut archives = archive::remove(sweep.system, expired, &mut failures);
     let old = old_archives(sweep, paths, archive.folders(), &mut plan.listings, log);
     archives += archive::remove(sweep.system, old, &mut failures);
-    log.not_cleaned_up(&failures);
+    log.deleted_archives(archives, failures);
     let removed = Removals {
         archived: committed.archived,
-        archives,
-        leftovers: committed.cleared.clone(),
+        ..Removals::default()
     };
     Ok(Completed {
         report: sweep.report(Mode::Apply, &committed.plan.figures, removed),
@@ -85,25 +84,15 @@ pub(super) fn finish_without_commit<'a, S: System>(
     };
     let found = paths.as_ref().zip(nothing.store.as_ref());
     let mut listings = Listings::new(sweep.archive_cutoff_ms, &sweep.options.abort);
-    let mut leftovers = clear_leftovers(sweep, found, 0, &mut listings, &mut lock)
+    clear_leftovers(sweep, found, 0, &mut listings, &mut lock, log)
         // The next sweep searches again.
         .inspect_err(|_| sweep.cache.forget(&sweep.store))?;
-    log.cleared(&mut leftovers);
     let cleanup_since = sweep.system.monotonic();
-    let old = match &paths {
-        Some(paths) => old_archives(sweep, paths, [], &mut listings, log),
-        None => Vec::new(),
-    };
-    let mut failures = Vec::new();
-    let archives = archive::remove(sweep.system, old, &mut failures);
-    log.not_cleaned_up(&failures);
-    let removed = Removals {
-        archives,
-        leftovers,
-        ..Removals::default()
-    };
+    if let Some(paths) = &paths {
+        delete_old_archives(sweep, paths, &mut listings, log);
+    }
     Ok(Completed {
-        report: sweep.report(Mode::Apply, &nothing.figures, removed),
+        report: sweep.report(Mode::Apply, &nothing.figures, Removals::default()),
         lock,
         cleanup_since,
         old_store: None,
@@ -119,23 +108,15 @@ pub(super) fn make_room<S: System>(
     times: &mut LockTimes,
     log: &mut Log,
 ) -> bool {
+    let deleted = log.deleted();
     let mut listings = Listings::new(sweep.archive_cutoff_ms, &sweep.options.abort);
     // Before the leftovers, because the lock file needs room as well.
-    let old = old_archives(sweep, paths, [], &mut listings, log);
-    let mut failures = Vec::new();
-    let archives = archive::remove(sweep.system, old, &mut failures);
+    delete_old_archives(sweep, paths, &mut listings, log);
     let store = sweep.system.stat(&paths.real).ok();
     let found = store.as_ref().map(|store| (paths, store));
     // If this fails, the sweep fails because the disk is full.
-    let mut leftovers = clear_leftovers(sweep, found, 1, &mut listings, times).unwrap_or_default();
-    log.not_cleaned_up(&failures);
-    log.cleared(&mut leftovers);
-    let leftovers = Tally {
-        files: leftovers.removed,
-        bytes: leftovers.bytes,
-    };
-    log.freed(archives, leftovers);
-    archives.files + leftovers.files > 0
+    let _ = clear_leftovers(sweep, found, 1, &mut listings, times, log);
+    log.deleted() > deleted
 }
 
 /// Removes dead leftovers of a store from which `removed` runs are removed, with the lock held if there
@@ -146,20 +127,33 @@ fn clear_leftovers<S: System>(
     removed: u64,
     listings: &mut Listings,
     times: &mut LockTimes,
-) -> Result<Cleared> {
+    log: &mut Log,
+) -> Result<()> {
     sweep.options.abort.check()?;
     let Some((paths, store)) = found else {
-        return Ok(Cleared::default());
+        return Ok(());
     };
     let leftovers = plan::find_leftovers(sweep, paths, store, removed, listings)?;
     if leftovers.clear(sweep.system, Mode::DryRun)? == Cleared::default() {
-        return Ok(Cleared::default());
+        return Ok(());
     }
     let mut held = times.acquire(sweep, paths)?;
     held.lock.start_heartbeat();
-    let cleared = leftovers.clear(sweep.system, Mode::Apply)?;
-    times.release(sweep, held)?;
-    Ok(cleared)
+    log.cleared(leftovers.clear(sweep.system, Mode::Apply)?);
+    times.release(sweep, held)
+}
+
+/// Deletes the old archives in the store's folder, with an archive retention.
+fn delete_old_archives<S: System>(
+    sweep: &Context<'_, S>,
+    paths: &StorePaths,
+    listings: &mut Listings,
+    log: &mut Log,
+) {
+    let old = old_archives(sweep, paths, [], listings, log);
+    let mut failures = Vec::new();
+    let archives = archive::remove(sweep.system, old, &mut failures);
+    log.deleted_archives(archives, failures);
 }
 
 /// Returns the archives to delete in the folders of `archived_in` and, with an archive retention, in

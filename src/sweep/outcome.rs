@@ -3,7 +3,9 @@
 //! [`Report`] serialises to the `SweepReport` of `index.d.ts`, [`SweepFailure`] to its `SweepError`.
 //! The core never logs: `index.js` replays the [`LogLine`]s.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::mem;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -250,7 +252,8 @@ impl NothingToRemove {
     }
 }
 
-/// What a sweep archived and deleted, beside the entries.
+/// What a sweep archived, or a preview would archive and delete, beside the entries. What a sweep deletes
+/// is in its [`Log`].
 #[derive(Debug, Default)]
 pub(super) struct Removals {
     /// Archived transcripts.
@@ -338,6 +341,7 @@ impl Outcome {
 
     /// Returns the outcome of a sweep that ended with `report`. The messages are the gateway's.
     pub(super) fn completed(mut report: Report, mut log: Log) -> Self {
+        log.add_failures();
         let mut lines = log.lines();
         if report.swept && report.pruned > 0 {
             lines.push(LogLine {
@@ -352,9 +356,7 @@ impl Outcome {
         report.warnings = log.warnings;
         report.temps.kept.append(&mut log.kept);
         let Log {
-            freed_archives: archives,
-            freed_temps: temps,
-            ..
+            archives, temps, ..
         } = log;
         report.archives.removed += archives.files;
         report.archives.bytes += archives.bytes;
@@ -369,6 +371,7 @@ impl Outcome {
 
     /// Returns the outcome of a sweep that failed: the store is as it was (but see [`Error`]).
     pub(super) fn failed(error: &Error, mut log: Log) -> Self {
+        log.add_failures();
         // A caller that aborts the sweep knows about it.
         if !matches!(error, Error::Aborted) {
             log.warn(error, "cron-reaper: failed to sweep session store");
@@ -383,13 +386,26 @@ impl Outcome {
     }
 }
 
-/// What has failed so far, and the files that were kept, or deleted because the disk was full.
+/// Files that could not be archived, deleted or kept. Those of one kind have one warning together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum FailedFiles {
+    Transcripts,
+    Archives,
+    Temps,
+    /// Temp files that can be the only copy of something.
+    OnlyCopies,
+}
+
+/// What has failed so far, and which files were kept or deleted.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     warnings: Vec<Warning>,
+    failures: BTreeMap<FailedFiles, Vec<String>>,
     kept: Vec<PathBuf>,
-    freed_archives: Tally,
-    freed_temps: Tally,
+    /// Deleted archives.
+    archives: Tally,
+    /// Deleted temp files.
+    temps: Tally,
 }
 
 impl Log {
@@ -398,18 +414,28 @@ impl Log {
         self.warn(error, "cron-reaper: transcript cleanup failed");
     }
 
-    /// Transcripts could not be archived, or old archives or temp files not deleted. One line, however
-    /// many there are: nearly always they fail for the same reason.
-    pub(super) fn not_cleaned_up(&mut self, failures: &[String]) {
-        let Some(first) = failures.first() else {
-            return;
-        };
-        let others = match failures.len() - 1 {
-            0 => String::new(),
-            others => format!(" (and {others} more like this)"),
-        };
-        let message = "cron-reaper: transcript cleanup failed";
-        self.warn(&format_args!("{first}{others}"), message);
+    /// These files could not be cleaned up. An earlier attempt may have failed for the same files, so its
+    /// failures are replaced.
+    pub(super) fn not_cleaned_up(&mut self, files: FailedFiles, failures: Vec<String>) {
+        if !failures.is_empty() {
+            self.failures.insert(files, failures);
+        }
+    }
+
+    /// Adds one warning for each kind of files, however many there are: nearly always they fail for the
+    /// same reason.
+    fn add_failures(&mut self) {
+        for failures in mem::take(&mut self.failures).into_values() {
+            let Some(first) = failures.first() else {
+                continue;
+            };
+            let others = match failures.len() - 1 {
+                0 => String::new(),
+                others => format!(" (and {others} more like this)"),
+            };
+            let message = "cron-reaper: transcript cleanup failed";
+            self.warn(&format_args!("{first}{others}"), message);
+        }
     }
 
     /// Something failed after the commit that does not affect the result.
@@ -424,11 +450,26 @@ impl Log {
         }
     }
 
-    /// Leftovers were removed or kept. Takes the paths of those that were kept.
-    pub(super) fn cleared(&mut self, leftovers: &mut Cleared) {
-        self.kept(leftovers.kept.drain(..));
-        self.not_cleaned_up(&leftovers.failures);
-        self.not_cleaned_up(&leftovers.not_kept);
+    /// Old archives were deleted, except those that failed.
+    pub(super) fn deleted_archives(&mut self, archives: Tally, failures: Vec<String>) {
+        self.archives += archives;
+        self.not_cleaned_up(FailedFiles::Archives, failures);
+    }
+
+    /// Leftovers were removed or kept.
+    pub(super) fn cleared(&mut self, leftovers: Cleared) {
+        self.temps += Tally {
+            files: leftovers.removed,
+            bytes: leftovers.bytes,
+        };
+        self.kept(leftovers.kept);
+        self.not_cleaned_up(FailedFiles::Temps, leftovers.failures);
+        self.not_cleaned_up(FailedFiles::OnlyCopies, leftovers.not_kept);
+    }
+
+    /// Returns how many files were deleted so far.
+    pub(super) fn deleted(&self) -> u64 {
+        self.archives.files + self.temps.files
     }
 
     /// Files that may be the only copy of something were kept: their paths before and now.
@@ -442,12 +483,6 @@ impl Log {
             self.warn(&warning, "cron-reaper: kept a leftover temp file");
             self.kept.push(to);
         }
-    }
-
-    /// Files were deleted because the disk was full.
-    pub(super) fn freed(&mut self, archives: Tally, temps: Tally) {
-        self.freed_archives += archives;
-        self.freed_temps += temps;
     }
 
     fn warn(&mut self, error: &impl Display, message: &str) {

@@ -3,7 +3,6 @@
 use crate::error::{Error, Result};
 use crate::gateway::js;
 use crate::lock::Lock;
-use crate::store::leftovers::Cleared;
 use crate::store::reading::Buffer;
 use crate::store::replace::{Naming, Replaced, Replacement, Swap};
 use crate::store::{Store, StorePaths};
@@ -12,7 +11,7 @@ use crate::transcripts::Tally;
 use crate::transcripts::archive::Archive;
 
 use super::context::Context;
-use super::outcome::{Log, Mode, NothingToRemove};
+use super::outcome::{FailedFiles, Log, Mode, NothingToRemove};
 use super::plan::{Draft, RemovalPlan};
 
 /// The store may change while a sweep is prepared, which takes no lock. After so many attempts the
@@ -56,8 +55,6 @@ pub(super) struct Committed<'a, S: System> {
     pub(super) archive: Archive<'a, S>,
     /// The archived transcripts.
     pub(super) archived: Tally,
-    /// What became of the leftover temp files.
-    pub(super) cleared: Cleared,
     pub(super) replaced: Box<Replaced<'a, S>>,
 }
 
@@ -174,18 +171,15 @@ impl<'a, S: System> Prepared<'a, S> {
         if let Some(after) = replaced.after() {
             sweep.remember_replaced(&plan.rewrite, plan.written_at, after);
         }
-        let cleared = plan.leftovers.clear(system, Mode::Apply);
-        let mut cleared = cleared.unwrap_or_else(|error| {
-            log.failed_after_commit(&error);
-            Cleared::default()
-        });
-        log.cleared(&mut cleared);
+        match plan.leftovers.clear(system, Mode::Apply) {
+            Ok(cleared) => log.cleared(cleared),
+            Err(error) => log.failed_after_commit(&error),
+        }
         Ok(Commit::Committed(Box::new(Committed {
             paths,
             plan,
             archive,
             archived,
-            cleared,
             replaced,
         })))
     }
@@ -200,7 +194,7 @@ impl<'a, S: System> Prepared<'a, S> {
 impl<S: System> Committed<'_, S> {
     /// Waits until the archives and the new store are on the disk, then removes the old store.
     pub(super) fn make_durable(&mut self, log: &mut Log) -> Result<()> {
-        log.not_cleaned_up(self.archive.warnings());
+        log.not_cleaned_up(FailedFiles::Transcripts, self.archive.warnings().to_vec());
         self.archive.sync_outside(self.replaced.folder())?;
         log.kept(self.replaced.finish()?);
         Ok(())

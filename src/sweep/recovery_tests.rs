@@ -201,6 +201,40 @@ fn tries_once_on_a_full_disk_without_anything_to_delete_and_twice_with_it() {
     }
 }
 
+/// A sweep on a full disk tries to delete them twice.
+#[test]
+fn warns_once_of_files_that_cannot_be_deleted_on_a_full_disk() {
+    let sessions = Sessions::new(DUE);
+    let deletable = sessions.path("q.jsonl.deleted.2020-01-20T12-00-00.000Z");
+    let archive = sessions.path("w.jsonl.deleted.2020-01-20T12-00-00.000Z");
+    let temp = sessions.path(&format!("sessions.json.{UUID}.tmp"));
+    for path in [&deletable, &archive, &temp] {
+        fs::write(path, "old").unwrap();
+        written_ago(path, 86_400);
+    }
+    let stuck = [archive.clone(), temp.clone()];
+    let system = Faulty::new(move |call, path| match call {
+        "unlink" if stuck.iter().any(|it| it == path) => Some(ErrorKind::PermissionDenied),
+        "sync" if deletable.exists() => Some(ErrorKind::StorageFull),
+        _ => None,
+    });
+    let options = Options {
+        ageing: Ageing::After(0.0),
+        ..Options::default()
+    };
+    let report = sessions.sweep(&system, &options, &SurveyCache::new());
+    assert_eq!((report.pruned, report.archives.removed), (1, 1));
+    let failed = |operation: &str, path: &Path| {
+        let path = path.display();
+        format!("Error: cannot {operation} {path}: EACCES: permission denied")
+    };
+    let warnings: Vec<_> = report.warnings.iter().map(|it| &it.error).collect();
+    assert_eq!(
+        warnings,
+        [&failed("delete", &archive), &failed("remove", &temp)]
+    );
+}
+
 #[test]
 fn sweeps_without_unnamed_files_beside_leftovers_of_the_same_pid() {
     let sessions = Sessions::new(DUE);
