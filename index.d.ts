@@ -457,7 +457,10 @@ export declare class SweepError extends Error {
   line?: number;
   /** The column of that byte, in bytes, counted from 1. */
   column?: number;
-  /** The failures during the sweep, as in {@link SweepReport.warnings}. The last is this error. */
+  /**
+   * The failures during the sweep, as in {@link SweepReport.warnings}, then one for the archives and temp
+   * files that it deleted, if there are any. The last is this error.
+   */
   warnings: SweepWarning[];
 }
 

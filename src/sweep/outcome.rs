@@ -156,7 +156,8 @@ pub struct SweepFailure {
     /// Why it failed.
     #[serde(flatten)]
     pub failure: Failure,
-    /// As [`Report::warnings`]. The last is this failure, unless the caller aborted the sweep.
+    /// As [`Report::warnings`], and one that says what was deleted. The last is this failure, unless the
+    /// caller aborted the sweep.
     pub warnings: Vec<Warning>,
 }
 
@@ -372,6 +373,7 @@ impl Outcome {
     /// Returns the outcome of a sweep that failed: the store is as it was (but see [`Error`]).
     pub(super) fn failed(error: &Error, mut log: Log) -> Self {
         log.add_failures();
+        log.add_deletions();
         // A caller that aborts the sweep knows about it.
         if !matches!(error, Error::Aborted) {
             log.warn(error, "cron-reaper: failed to sweep session store");
@@ -435,6 +437,25 @@ impl Log {
             };
             let message = "cron-reaper: transcript cleanup failed";
             self.warn(&format_args!("{first}{others}"), message);
+        }
+    }
+
+    /// Adds a warning that says what a sweep that failed had deleted: it has no report.
+    fn add_deletions(&mut self) {
+        let deleted = [
+            ("old archive", self.archives),
+            ("leftover temp file", self.temps),
+        ];
+        let deleted = deleted.into_iter().filter(|(_, it)| it.files > 0);
+        let deleted: Vec<_> = deleted
+            .map(|(noun, Tally { files, bytes })| {
+                let plural = if files == 1 { "" } else { "s" };
+                format!("{files} {noun}{plural} ({bytes} bytes)")
+            })
+            .collect();
+        if !deleted.is_empty() {
+            let text = format!("deleted {}", deleted.join(" and "));
+            self.warn(&text, "cron-reaper: deleted files before the sweep failed");
         }
     }
 

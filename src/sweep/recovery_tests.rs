@@ -183,6 +183,43 @@ fn deletes_old_archives_if_the_disk_is_full_and_an_archive_retention_is_given() 
     }
 }
 
+/// Because the disk remains full, and because a folder cannot be synced after the commit.
+#[test]
+fn a_sweep_that_fails_reports_what_it_has_deleted() {
+    for (call, deleted) in [
+        (
+            "sync",
+            "1 old archive (3 bytes) and 1 leftover temp file (3 bytes)",
+        ),
+        ("sync_folder", "1 leftover temp file (3 bytes)"),
+    ] {
+        let sessions = Sessions::new(DUE);
+        let archive = sessions.path("x.jsonl.deleted.2020-01-20T12-00-00.000Z");
+        let temp = sessions.path(&format!("sessions.json.{UUID}.tmp"));
+        for path in [&archive, &temp] {
+            fs::write(path, "old").unwrap();
+            written_ago(path, 86_400);
+        }
+        let system = Faulty::new(move |name, _| (name == call).then_some(ErrorKind::StorageFull));
+        let options = Options {
+            ageing: Ageing::After(0.0),
+            ..Options::default()
+        };
+        let swept = sessions.sweep(&system, &options, &SurveyCache::new());
+        assert_eq!(swept.failure.unwrap().code, "ENOSPC");
+        let lines: Vec<_> = swept.log.iter().map(|it| it.message.as_str()).collect();
+        let expected = [
+            "cron-reaper: deleted files before the sweep failed",
+            "cron-reaper: failed to sweep session store",
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!(
+            swept.log[0].fields["err"],
+            format!("Error: deleted {deleted}")
+        );
+    }
+}
+
 #[test]
 fn tries_once_on_a_full_disk_without_anything_to_delete_and_twice_with_it() {
     for with_leftover in [false, true] {
