@@ -286,7 +286,8 @@ export interface SweepOptions {
    * In every sweep, look for temp files that crashed writers left behind, and take the lock to delete
    * them even if no run is removed. By default a sweep looks for them only if it removes runs. The
    * first sweep of a store in an environment also looks for files of a crashed sweep; only if it finds
-   * one does it delete the gateway's temp files too.
+   * one does it delete the gateway's temp files too. If no run is removed and the lock cannot be taken,
+   * the sweep succeeds with a warning, and the next one tries again.
    *
    * @defaultValue `false`
    */
@@ -473,7 +474,8 @@ export declare class SweepError extends Error {
  * - a {@link SweepError} if the sweep fails. The store is then not modified, with the exceptions that
  *   {@link sweepCronRunSessions} describes.
  * - an `AbortError` if `signal` stopped the sweep. Its `code` is `"ABORT_ERR"`, its `cause` the
- *   signal's reason, and its `warnings` are those of the sweep until then.
+ *   signal's reason, and its `warnings` are those of the sweep until then, also one for the files that
+ *   it deleted.
  * - a `TypeError` if an option has the wrong type, if a retention is not a duration, or if `nowMs` is
  *   `NaN` or after the year 9999.
  * - the exception if a method of `log` or a getter of `options` throws.

@@ -849,15 +849,13 @@ class Command {
       // A sweep that removes no run needs hardly any space, and deletes temp files.
       const cronConfig = { sessionRetention: KEEPS_RUNS };
       const clear = { ...result, cronConfig, archiveRetention: false };
-      let unlocked;
       result.cleared = await this.#sweepSessionStore(clear, { dryRun: false }).catch((error) => {
-        unlocked = isDiskFull(operational(error)) ? error.path : undefined;
+        operational(error);
       });
       result.error = undefined;
       await this.#applyTo(result);
       if (isDiskFull(result.error)) {
-        // The lock file for which there was no space.
-        result.error.lock = unlocked;
+        result.error.lock = lockWithoutSpace(result.cleared);
       }
       result.freed = merged(merged(freed, others), result.freed);
     } catch (error) {
@@ -1198,6 +1196,14 @@ function removals(ofSweep, files) {
   return Object.fromEntries(
     names.map((name) => [name, [...(ofSweep[name] ?? []), ...paths(name)]]),
   );
+}
+
+/** Returns the lock file for which there was no space, if that is why a sweep deleted no temp files. */
+function lockWithoutSpace(report) {
+  const matches = (report?.warnings ?? []).map(({ error }) =>
+    /^Error: cannot (?:take over|\w+) (.*\.lock): (\w+): /.exec(error),
+  );
+  return matches.find((match) => isDiskFull({ code: match?.[2] }))?.[1];
 }
 
 /** Returns an operational error, which has a code. Rethrows any other: a bug, or an abort. */

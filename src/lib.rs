@@ -13,9 +13,9 @@
 //!     prune                        sweep/commit_loop  repeats the next two steps while the store changes, at most eight times
 //!       prepare → Prepared         sweep/prepared     the plan, and the new store, synced; attempts 1 and 2 without the lock, the others with it
 //!       commit → Committed         sweep/prepared     with the lock: archives, exchanges the stores, removes leftovers
-//!     make_room                    sweep/cleanup      if the disk was full: removes leftovers (with the lock) and old archives, then prune once more
+//!     make_room                    sweep/cleanup      if the disk was full: deletes old archives, then leftovers (with the lock), then prune once more
 //!     finish                       sweep/cleanup      without the lock: syncs folders, removes the old store, deletes old archives
-//!     finish_without_commit        sweep/cleanup      instead, if no run is to be removed: removes leftovers (with the lock) and old archives
+//!     finish_without_commit        sweep/cleanup      instead, if no run is to be removed: deletes old archives, then leftovers (with the lock)
 //!     conclude → Outcome           sweep              the report, the log lines, the times; or the error
 //!   replay                         index.js           replays the log lines, then settles the promise
 //! ```

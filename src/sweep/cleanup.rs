@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::StorePaths;
 use crate::store::leftovers::Cleared;
 use crate::system::{Stat, System};
@@ -26,8 +26,9 @@ pub(super) type OldStore<'a, S> = Option<Box<Committed<'a, S>>>;
 pub(super) struct Completed<'a, S: System> {
     pub(super) report: Report,
     pub(super) lock: LockTimes,
-    /// When the lock was released for the last time and only the cleanup remained.
-    pub(super) cleanup_since: Duration,
+    /// When only the cleanup remained, without the time for which the sweep waited for the lock and held
+    /// it until then.
+    pub(super) surveyed: Duration,
     pub(super) old_store: OldStore<'a, S>,
 }
 
@@ -38,7 +39,7 @@ pub(super) fn finish<'a, S: System>(
     lock: LockTimes,
     log: &mut Log,
 ) -> Result<Completed<'a, S>> {
-    let cleanup_since = sweep.system.monotonic();
+    let surveyed = lock.excluded_from(sweep.system.monotonic());
     committed
         .make_durable(log)
         // The old store may still exist under its other name. The next sweep searches for it.
@@ -63,18 +64,19 @@ pub(super) fn finish<'a, S: System>(
     Ok(Completed {
         report: sweep.report(Mode::Apply, &committed.plan.figures, removed),
         lock,
-        cleanup_since,
+        surveyed,
         old_store: Some(committed),
     })
 }
 
-/// Removes leftovers and deletes old archives where no run is removed.
+/// Deletes old archives and removes leftovers where no run is removed.
 pub(super) fn finish_without_commit<'a, S: System>(
     sweep: &Context<'a, S>,
     nothing: &NothingToRemove,
     mut lock: LockTimes,
     log: &mut Log,
 ) -> Result<Completed<'a, S>> {
+    sweep.options.abort.check()?;
     let looks_at_folder =
         Search::of(sweep, 0) != Search::None || matches!(sweep.options.ageing, Ageing::After(_));
     let paths = match &nothing.store {
@@ -82,19 +84,25 @@ pub(super) fn finish_without_commit<'a, S: System>(
         // A store that the cache knows costs one `stat`.
         _ => None,
     };
-    let found = paths.as_ref().zip(nothing.store.as_ref());
-    let mut listings = Listings::new(sweep.archive_cutoff_ms, &sweep.options.abort);
-    clear_leftovers(sweep, found, 0, &mut listings, &mut lock, log)
-        // The next sweep searches again.
-        .inspect_err(|_| sweep.cache.forget(&sweep.store))?;
-    let cleanup_since = sweep.system.monotonic();
-    if let Some(paths) = &paths {
+    let surveyed = lock.excluded_from(sweep.system.monotonic());
+    if let Some((paths, store)) = paths.as_ref().zip(nothing.store.as_ref()) {
+        let mut listings = Listings::new(sweep.archive_cutoff_ms, &sweep.options.abort);
+        // Before the leftovers: on a full disk this makes room for the lock file.
         delete_old_archives(sweep, paths, &mut listings, log);
+        let cleared = clear_leftovers(sweep, paths, store, 0, &mut listings, &mut lock, log);
+        if let Err(error) = cleared {
+            // The next sweep searches again.
+            sweep.cache.forget(&sweep.store);
+            if matches!(error, Error::Aborted) {
+                return Err(error);
+            }
+            log.failed_after_sweep(&error);
+        }
     }
     Ok(Completed {
         report: sweep.report(Mode::Apply, &nothing.figures, Removals::default()),
         lock,
-        cleanup_since,
+        surveyed,
         old_store: None,
     })
 }
@@ -112,10 +120,10 @@ pub(super) fn make_room<S: System>(
     let mut listings = Listings::new(sweep.archive_cutoff_ms, &sweep.options.abort);
     // Before the leftovers, because the lock file needs room as well.
     delete_old_archives(sweep, paths, &mut listings, log);
-    let store = sweep.system.stat(&paths.real).ok();
-    let found = store.as_ref().map(|store| (paths, store));
-    // If this fails, the sweep fails because the disk is full.
-    let _ = clear_leftovers(sweep, found, 1, &mut listings, times, log);
+    if let Ok(store) = sweep.system.stat(&paths.real) {
+        // If this fails, the sweep fails because the disk is full.
+        let _ = clear_leftovers(sweep, paths, &store, 1, &mut listings, times, log);
+    }
     log.deleted() > deleted
 }
 
@@ -123,16 +131,14 @@ pub(super) fn make_room<S: System>(
 /// are any.
 fn clear_leftovers<S: System>(
     sweep: &Context<'_, S>,
-    found: Option<(&StorePaths, &Stat)>,
+    paths: &StorePaths,
+    store: &Stat,
     removed: u64,
     listings: &mut Listings,
     times: &mut LockTimes,
     log: &mut Log,
 ) -> Result<()> {
     sweep.options.abort.check()?;
-    let Some((paths, store)) = found else {
-        return Ok(());
-    };
     let leftovers = plan::find_leftovers(sweep, paths, store, removed, listings)?;
     if leftovers.clear(sweep.system, Mode::DryRun)? == Cleared::default() {
         return Ok(());

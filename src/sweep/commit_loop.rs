@@ -27,6 +27,11 @@ pub(super) struct Held<'a, S: System> {
 }
 
 impl LockTimes {
+    /// Returns a time without these times.
+    pub(super) fn excluded_from(self, time: Duration) -> Duration {
+        time.saturating_sub(self.waiting + self.holding)
+    }
+
     pub(super) fn acquire<'a, S: System>(
         &mut self,
         sweep: &Context<'a, S>,
@@ -88,7 +93,7 @@ pub(super) fn prune<'a, S: System>(
         let commit = prepared.commit(sweep, &mut lock.lock, log)?;
         if let Commit::Committed(committed) = commit {
             if let Err(error) = times.release(sweep, lock) {
-                log.failed_after_commit(&error);
+                log.failed_after_sweep(&error);
             }
             return Ok(Continue(committed));
         }

@@ -310,7 +310,7 @@ fn commit<'s, S: System>(
     let stage = match commit {
         Ok(Commit::Committed(mut committed)) => {
             if let Err(error) = released {
-                log.failed_after_commit(&error);
+                log.failed_after_sweep(&error);
             }
             let removed = std::mem::take(&mut committed.plan.removed_runs);
             let change = StoreChange::new(removed, &before, committed.replaced.after());

@@ -160,15 +160,14 @@ fn conclude<'a, S: System>(
     let Completed {
         report,
         lock: LockTimes { waiting, holding },
-        cleanup_since,
+        surveyed,
         old_store,
     } = match completed {
         Ok(completed) => completed,
         Err(error) => return (Outcome::failed(&error, log), None),
     };
-    let before_cleanup = cleanup_since.saturating_sub(started);
     let ms = Times {
-        surveying: before_cleanup.saturating_sub(waiting + holding),
+        surveying: surveyed.saturating_sub(started),
         waiting,
         holding,
         total: sweep.system.monotonic().saturating_sub(started),

@@ -459,9 +459,13 @@ impl Log {
         }
     }
 
-    /// Something failed after the commit that does not affect the result.
-    pub(super) fn failed_after_commit(&mut self, error: &Error) {
-        self.warn(error, "cron-reaper: sweep succeeded, but cleanup failed");
+    /// Something failed after the commit, or without one, that does not affect the result.
+    pub(super) fn failed_after_sweep(&mut self, error: &Error) {
+        // A folder that cannot be listed is reported once, not for archives and for temp files.
+        let text = format!("Error: {error}");
+        if self.warnings.last().is_none_or(|last| last.error != text) {
+            self.warn(error, "cron-reaper: sweep succeeded, but cleanup failed");
+        }
     }
 
     /// Transcripts could not be renamed back after a commit that did not take place.

@@ -173,7 +173,7 @@ impl<'a, S: System> Prepared<'a, S> {
         }
         match plan.leftovers.clear(system, Mode::Apply) {
             Ok(cleared) => log.cleared(cleared),
-            Err(error) => log.failed_after_commit(&error),
+            Err(error) => log.failed_after_sweep(&error),
         }
         Ok(Commit::Committed(Box::new(Committed {
             paths,

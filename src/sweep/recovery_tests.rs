@@ -5,18 +5,19 @@
 use crate::testing::Swept;
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::error::{Context, Error};
 use crate::store::leftovers;
 use crate::store::survey_cache::SurveyCache;
-use crate::sweep::outcome::{Entries, Reason, Removed, Sizes};
-use crate::sweep::{Ageing, Options, Request};
+use crate::sweep::outcome::{Entries, Log, Reason, Removed, Sizes};
+use crate::sweep::{Ageing, Options, Outcome, Request};
 use crate::system::{Os, System};
-use crate::testing::{Faulty, touch};
+use crate::testing::{Faulty, UNUSED_PID, touch};
 
 const UUID: &str = "3ab3ddeb-5fc7-4d35-adf6-d83c0627287f";
 const DUE: &str =
@@ -48,6 +49,17 @@ impl Sessions {
             .collect();
         names.sort();
         names
+    }
+
+    /// Creates an archive that is old and a leftover of a sweep that crashed.
+    fn create_old_files(&self) -> [PathBuf; 2] {
+        let archive = self.path("x.jsonl.deleted.2020-01-20T12-00-00.000Z");
+        let temp = leftovers::unfinished_name(&self.store, UNUSED_PID, 0);
+        for path in [&archive, &temp] {
+            fs::write(path, "old").unwrap();
+            written_ago(path, 86_400);
+        }
+        [archive, temp]
     }
 
     fn sweep(&self, system: &impl System, options: &Options, cache: &SurveyCache) -> Swept {
@@ -194,12 +206,7 @@ fn a_sweep_that_fails_reports_what_it_has_deleted() {
         ("sync_folder", "1 leftover temp file (3 bytes)"),
     ] {
         let sessions = Sessions::new(DUE);
-        let archive = sessions.path("x.jsonl.deleted.2020-01-20T12-00-00.000Z");
-        let temp = sessions.path(&format!("sessions.json.{UUID}.tmp"));
-        for path in [&archive, &temp] {
-            fs::write(path, "old").unwrap();
-            written_ago(path, 86_400);
-        }
+        sessions.create_old_files();
         let system = Faulty::new(move |name, _| (name == call).then_some(ErrorKind::StorageFull));
         let options = Options {
             ageing: Ageing::After(0.0),
@@ -236,6 +243,60 @@ fn tries_once_on_a_full_disk_without_anything_to_delete_and_twice_with_it() {
         assert_eq!(fs::read_to_string(&sessions.store).unwrap(), DUE);
         assert_eq!(sessions.names(), ["sessions.json"]);
     }
+}
+
+/// Leftovers need the lock file. Neither they nor the archives need a run that is expired.
+#[test]
+fn a_sweep_without_an_expired_run_succeeds_although_no_lock_file_can_be_created() {
+    for kind in [ErrorKind::StorageFull, ErrorKind::PermissionDenied] {
+        let sessions = Sessions::new(SWEPT);
+        sessions.create_old_files();
+        let options = Options {
+            ageing: Ageing::After(0.0),
+            ..Options::default()
+        };
+        let system = Faulty::new(move |call, _| call.starts_with("create").then_some(kind));
+        let cache = SurveyCache::new();
+        let report = sessions.sweep(&system, &options, &cache);
+        assert!(report.swept, "{:?}", report.failure);
+        assert_eq!((report.archives.removed, report.temps.removed), (1, 0));
+        let [warning] = &report.warnings[..] else {
+            panic!("{:?}", report.warnings);
+        };
+        let message = "cron-reaper: sweep succeeded, but cleanup failed";
+        assert_eq!(warning.message, message);
+        let expected = format!("Error: cannot create {}.lock: ", sessions.store.display());
+        assert!(warning.error.starts_with(&expected), "{warning:?}");
+
+        // The next sweep searches again.
+        let report = sessions.sweep(&Os, &options, &cache);
+        assert_eq!((report.temps.removed, report.warnings.len()), (1, 0));
+        assert_eq!(sessions.names(), ["sessions.json"]);
+    }
+}
+
+#[test]
+fn deletes_old_archives_before_leftovers_to_make_room_for_the_lock_file() {
+    let sessions = Sessions::new(SWEPT);
+    let [archive, _] = sessions.create_old_files();
+    let options = Options {
+        ageing: Ageing::After(0.0),
+        ..Options::default()
+    };
+    let system = full_while_exists(&archive, &["create_unnamed", "create_new"]);
+    let report = sessions.sweep(&system, &options, &SurveyCache::new());
+    assert_eq!((report.archives.removed, report.temps.removed), (1, 1));
+    assert_eq!(report.warnings, []);
+}
+
+#[test]
+fn reports_a_folder_that_cannot_be_listed_once() {
+    let listed = io::Result::<()>::Err(ErrorKind::PermissionDenied.into());
+    let error = listed.context("list", Path::new("/s")).unwrap_err();
+    let mut log = Log::default();
+    log.cleanup_failed(&error);
+    log.failed_after_sweep(&error);
+    assert_eq!(Outcome::failed(&Error::Aborted, log).log.len(), 1);
 }
 
 /// A sweep on a full disk tries to delete them twice.
@@ -326,6 +387,31 @@ fn an_abort_ends_a_sweep_that_has_nothing_to_commit() {
         assert_eq!(report.archives, Removed::default());
         assert!(!report.swept && archive.exists());
     }
+}
+
+#[test]
+fn an_abort_while_a_sweep_without_an_expired_run_waits_for_the_lock_ends_it() {
+    let sessions = Sessions::new(SWEPT);
+    let [_, temp] = sessions.create_old_files();
+    // A young lock without a pid has a live holder.
+    fs::write(sessions.path("sessions.json.lock"), "{}").unwrap();
+    let options = Options {
+        ageing: Ageing::After(0.0),
+        ..Options::default()
+    };
+    let abort = options.abort.clone();
+    let system = Faulty::new(move |call, _| {
+        if call == "sleep" {
+            abort.request();
+        }
+        None
+    });
+    let swept = sessions.sweep(&system, &options, &SurveyCache::new());
+    assert_eq!(swept.failure.unwrap().code, "ABORT_ERR");
+    assert!(temp.exists());
+    assert_eq!(swept.log.len(), 1, "{:?}", swept.log);
+    let deleted = "Error: deleted 1 old archive (3 bytes)";
+    assert_eq!(swept.log[0].fields["err"], deleted);
 }
 
 #[test]
