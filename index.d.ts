@@ -221,7 +221,8 @@ export interface CronSessionReaper {
  * A sweep reads the store and writes its replacement before it enters the exclusive section. A sweep
  * that finds nothing to remove does not enter it. Inside, it only checks that the store is still the
  * same, archives transcripts and replaces the file: a few milliseconds. If the store changed, it leaves the
- * section and prepares again; from the third attempt on it prepares inside the section.
+ * section and prepares again; from the third attempt on it prepares inside the section. It also prepares
+ * again if the disk was full and leftover temp files could be deleted.
  *
  * @throws A `TypeError` if an argument has the wrong type, or `runKeys` another value.
  *

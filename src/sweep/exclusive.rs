@@ -8,7 +8,7 @@
 //!         → Changed   prepare again; from the third attempt on inside the section
 //!         → Ended     finish
 //! commit  → Committed adopt the change, leave the section, then finish
-//!         → Changed   prepare again, as above
+//!         → Changed   prepare again, as above, also if the disk was full
 //!         → Ended     finish
 //! finish  → the outcome
 //! ```
@@ -58,6 +58,8 @@ enum Stage<'s, S: System> {
         /// A preparation that does not fit the store any more. The next attempt discards it: freeing
         /// its blocks takes a while, which is better done outside the exclusive section.
         stale: Option<Box<Prepared<'s, S>>>,
+        /// The commit failed because the disk is full. The next attempt first makes room.
+        full: Option<Error>,
     },
     /// Prepared. The store may have changed since.
     Prepared {
@@ -75,7 +77,7 @@ enum Stage<'s, S: System> {
 pub(crate) enum Step {
     /// Commit inside the exclusive section.
     Ready,
-    /// The store has changed: prepare again.
+    /// The store has changed, or the disk is full: prepare again.
     Changed,
     /// The store was replaced: finish.
     Committed,
@@ -152,6 +154,7 @@ impl<'s, S: System> ExclusiveSweep<'s, S> {
                 attempts: 0,
                 paths: None,
                 stale: None,
+                full: None,
             },
         }
     }
@@ -248,14 +251,15 @@ fn prepare<'s, S: System>(
     times: &mut LockTimes,
     log: &mut Log,
 ) -> Result<Stage<'s, S>> {
-    let (attempts, paths) = match stage {
+    let (attempts, paths, full) = match stage {
         Stage::Unprepared {
             attempts,
             paths,
             stale,
+            full,
         } => {
             drop(stale);
-            (attempts + 1, paths)
+            (attempts + 1, paths, full)
         }
         other => return Ok(other),
     };
@@ -267,6 +271,11 @@ fn prepare<'s, S: System>(
             Break(nothing) => return Ok(Stage::Nothing(nothing)),
         },
     };
+    if let Some(error) = full
+        && !make_room(sweep, &paths, times, log)
+    {
+        return Err(error);
+    }
     let preparation = match Prepared::prepare(sweep, &paths, attempts, &mut buffer) {
         Err(error) if error.is_disk_full() && make_room(sweep, &paths, times, log) => {
             Prepared::prepare(sweep, &paths, attempts, &mut buffer)?
@@ -280,6 +289,7 @@ fn prepare<'s, S: System>(
             attempts,
             paths: Some(paths),
             stale: None,
+            full: None,
         },
     })
 }
@@ -295,16 +305,22 @@ fn commit<'s, S: System>(
         other => return Ok((other, None)),
     };
     let paths = prepared.paths.clone();
-    let again = |stale| Stage::Unprepared {
+    let again = |stale, full| Stage::Unprepared {
         attempts,
         paths: Some(paths.clone()),
         stale,
+        full,
     };
     if !prepared.is_current(sweep)? {
-        return Ok((again(Some(prepared)), None));
+        return Ok((again(Some(prepared), None), None));
     }
     let before = prepared.plan.before;
-    let mut held = times.acquire(sweep, &paths)?;
+    let mut held = match times.acquire(sweep, &paths) {
+        Err(error) if error.is_disk_full() => {
+            return Ok((again(Some(prepared), Some(error)), None));
+        }
+        held => held?,
+    };
     let commit = prepared.commit(sweep, &mut held.lock, log);
     let released = times.release(sweep, held);
     let stage = match commit {
@@ -317,8 +333,9 @@ fn commit<'s, S: System>(
             return Ok((Stage::Committed(committed), Some(change)));
         }
         // The next attempt finds out whether the lock was lost.
-        Ok(Commit::Stale(prepared)) => return Ok((again(Some(prepared)), None)),
-        Ok(Commit::Changed) => again(None),
+        Ok(Commit::Stale(prepared)) => return Ok((again(Some(prepared), None), None)),
+        Ok(Commit::Changed) => again(None, None),
+        Err(error) if error.is_disk_full() => again(None, Some(error)),
         Err(error) => Stage::Failed(error),
     };
     // Another process may have replaced the store, or an exchange was undone.

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use crate::error::Error;
@@ -74,6 +75,43 @@ fn a_preparation_removes_a_leftover_if_the_disk_is_full_and_is_made_again() {
     let (sweep, _) = sweep.commit();
     let report = outcome(sweep).result.unwrap();
     assert_eq!((report.pruned, report.temps.removed), (1, 1));
+}
+
+/// The disk may lack space for the lock file, or for the name of the new store.
+#[test]
+fn a_commit_on_a_full_disk_is_prepared_again_if_a_leftover_can_be_removed() {
+    for full_at in [".lock", ".tmp"] {
+        for has_leftover in [true, false] {
+            let store = Store::new(DUE);
+            if has_leftover {
+                let temp = store
+                    .tree
+                    .file("sessions.json.3ab3ddeb-5fc7-4d35-adf6-d83c0627287f.tmp");
+                touch(&temp, SystemTime::UNIX_EPOCH);
+            }
+            let is_first = AtomicBool::new(true);
+            let system = Faulty::new(move |call, path| {
+                let is_full = call == "link" && path.to_str().unwrap().ends_with(full_at);
+                (is_full && is_first.swap(false, Ordering::Relaxed))
+                    .then_some(ErrorKind::StorageFull)
+            });
+            let (sweep, change) = prepared(store.sweep(&system)).commit();
+            assert!(change.is_none());
+            assert_eq!((sweep.step(), store.text().as_str()), (Step::Changed, DUE));
+            let sweep = sweep.prepare();
+            if has_leftover {
+                assert_eq!(sweep.step(), Step::Ready);
+                let report = outcome(sweep.commit().0).result.unwrap();
+                assert_eq!((report.pruned, report.temps.removed), (1, 1));
+            } else {
+                assert_eq!(sweep.step(), Step::Ended);
+                let failure = outcome(sweep).result.unwrap_err();
+                assert_eq!(failure.failure.code, "ENOSPC");
+                assert_eq!(store.text(), DUE);
+            }
+            assert_eq!(store.tree.real_files().len(), 1);
+        }
+    }
 }
 
 #[test]
