@@ -492,6 +492,15 @@ describe.skipIf(!canMountDisk())("on a full disk", () => {
     expect([archive, name].map((it) => existsSync(join(disk, it)))).toEqual([true, false]);
   });
 
+  it("prints what a sweep deleted before it failed", async () => {
+    const { home, disk, store } = fullDisk(100_000, { [GATEWAY_TEMP]: "zz" });
+    setAge(join(disk, GATEWAY_TEMP), 30 * DAY);
+    const { code, stderr } = await command(home, [...APPLY, "--retention", "1h", store]);
+    expect(code).toBe(1);
+    expect(stderr.split("deleted 1 leftover temp file (2 bytes)")).toHaveLength(2);
+    expect(existsSync(join(disk, GATEWAY_TEMP))).toBe(false);
+  });
+
   it("keeps archives if the sweep archives no transcript", async () => {
     const archive = archiveName("x.jsonl", daysAgo(30));
     const { home, disk, store } = fullDisk(0, { [archive]: "z".repeat(1_200_000) });

@@ -834,6 +834,7 @@ class Command {
   /** Tries again after a sweep failed because the disk is full: first deletes what it would delete last. */
   async #applyAgain(result) {
     const { freed, folder, retentionMs } = result;
+    result.failed = warningsBefore(result.error);
     try {
       // Without --archive-retention, the sweep deletes old archives in the folders in which it archives.
       const { archives } = await this.#removedBySweep(result);
@@ -1059,7 +1060,9 @@ class Command {
    * Prints the error, doubts and warnings of a store on stderr. What concerns the whole gateway is
    * printed once.
    */
-  #printProblems({ path, doubt, refusal, note, obstacle, error, preview, sweep, freed }) {
+  #printProblems(result) {
+    const { path, doubt, refusal, note, obstacle, error } = result;
+    const { preview, sweep, freed, failed = [] } = result;
     const { red, yellow, dim } = this.errorPaints;
     const isShared = [doubt, refusal].includes(error) && error?.path === undefined;
     if (error && (!isShared || this.#isNew(error.message))) {
@@ -1074,8 +1077,12 @@ class Command {
       const prefix = doubt?.path === undefined ? "" : `${path}: `;
       this.#printNotes([doubt && prefix + doubt.message, refusal?.message, note, obstacle]);
     }
-    const warnings = (sweep ?? preview)?.warnings ?? [];
-    for (const problem of [...warnings.map(({ error }) => error), ...(freed?.failures ?? [])]) {
+    const warnings = [
+      ...failed,
+      ...warningsBefore(error),
+      ...((sweep ?? preview)?.warnings ?? []),
+    ].map(({ error }) => error);
+    for (const problem of new Set([...warnings, ...(freed?.failures ?? [])])) {
       process.stderr.write(`${yellow("!")} ${displayPath(path)}: ${printable(problem)}\n`);
     }
   }
@@ -1197,6 +1204,9 @@ function removals(ofSweep, files) {
     names.map((name) => [name, [...(ofSweep[name] ?? []), ...paths(name)]]),
   );
 }
+
+/** Returns the warnings of a sweep before the error with which it failed, for example what it deleted. */
+const warningsBefore = (error) => error?.warnings?.slice(0, -1) ?? [];
 
 /** Returns the lock file for which there was no space, if that is why a sweep deleted no temp files. */
 function lockWithoutSpace(report) {
