@@ -416,12 +416,10 @@ impl Log {
         self.warn(error, "cron-reaper: transcript cleanup failed");
     }
 
-    /// These files could not be cleaned up. An earlier attempt may have failed for the same files, so its
-    /// failures are replaced.
+    /// These files could not be cleaned up. Replaces the failures of an earlier attempt, which tried the
+    /// same files.
     pub(super) fn not_cleaned_up(&mut self, files: FailedFiles, failures: Vec<String>) {
-        if !failures.is_empty() {
-            self.failures.insert(files, failures);
-        }
+        self.failures.insert(files, failures);
     }
 
     /// Adds one warning for each kind of files, however many there are: nearly always they fail for the

@@ -4,9 +4,11 @@
 
 use crate::testing::Swept;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -331,6 +333,27 @@ fn warns_once_of_files_that_cannot_be_deleted_on_a_full_disk() {
         warnings,
         [&failed("delete", &archive), &failed("remove", &temp)]
     );
+}
+
+#[test]
+fn does_not_warn_of_a_file_that_can_be_deleted_at_the_second_attempt() {
+    let sessions = Sessions::new(DUE);
+    let deletable = sessions.path("q.jsonl.deleted.2020-01-20T12-00-00.000Z");
+    fs::write(&deletable, "old").unwrap();
+    let busy = sessions.create_old_files();
+    let not_tried = Mutex::new(HashSet::from(busy.clone()));
+    let system = Faulty::new(move |call, path| match call {
+        "unlink" if not_tried.lock().unwrap().remove(path) => Some(ErrorKind::ResourceBusy),
+        "sync" if deletable.exists() => Some(ErrorKind::StorageFull),
+        _ => None,
+    });
+    let options = Options {
+        ageing: Ageing::After(0.0),
+        ..Options::default()
+    };
+    let report = sessions.sweep(&system, &options, &SurveyCache::new());
+    assert_eq!((report.archives.removed, report.warnings.len()), (2, 0));
+    assert!(busy.iter().all(|file| !file.exists()));
 }
 
 #[test]
