@@ -21,8 +21,8 @@ function example(name, ...args) {
 describe("examples", () => {
   it("sweeps stores as the gateway does in drop-in.mjs", async () => {
     const folder = temporaryFolder();
-    layOut(folder, { "a.json": `{${CHAT},${RUN}}`, "b.json": "{", "r.jsonl": "r" });
-    const [a, b] = ["a.json", "b.json"].map((name) => join(folder, name));
+    layOut(folder, { "a.json": `{${CHAT},${RUN}}`, "b/b.json": "{", "r.jsonl": "r" });
+    const [a, b] = ["a.json", "b/b.json"].map((name) => join(folder, name));
 
     const { stdout, stderr, code } = await example("drop-in.mjs", a, b);
     expect(code).toBe(0);
@@ -35,7 +35,8 @@ describe("examples", () => {
     expect(stderr).toMatch(/^cron-reaper: failed to sweep session store .*b\.json:1:2/);
     expect(withoutStamps(treeOf(folder))).toEqual({
       "a.json": `{${CHAT}}`,
-      "b.json": "{",
+      "b/": "",
+      "b/b.json": "{",
       "r.jsonl.deleted.{STAMP}": "r",
     });
   });

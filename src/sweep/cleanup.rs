@@ -190,6 +190,8 @@ pub(super) fn old_archives<'f, S: System>(
                 let archives = archives.map(|name| folder.join(name));
                 old.extend(archives.filter(|archive| !paths.is_store(archive)));
             }
+            // What follows reports it.
+            Err(Error::Aborted) => {}
             Err(error) => log.cleanup_failed(&error),
         }
     }
