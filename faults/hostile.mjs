@@ -1,7 +1,15 @@
 // Stores whose content is chosen to make a sweep slow or large: time, memory and the lock stay within
 // the bounds that RELIABILITY.md states.
 
-import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isBuilt } from "../scripts/prepare.mjs";
@@ -33,7 +41,11 @@ const OLD = '"updatedAt":1';
 const runKey = (id) => `"agent:a:cron:j:run:${id}"`;
 const LONG_PATH = `${"a/".repeat(1900)}x.jsonl`;
 
-/** How the n-th entry of each store reads, and whether it is a run. `T.jsonl` exists. */
+/** A folder in which there are as many files as a sweep remembers, each with a lock of a dead process. */
+const DEEP = "d/".repeat(30);
+const DEEP_FILES = 100;
+
+/** How the n-th entry of each store reads, and whether it is a run. See `layOut` for the files. */
 const STORES = {
   "entries of a few bytes": { entry: (n) => `"${n}":1` },
   "runs of a few bytes": { entry: (n) => `${runKey(n)}:{}`, isRun: true },
@@ -51,8 +63,20 @@ const STORES = {
     isRun: true,
     isRefused: true,
   },
+  "runs that share one locked transcript": runsOf(() => "locked.jsonl"),
+  "runs that share one link": runsOf(() => "link.jsonl"),
+  "runs behind a link to a folder": runsOf(() => "folder/T.jsonl"),
+  "runs of files in deep folders": runsOf((n) => `${DEEP}${n % DEEP_FILES}.jsonl`),
+  "kept entries of one file in deep folders": {
+    entry: (n) => `"${n}":{"sessionFile":"${DEEP}0.jsonl"}`,
+  },
   "keys of a megabyte": { entry: (n) => `"${n}${"k".repeat(2 ** 20)}":1` },
 };
+
+function runsOf(file) {
+  const entry = (n) => `${runKey(n)}:{"sessionFile":"${file(n)}",${OLD}}`;
+  return { entry, isRun: true };
+}
 
 export async function campaign({ short, scratch }) {
   const what = "hostile stores swept within their bounds";
@@ -165,11 +189,22 @@ function ordinaryEntry(n) {
   return `${runKey(n)}:{${n % 5 ? '"updatedAt":1e15' : OLD},"text":"${text}"}`;
 }
 
-/** Writes a store of about so many bytes, with one expired run and its transcript. */
+/** Writes a store of about so many bytes, with one expired run and its transcript, and other files. */
 function layOut(folder, entry, bytes) {
   mkdirSync(folder, { recursive: true });
   const path = join(folder, "sessions.json");
-  writeFileSync(join(folder, "T.jsonl"), "");
+  for (const name of ["T.jsonl", "locked.jsonl"]) {
+    writeFileSync(join(folder, name), "");
+  }
+  const lock = (pid) => JSON.stringify({ pid, createdAt: "2999-01-01T00:00:00.000Z" });
+  writeFileSync(join(folder, "locked.jsonl.lock"), lock(process.pid));
+  symlinkSync("T.jsonl", join(folder, "link.jsonl"));
+  symlinkSync(".", join(folder, "folder"));
+  mkdirSync(join(folder, DEEP), { recursive: true });
+  for (let n = 0; n < DEEP_FILES; n++) {
+    writeFileSync(join(folder, DEEP, `${n}.jsonl`), "");
+    writeFileSync(join(folder, DEEP, `${n}.jsonl.lock`), lock(2 ** 30));
+  }
   const file = openSync(path, "w");
   writeSync(file, `{${runKey("x")}:{"sessionId":"T",${OLD}}`);
   let [written, entries] = [0, 0];

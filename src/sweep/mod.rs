@@ -20,6 +20,7 @@ pub mod outcome;
 mod plan;
 mod prepared;
 mod preview;
+mod run_transcripts;
 
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::Duration;
@@ -41,6 +42,7 @@ use cleanup::{Completed, OldStore, finish, finish_without_commit, make_room};
 use commit_loop::{LockTimes, prune};
 use context::Context;
 use outcome::{Log, NothingToRemove, Reason, Report, StoreFigures, Times};
+use run_transcripts::RunTranscripts;
 
 /// Removes the expired runs of one store and archives their transcripts, as the gateway does by
 /// default.
@@ -130,7 +132,12 @@ fn check_due<S: System>(
         return Ok(Break(NothingToRemove::no_store()));
     };
     let source = store.source(system, &sweep.options.abort);
-    let is_locked = |run: &Entry<'_>| plan::is_run_locked(sweep, &paths, run);
+    let mut runs = RunTranscripts::new(sweep, plan::folder_of(&paths));
+    let is_locked = |run: &Entry<'_>| {
+        let file = run.session_file();
+        let found = runs.unlocked(run.session_id().text(), file.as_deref());
+        found.is_none()
+    };
     let surveyed = survey(source, sweep.expiry, buffer.bytes(), is_locked);
     if store.was_incomplete(system, &surveyed)? {
         // It is read again, finally with the lock held.

@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use serde_json::value::RawValue;
 
 use crate::error::Result;
-use crate::lock;
 use crate::store::leftovers::{self, Leftovers};
 use crate::store::reading::Buffer;
 use crate::store::rewrite::{self, Facts, RemovalPolicy, Rewritten};
-use crate::store::scan::{Entry, SessionId};
+use crate::store::scan::SessionId;
 use crate::store::{Store, StorePaths};
 use crate::system::{Stat, System};
 use crate::transcripts::Tally;
@@ -23,6 +22,7 @@ use crate::transcripts::references::References;
 use super::context::{Context, RemovedRuns};
 use super::other_stores::OtherStores;
 use super::outcome::StoreFigures;
+use super::run_transcripts::{RunTranscripts, is_any_locked};
 
 /// What a sweep of a store removes.
 #[derive(Debug)]
@@ -224,7 +224,7 @@ pub(super) fn tally(transcripts: &[Transcript]) -> (Tally, Vec<&Path>) {
 /// Collects the transcripts of removed runs, and what kept entries reference.
 struct Collector<'c, 'a, S: System> {
     sweep: &'c Context<'a, S>,
-    folder: Folder,
+    runs: RunTranscripts<'c, 'a, S>,
     references: References<'a, S>,
     /// What the other stores in subfolders with transcripts reference.
     in_subfolders: Vec<References<'a, S>>,
@@ -233,9 +233,6 @@ struct Collector<'c, 'a, S: System> {
     positions: HashMap<PathBuf, NonZeroU32>,
     /// The links at which removed runs name them.
     links: HashSet<PathBuf>,
-    /// The `sessionFile`s of the last removed runs, as far as they are spelled as the path of a
-    /// transcript. A file that many runs name is examined once.
-    recent: HashMap<String, Transcript>,
     /// One for each removed run that has transcripts or names a file: 16 bytes.
     sessions: Vec<RemovedSession>,
     /// The removed runs, if they are collected.
@@ -253,56 +250,20 @@ struct RemovedSession {
 
 const HAS_SESSION_FILE: u64 = 1;
 
-/// How many `sessionFile`s are remembered.
-const RECENT_FILES: usize = 64;
-
 impl<'c, 'a, S: System> Collector<'c, 'a, S> {
     fn new(sweep: &'c Context<'a, S>, folder: Folder) -> Self {
         Self {
             sweep,
             references: References::new(sweep.system, &folder),
             in_subfolders: Vec::new(),
-            folder,
+            runs: RunTranscripts::new(sweep, folder),
             transcripts: Vec::new(),
             positions: HashMap::new(),
             links: HashSet::new(),
-            recent: HashMap::new(),
             sessions: Vec::new(),
             removed_runs: Vec::new(),
             locked: 0,
         }
-    }
-
-    /// Returns the transcripts of an expired run; `None` if a live process holds one of them locked.
-    fn unlocked_transcripts(&mut self, run: &Facts<'_>) -> Option<Vec<Transcript>> {
-        let sweep = self.sweep;
-        let find = |file| {
-            let id = run.session_id.text();
-            self.folder
-                .transcripts(sweep.system, &sweep.lookups, id, file)
-        };
-        let file = run.session_file.as_deref();
-        let known = file.and_then(|file| self.recent.get(file));
-        let mut transcripts = find(file.filter(|_| known.is_none()));
-        if is_any_locked(sweep.system, transcripts.iter().flat_map(Transcript::names)) {
-            return None;
-        }
-        for transcript in &mut transcripts {
-            self.links.extend(transcript.links.drain(..));
-        }
-        if let Some(known) = known {
-            transcripts.retain(|it| it.path != known.path);
-            transcripts.insert(0, known.clone());
-        } else if let (Some(file), Some(first)) = (file, transcripts.first())
-            // Otherwise it can be the transcript of the id.
-            && first.path == self.folder.real().join(file)
-        {
-            if self.recent.len() >= RECENT_FILES {
-                self.recent.clear();
-            }
-            self.recent.insert(file.to_owned(), first.clone());
-        }
-        Some(transcripts)
     }
 
     fn add(&mut self, run: &Facts<'_>, transcripts: Vec<Transcript>) {
@@ -347,7 +308,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
         if self.transcripts.is_empty() {
             return Ok(others.read);
         }
-        others.add_references(&self.folder, &mut self.references, buffer)?;
+        others.add_references(&self.runs.folder, &mut self.references, buffer)?;
         let parents = self.transcripts.iter().filter_map(|it| it.path.parent());
         let subfolders: BTreeSet<_> = parents.filter(|it| *it != paths.folder).collect();
         for path in subfolders {
@@ -405,10 +366,14 @@ impl<S: System> RemovalPolicy for Collector<'_, '_, S> {
     /// A run whose transcript is locked by a live process is still being written, however old its
     /// entry is.
     fn removes(&mut self, run: &Facts<'_>) -> bool {
-        let Some(transcripts) = self.unlocked_transcripts(run) else {
+        let (id, file) = (run.session_id.text(), run.session_file.as_deref());
+        let Some(mut transcripts) = self.runs.unlocked(id, file) else {
             self.locked += 1;
             return false;
         };
+        for transcript in &mut transcripts {
+            self.links.extend(transcript.links.drain(..));
+        }
         if self.sweep.removed_runs == RemovedRuns::Collect {
             let json = String::from_utf8_lossy(&run.key).into_owned();
             self.removed_runs.push(RemovedRun {
@@ -425,7 +390,7 @@ impl<S: System> RemovalPolicy for Collector<'_, '_, S> {
     }
 
     fn restart(&mut self) {
-        *self = Self::new(self.sweep, self.folder.clone());
+        *self = Self::new(self.sweep, self.runs.folder.clone());
     }
 }
 
@@ -448,7 +413,7 @@ pub(super) fn add_kept<S: System>(
     }
 }
 
-fn folder_of(paths: &StorePaths) -> Folder {
+pub(super) fn folder_of(paths: &StorePaths) -> Folder {
     let named = paths.named.parent().unwrap_or(&paths.named);
     let store = paths.named.file_name().unwrap_or_default();
     Folder::new(
@@ -456,26 +421,4 @@ fn folder_of(paths: &StorePaths) -> Folder {
         paths.folder.clone(),
         [paths.folder.join(store), paths.real.clone()],
     )
-}
-
-/// Returns whether a live process holds a transcript of this run locked.
-pub(super) fn is_run_locked<S: System>(
-    sweep: &Context<'_, S>,
-    paths: &StorePaths,
-    run: &Entry<'_>,
-) -> bool {
-    let (id, file) = (run.session_id(), run.session_file());
-    let folder = folder_of(paths);
-    let transcripts = folder.transcripts(sweep.system, &sweep.lookups, id.text(), file.as_deref());
-    is_any_locked(sweep.system, transcripts.iter().flat_map(Transcript::names))
-}
-
-/// Returns whether a live process holds `<name>.lock` of one of the transcripts, which have these
-/// names.
-fn is_any_locked<'n, S: System>(system: &S, mut names: impl Iterator<Item = &'n PathBuf>) -> bool {
-    names.any(|name| {
-        let mut lock = name.as_os_str().to_owned();
-        lock.push(".lock");
-        lock::is_held_by_live_process(system, lock.as_ref())
-    })
 }

@@ -887,6 +887,40 @@ fn a_missing_session_file_of_several_runs_names_no_transcript() {
     assert!(gateway.root.join("r.jsonl").exists());
 }
 
+/// Otherwise a store of millions of such runs takes minutes.
+#[test]
+fn a_file_that_many_runs_name_is_examined_once_in_a_pass() {
+    for (name, pruned) in [
+        ("r.jsonl", 100),
+        ("missing.jsonl", 100),
+        ("link.jsonl", 100),
+        ("sub/../folder/r.jsonl", 100),
+        ("locked.jsonl", 0),
+    ] {
+        let gateway = Gateway::new();
+        let link =
+            |target, name| std::os::unix::fs::symlink(target, gateway.root.join(name)).unwrap();
+        link("r.jsonl", "link.jsonl");
+        link(".", "folder");
+        for file in ["locked.jsonl", "locked.jsonl.lock"] {
+            fs::write(gateway.root.join(file), live_lock()).unwrap();
+        }
+        let runs: Vec<_> = (0..100)
+            .map(|n| {
+                format!(r#""agent:main:cron:j:run:{n}":{{"sessionFile":"{name}","updatedAt":1}}"#)
+            })
+            .collect();
+        fs::write(&gateway.store, format!("{{{}}}", runs.join(","))).unwrap();
+        let system = Faulty::new(|_, _| None);
+        assert_eq!(sweep_on(&system, &gateway.store).pruned, pruned, "{name}");
+        let examined = system.calls("stat");
+        let examined = examined
+            .iter()
+            .filter(|path| path.to_str().unwrap().contains(".jsonl"));
+        assert!(examined.count() < 20, "{name}");
+    }
+}
+
 #[test]
 fn archives_the_transcripts_of_runs_that_name_the_same_file() {
     let gateway = Gateway::new();

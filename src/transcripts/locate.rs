@@ -99,30 +99,25 @@ impl Folder {
         session_id: Option<&str>,
         session_file: Option<&str>,
     ) -> Vec<Transcript> {
-        let by_file = session_file.and_then(|file| self.session_file(file));
-        let by_id = session_id
-            .and_then(file_name)
-            .map(|name| self.named.join(name))
-            // Nearly always both are the same path, which is then examined once.
-            .filter(|by_id| by_file.as_ref() != Some(by_id));
-        let mut found: Vec<Transcript> = Vec::new();
-        for candidate in [by_file, by_id].into_iter().flatten() {
-            let Some(transcript) = self.transcript(system, lookups, &candidate) else {
-                continue;
-            };
-            match found.iter_mut().find(|it| it.path == transcript.path) {
-                Some(same) => same.links.extend(transcript.links),
-                None => found.push(transcript),
-            }
-        }
-        found
+        let of_file = session_file.and_then(|file| self.named_by(file));
+        let of_id = session_id
+            .and_then(|id| self.of_id(id))
+            .filter(|path| of_file.as_ref() != Some(path));
+        let [by_file, by_id] = [of_file, of_id]
+            .map(|path| path.and_then(|path| self.transcript(system, lookups, &path)));
+        merged(by_file, by_id)
+    }
+
+    /// Returns the path of `<sessionId>.jsonl`, if the id is one that can name a file.
+    pub(crate) fn of_id(&self, session_id: &str) -> Option<PathBuf> {
+        file_name(session_id).map(|name| self.named.join(name))
     }
 
     /// Returns the path that a `sessionFile` names, if its links are to be resolved.
     ///
     /// Returns `None` for a relative path that begins with `..`, as the gateway does, and for one that is
     /// deeper than [`MAX_DEPTH`].
-    fn session_file(&self, session_file: &str) -> Option<PathBuf> {
+    pub(crate) fn named_by(&self, session_file: &str) -> Option<PathBuf> {
         let file = js::trim(session_file);
         if file.is_empty() || begins_with_dots(Path::new(file)) {
             return None;
@@ -146,7 +141,7 @@ impl Folder {
     }
 
     /// Returns the file at `candidate`, with all links resolved, if it is a transcript.
-    fn transcript<S: System>(
+    pub(crate) fn transcript<S: System>(
         &self,
         system: &S,
         lookups: &OutsideLookups,
@@ -226,6 +221,17 @@ impl Folder {
         let is_plain = !CASE_FOLDS && !name.contains('/') && !matches!(name, "" | "." | "..");
         is_plain.then_some(name)
     }
+}
+
+/// Returns the transcripts of a session, each once: the one that its `sessionFile` names, and that of its
+/// id.
+pub(crate) fn merged(by_file: Option<Transcript>, by_id: Option<Transcript>) -> Vec<Transcript> {
+    let mut found: Vec<_> = by_file.into_iter().collect();
+    match (found.first_mut(), by_id) {
+        (Some(same), Some(by_id)) if same.path == by_id.path => same.links.extend(by_id.links),
+        (_, by_id) => found.extend(by_id),
+    }
+    found
 }
 
 /// Where a path is by its spelling.

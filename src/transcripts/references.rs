@@ -18,6 +18,9 @@ use crate::transcripts::locate::{
 };
 use crate::transcripts::outside::OutsideLookups;
 
+/// How many `sessionFile`s in subfolders are remembered.
+const MAX_RECENT: usize = 1024;
+
 /// How much memory paths outside the folder can use. Real stores have none, or one per entry if the
 /// store was moved: enough for about 7,000 of them.
 const MAX_OUTSIDE_BYTES: usize = 1 << 20;
@@ -45,6 +48,8 @@ pub(crate) struct References<'s, S> {
     files: Hashes,
     outside: HashSet<PathBuf>,
     outside_bytes: usize,
+    /// The last `sessionFile`s in subfolders. A file that many entries name is examined once.
+    recent: HashSet<String>,
     /// Hashes of the names of files outside the folder that are not accessed. Each can be an alias of the
     /// transcript of that name.
     possible_aliases: Hashes,
@@ -61,6 +66,7 @@ impl<'s, S: System> References<'s, S> {
             files: Hashes::default(),
             outside: HashSet::new(),
             outside_bytes: 0,
+            recent: HashSet::new(),
             possible_aliases: Hashes::default(),
         }
     }
@@ -79,13 +85,19 @@ impl<'s, S: System> References<'s, S> {
             }
         }
         let file = js::trim(session_file.unwrap_or_default());
-        if file.is_empty() {
+        if file.is_empty() || self.recent.contains(file) {
             return;
         }
         match self.folder.place(file) {
             Place::Directly(name) if is_implied(&name, session_id) => {}
             Place::Directly(name) => self.add_name(&name),
-            Place::Below(path) => self.add_path(&path),
+            Place::Below(path) => {
+                self.add_path(&path);
+                if self.recent.len() >= MAX_RECENT {
+                    self.recent.clear();
+                }
+                self.recent.insert(file.to_owned());
+            }
             Place::Outside(path) => self.add_outside(path),
         }
     }

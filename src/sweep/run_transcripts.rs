@@ -1,0 +1,105 @@
+//! The transcripts of expired runs, and whether a live process writes one of them.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::lock;
+use crate::system::System;
+use crate::transcripts::locate::{Folder, Transcript, merged};
+
+use super::context::Context;
+
+/// How many `sessionFile`s are remembered.
+const MAX_NAMED: usize = 1024;
+
+/// Finds transcripts during one pass over a store.
+pub(super) struct RunTranscripts<'c, 'a, S: System> {
+    sweep: &'c Context<'a, S>,
+    pub(super) folder: Folder,
+    /// What the `sessionFile`s of the last runs name. A file that many runs name is examined once.
+    named: HashMap<String, Named>,
+}
+
+/// What a `sessionFile` names.
+#[derive(Clone)]
+enum Named {
+    Nothing,
+    /// A transcript that a live process holds locked.
+    Locked,
+    Unlocked(Transcript),
+}
+
+impl<'c, 'a, S: System> RunTranscripts<'c, 'a, S> {
+    pub(super) fn new(sweep: &'c Context<'a, S>, folder: Folder) -> Self {
+        Self {
+            sweep,
+            folder,
+            named: HashMap::new(),
+        }
+    }
+
+    /// Returns the transcripts of a run, of which there are at most two: first the one that its
+    /// `sessionFile` names. Returns `None` if a live process holds one of them locked.
+    pub(super) fn unlocked(
+        &mut self,
+        session_id: Option<&str>,
+        session_file: Option<&str>,
+    ) -> Option<Vec<Transcript>> {
+        let of_file = session_file.and_then(|file| self.folder.named_by(file));
+        // Nearly always both are the same path, which is then examined once.
+        let of_id = session_id
+            .and_then(|id| self.folder.of_id(id))
+            .filter(|path| of_file.as_ref() != Some(path));
+        let mut found = [None, None];
+        if let (Some(file), Some(path)) = (session_file, of_file) {
+            match self.remembered(file, &path) {
+                Named::Nothing => {}
+                Named::Locked => return None,
+                Named::Unlocked(transcript) => found[0] = Some(transcript),
+            }
+        }
+        if let Some(path) = of_id {
+            match self.find(&path) {
+                Named::Nothing => {}
+                Named::Locked => return None,
+                Named::Unlocked(transcript) => found[1] = Some(transcript),
+            }
+        }
+        let [by_file, by_id] = found;
+        Some(merged(by_file, by_id))
+    }
+
+    fn remembered(&mut self, session_file: &str, path: &Path) -> Named {
+        if let Some(known) = self.named.get(session_file) {
+            return known.clone();
+        }
+        let found = self.find(path);
+        if self.named.len() >= MAX_NAMED {
+            self.named.clear();
+        }
+        self.named.insert(session_file.to_owned(), found.clone());
+        found
+    }
+
+    fn find(&self, path: &Path) -> Named {
+        let sweep = self.sweep;
+        match self.folder.transcript(sweep.system, &sweep.lookups, path) {
+            None => Named::Nothing,
+            Some(found) if is_any_locked(sweep.system, found.names()) => Named::Locked,
+            Some(found) => Named::Unlocked(found),
+        }
+    }
+}
+
+/// Returns whether a live process holds `<name>.lock` of one of the transcripts, which have these
+/// names.
+pub(super) fn is_any_locked<'n, S: System>(
+    system: &S,
+    mut names: impl Iterator<Item = &'n PathBuf>,
+) -> bool {
+    names.any(|name| {
+        let mut lock = name.as_os_str().to_owned();
+        lock.push(".lock");
+        lock::is_held_by_live_process(system, lock.as_ref())
+    })
+}
