@@ -1324,6 +1324,85 @@ mod failures {
     }
 
     #[test]
+    fn keeps_the_lock_fresh_while_leftovers_are_removed() {
+        let gateway = Gateway::new();
+        fs::write(&gateway.store, "{}").unwrap();
+        create_leftover(&gateway);
+        let system = Faulty::new(|_, _| None);
+        assert_eq!(sweep_on(&system, &gateway.store).temps.removed, 1);
+        assert_eq!(system.calls("start_heartbeat").len(), 1);
+    }
+
+    /// The preparation reads and writes the whole store.
+    #[test]
+    fn keeps_and_refreshes_the_lock_while_the_sweep_is_prepared_with_it() {
+        let gateway = Gateway::new();
+        let (bare, lock) = (
+            r#"{"agent:main:cron:j:run:1":{"updatedAt":1}}"#,
+            gateway.root.join("sessions.json.lock"),
+        );
+        fs::write(&gateway.store, bare).unwrap();
+        let (store, path) = (gateway.store.clone(), lock.clone());
+        let acquired = AtomicU32::new(0);
+        let system = Faulty::new(move |call, it| {
+            // The store changes until the lock is kept from the second attempt on.
+            if call == "link" && it == path {
+                let n = acquired.fetch_add(1, Ordering::Relaxed);
+                fs::write(&store, format!("{bare}{}", " ".repeat(n as usize + 1))).unwrap();
+            }
+            None
+        });
+        assert_eq!(sweep_on(&system, &gateway.store).pruned, 1);
+        let acquired = system.calls("link").into_iter().filter(|it| *it == lock);
+        assert_eq!(acquired.count(), 2);
+        assert_eq!(system.calls("start_heartbeat").len(), 1);
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_released_after_the_commit_is_a_warning() {
+        let gateway = Gateway::new();
+        let lock = gateway.root.join("sessions.json.lock");
+        let system = Faulty::new(move |call, path| {
+            (call == "unlink" && path == lock).then_some(ErrorKind::PermissionDenied)
+        });
+        let report = sweep_on(&system, &gateway.store);
+        assert_eq!((report.swept, report.pruned), (true, 1));
+        let messages: Vec<_> = report.log.iter().map(|it| &*it.message).collect();
+        assert!(
+            messages.iter().any(|it| it.contains("cleanup failed")),
+            "{messages:?}"
+        );
+    }
+
+    /// The name is free then, and another process can use it.
+    #[test]
+    fn a_temp_file_that_became_the_store_is_not_removed() {
+        let gateway = Gateway::new();
+        let system = Faulty::new(|call, _| {
+            matches!(call, "create_unnamed" | "exchange").then_some(ErrorKind::Unsupported)
+        });
+        assert_eq!(sweep_on(&system, &gateway.store).pruned, 1);
+        let removed = system.calls("unlink");
+        let is_temp = |it: &&PathBuf| it.to_str().unwrap().ends_with(".reaper.tmp");
+        assert_eq!(removed.iter().find(is_temp), None);
+    }
+
+    #[test]
+    fn reports_how_long_the_sweep_waited_for_the_lock() {
+        const WAITED: Duration = Duration::from_millis(20);
+        let gateway = Gateway::new();
+        let lock = gateway.root.join("sessions.json.lock");
+        let system = Faulty::new(move |call, path| {
+            if call == "link" && path == lock {
+                thread::sleep(WAITED);
+            }
+            None
+        });
+        let times = sweep_on(&system, &gateway.store).ms;
+        assert!(times.waiting >= WAITED, "{times:?}");
+    }
+
+    #[test]
     fn reports_for_how_long_the_lock_was_held() {
         const HELD: Duration = Duration::from_millis(20);
         let gateway = Gateway::new();
