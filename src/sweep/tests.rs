@@ -1383,7 +1383,9 @@ mod failures {
         });
         assert_eq!(sweep_on(&system, &gateway.store).pruned, 1);
         let removed = system.calls("unlink");
-        let is_temp = |it: &&PathBuf| it.to_str().unwrap().ends_with(".reaper.tmp");
+        let is_temp = |it: &&PathBuf| {
+            it.to_str().unwrap().contains("sessions.json.") && !it.ends_with("sessions.json.lock")
+        };
         assert_eq!(removed.iter().find(is_temp), None);
     }
 
