@@ -29,6 +29,15 @@ enum Named {
     Unlocked(Transcript),
 }
 
+impl Named {
+    fn transcript(self) -> Option<Transcript> {
+        match self {
+            Self::Unlocked(transcript) => Some(transcript),
+            Self::Nothing | Self::Locked => None,
+        }
+    }
+}
+
 impl<'c, 'a, S: System> RunTranscripts<'c, 'a, S> {
     pub(super) fn new(sweep: &'c Context<'a, S>, folder: Folder) -> Self {
         Self {
@@ -45,35 +54,27 @@ impl<'c, 'a, S: System> RunTranscripts<'c, 'a, S> {
         session_id: Option<&str>,
         session_file: Option<&str>,
     ) -> Option<Vec<Transcript>> {
-        let of_file = session_file.and_then(|file| self.folder.named_by(file));
-        // Nearly always both are the same path, which is then examined once.
-        let of_id = session_id
-            .and_then(|id| self.folder.of_id(id))
-            .filter(|path| of_file.as_ref() != Some(path));
-        let mut found = [None, None];
-        if let (Some(file), Some(path)) = (session_file, of_file) {
-            match self.remembered(file, &path) {
-                Named::Nothing => {}
-                Named::Locked => return None,
-                Named::Unlocked(transcript) => found[0] = Some(transcript),
-            }
-        }
-        if let Some(path) = of_id {
-            match self.find(&path) {
-                Named::Nothing => {}
-                Named::Locked => return None,
-                Named::Unlocked(transcript) => found[1] = Some(transcript),
-            }
-        }
-        let [by_file, by_id] = found;
-        Some(merged(by_file, by_id))
+        let mut of_id = session_id.and_then(|id| self.folder.of_id(id));
+        let by_file = match session_file {
+            Some(file) => self.named(file, &mut of_id),
+            None => Named::Nothing,
+        };
+        let by_id = of_id.map_or(Named::Nothing, |path| self.find(&path));
+        let is_locked = [&by_file, &by_id]
+            .iter()
+            .any(|it| matches!(it, Named::Locked));
+        (!is_locked).then(|| merged(by_file.transcript(), by_id.transcript()))
     }
 
-    fn remembered(&mut self, session_file: &str, path: &Path) -> Named {
+    /// Returns what a `sessionFile` names. Removes `of_id` if it is the same path: nearly always it is, and
+    /// is then examined once.
+    fn named(&mut self, session_file: &str, of_id: &mut Option<PathBuf>) -> Named {
         if let Some(known) = self.named.get(session_file) {
             return known.clone();
         }
-        let found = self.find(path);
+        let path = self.folder.named_by(session_file);
+        of_id.take_if(|of_id| path.as_ref() == Some(of_id));
+        let found = path.map_or(Named::Nothing, |path| self.find(&path));
         if self.named.len() >= MAX_NAMED {
             self.named.clear();
         }

@@ -158,6 +158,11 @@ impl Folder {
         is_transcript.then_some(found)
     }
 
+    fn is_direct(&self, path: &Path) -> bool {
+        let parent = path.parent();
+        parent == Some(&self.named) || parent == Some(&self.real)
+    }
+
     /// Resolves all links of a path to a regular file. A path outside the folder can be another path of a
     /// file in it. It counts if a file of its name is directly in the folder, and as long as `lookups`
     /// allows it.
@@ -167,6 +172,14 @@ impl Folder {
         lookups: &OutsideLookups,
         path: &Path,
     ) -> Option<Transcript> {
+        if !CASE_FOLDS && self.is_direct(path) {
+            // Nearly all transcripts are directly in the folder, and no links.
+            let stat = system.stat(path).ok()?;
+            if stat.kind != Kind::Link {
+                let path = self.real.join(path.file_name()?);
+                return regular(path, Vec::new(), &stat);
+            }
+        }
         match self.follow(system, path).ok()? {
             Target::Inside { path, stat, link } if !CASE_FOLDS => {
                 let links = link.into_iter().collect();
