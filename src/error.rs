@@ -156,6 +156,9 @@ pub enum Error {
     Aborted,
 }
 
+/// The operation of reading another store in the folder.
+pub(crate) const OTHER_STORE: &str = "read the other store";
+
 /// Returns whether the error means that a path does not exist. `ENOTDIR` counts: below a file there
 /// can be no other file.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
@@ -219,9 +222,16 @@ impl Error {
 
     /// Returns the error with the reason of a missing permission, if the thread's rights are limited.
     pub(crate) fn explained_by(self, rights: &Rights) -> Self {
-        let Self::Io { source, .. } = &self else {
+        let Self::Io {
+            source, operation, ..
+        } = &self
+        else {
             return self;
         };
+        if *operation == OTHER_STORE {
+            // The owner of the store cannot read it either.
+            return self;
+        }
         match (rights.refusal(source), self) {
             (
                 Some(refusal),

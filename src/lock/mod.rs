@@ -78,13 +78,26 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// How often the release tries again to remove a lock file that another process has open.
 const UNLINK_RETRIES: u32 = 100;
 
+/// How often a lock is examined again that another process holds a flock of, and how long that process
+/// takes if it only examines the lock, too.
+const EXAMINED_AGAIN: u32 = 5;
+const EXAMINATION: Duration = Duration::from_millis(1);
+
 /// Returns whether a live process holds the lock at `lock_path`, which is a transcript's lock and not
 /// a store's.
 ///
 /// Modifies nothing. In doubt the answer is `true`: after an error, and while a lock without valid
 /// contents, or one that this process is not permitted to read, is young.
 pub fn is_held_by_live_process<S: System>(system: &S, lock_path: &Path) -> bool {
-    let found = match AtPath::examine(system, lock_path) {
+    let mut examined = AtPath::examine(system, lock_path);
+    for _ in 0..EXAMINED_AGAIN {
+        if !matches!(examined, Ok(AtPath::Busy)) {
+            break;
+        }
+        system.sleep(EXAMINATION);
+        examined = AtPath::examine(system, lock_path);
+    }
+    let found = match examined {
         Ok(AtPath::Vacant) => return false,
         Ok(AtPath::Lock(found)) => found,
         // No file can have this name.

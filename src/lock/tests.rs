@@ -19,7 +19,7 @@ use super::{Lock, is_dead, is_held_by_live_process, remove_dead};
 use crate::error::Error;
 use crate::store::StorePaths;
 use crate::system::{Beat, Heartbeat, Os, Process, System};
-use crate::testing::{UNUSED_PID, touch};
+use crate::testing::{Faulty, UNUSED_PID, touch};
 
 const ROLE: &str = "LOCK_TEST_ROLE";
 const LOCK: &str = "LOCK_TEST_LOCK";
@@ -912,6 +912,26 @@ fn reports_anything_but_a_regular_file_at_the_path_and_does_not_modify_it() {
 }
 
 // ---- Transcripts' locks ----------------------------------------------------------------------------
+
+/// A sweep and a dry run examine the same lock at the same time.
+#[test]
+fn a_dead_lock_that_another_process_examines_protects_no_transcript() {
+    let (_folder, path) = folder();
+    fs::write(&path, "{}").unwrap();
+    touch(&path, SystemTime::now() - Duration::from_secs(31));
+    for (examinations, expected) in [(2, false), (u32::MAX, true)] {
+        let flocked = fs::File::open(&path).unwrap();
+        assert!(Os.try_flock(&flocked).unwrap());
+        let (flocked, tried) = (Mutex::new(Some(flocked)), AtomicU32::new(0));
+        let system = Faulty::new(move |call, _| {
+            if call == "try_flock" && tried.fetch_add(1, Ordering::Relaxed) == examinations {
+                flocked.lock().unwrap().take();
+            }
+            None
+        });
+        assert_eq!(is_held_by_live_process(&system, &path), expected);
+    }
+}
 
 /// A file name has at most 255 bytes, and that of a transcript may have all of them.
 #[test]

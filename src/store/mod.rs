@@ -180,6 +180,13 @@ impl<F> Store<F> {
     /// # Errors
     /// [`Error::NotAFile`] for anything but a regular file; [`Error::Io`] from the system.
     pub fn open<S: System<File = F>>(system: &S, paths: &StorePaths) -> Result<Option<Self>> {
+        // Before it is opened: opening a device can have side effects.
+        match system.stat(&paths.real) {
+            Ok(stat) if stat.kind == Kind::File => {}
+            Ok(stat) => return Err(Error::not_a_store(&paths.named, stat.kind)),
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(error).context("examine", &paths.named),
+        }
         let file = match system.open(&paths.real) {
             Ok(file) => file,
             Err(error) if is_missing(&error) => return Ok(None),

@@ -97,13 +97,8 @@ impl<'s, S: System> Replacement<'s, S> {
     /// preserved: the gateway could not read such a store.
     /// [`Error::Io`] from the system: `ENOSPC`, `EROFS`, `EACCES`, ….
     pub fn create(system: &'s S, store: Store<S::File>, naming: Naming) -> Result<Self> {
+        check_obstacles(system, &store.path)?;
         let folder = folder_of(&store.path);
-        if let Some(obstacle) = system.obstacle(&store.path) {
-            return Err(obstructed("replace", &store.path, obstacle));
-        }
-        if let Some(obstacle) = system.obstacle(folder) {
-            return Err(obstructed("change", folder, obstacle));
-        }
         let unnamed = match naming {
             Naming::WhenComplete => system.create_unnamed(folder),
             Naming::AtCreation => Err(io::ErrorKind::Unsupported.into()),
@@ -416,6 +411,20 @@ fn create_named<S: System>(system: &S, store: &Path) -> Result<(S::File, PathBuf
             file => return Ok((file.context("create a temp file", &name)?, name)),
         }
     }
+}
+
+/// Checks whether a user can replace a store.
+///
+/// # Errors
+/// [`Error::Obstructed`] if no user can.
+pub(crate) fn check_obstacles<S: System>(system: &S, store: &Path) -> Result<()> {
+    let folder = folder_of(store);
+    for (operation, path) in [("replace", store), ("change", folder)] {
+        if let Some(obstacle) = system.obstacle(path) {
+            return Err(obstructed(operation, path, obstacle));
+        }
+    }
+    Ok(())
 }
 
 fn obstructed(operation: &'static str, path: &Path, obstacle: Obstacle) -> Error {

@@ -140,12 +140,14 @@ fn clear_leftovers<S: System>(
 ) -> Result<()> {
     sweep.options.abort.check()?;
     let leftovers = plan::find_leftovers(sweep, paths, store, removed, listings)?;
-    if leftovers.clear(sweep.system, Mode::DryRun)? == Cleared::default() {
+    if leftovers.clear(sweep.system, Mode::DryRun, &mut Vec::new())? == Cleared::default() {
         return Ok(());
     }
     let mut held = times.acquire(sweep, paths)?;
     held.lock.start_heartbeat();
-    log.cleared(leftovers.clear(sweep.system, Mode::Apply)?);
+    // Closed after the release.
+    let mut removed = Vec::new();
+    log.cleared(leftovers.clear(sweep.system, Mode::Apply, &mut removed)?);
     times.release(sweep, held)
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::error::{Context as _, Error, Result, is_missing};
+use crate::error::{Context as _, Error, OTHER_STORE, Result, is_missing};
 use crate::store::StorePaths;
 use crate::store::reading::{Buffer, Reading, Source};
 use crate::store::scan::{Entry, Visitor};
@@ -87,7 +87,7 @@ impl<'c, 'a, S: System> OtherStores<'c, 'a, S> {
         loop {
             let found = match self.open(folder, path) {
                 Err(error) if is_missing(&error) => return Ok(()),
-                found => found.context("read the other store", path)?,
+                found => found.context(OTHER_STORE, path)?,
             };
             let Some(found) = found else {
                 return Ok(());

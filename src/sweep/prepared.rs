@@ -55,6 +55,8 @@ pub(super) struct Committed<'a, S: System> {
     pub(super) archive: Archive<'a, S>,
     /// The archived transcripts.
     pub(super) archived: Tally,
+    /// Open until the lock is released, because closing them frees their blocks.
+    _removed_temps: Vec<S::File>,
     pub(super) replaced: Box<Replaced<'a, S>>,
 }
 
@@ -171,7 +173,11 @@ impl<'a, S: System> Prepared<'a, S> {
         if let Some(after) = replaced.after() {
             sweep.remember_replaced(&plan.rewrite, plan.written_at, after);
         }
-        match plan.leftovers.clear(system, Mode::Apply) {
+        let mut removed_temps = Vec::new();
+        match plan
+            .leftovers
+            .clear(system, Mode::Apply, &mut removed_temps)
+        {
             Ok(cleared) => log.cleared(cleared),
             Err(error) => log.failed_after_sweep(&error),
         }
@@ -180,6 +186,7 @@ impl<'a, S: System> Prepared<'a, S> {
             plan,
             archive,
             archived,
+            _removed_temps: removed_temps,
             replaced,
         })))
     }

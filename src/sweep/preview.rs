@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::error::Result;
 use crate::gateway::js;
 use crate::store::reading::{Buffer, READ_AT_ONCE};
+use crate::store::replace;
 use crate::store::survey_cache::SurveyCache;
 use crate::store::{Store, StorePaths};
 use crate::system::System;
@@ -110,7 +111,9 @@ fn count<S: System>(sweep: &Context<'_, S>, log: &mut Log) -> Result<Report> {
         return Ok(sweep.report(Mode::DryRun, &figures, Removals::default()));
     };
 
-    let leftovers = plan.leftovers.clear(sweep.system, Mode::DryRun)?;
+    let leftovers = plan
+        .leftovers
+        .clear(sweep.system, Mode::DryRun, &mut Vec::new())?;
     let (archived, folders) = plan::tally(&plan.transcripts);
     let old = old_archives(sweep, &paths, folders, &mut plan.listings, log);
     let mut aged = archive::count(old);
@@ -137,6 +140,9 @@ fn dry_plan<S: System>(sweep: &Context<'_, S>) -> Result<Option<(StorePaths, Rem
     let Some((paths, store, mut draft)) = read else {
         return Ok(None);
     };
+    if draft.rewrite.removed > 0 {
+        replace::check_obstacles(sweep.system, &paths.real)?;
+    }
     draft.add_other_stores(&paths, store.before.uid, &mut buffer)?;
     let plan = draft.into_plan(sweep, &paths, store.before)?;
     Ok(Some((paths, plan)))

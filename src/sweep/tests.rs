@@ -1100,6 +1100,69 @@ mod failures {
         }
     }
 
+    /// Closing a large file that has no name frees its blocks, which takes a while.
+    #[test]
+    fn removed_temp_files_are_closed_after_the_release_of_the_lock() {
+        let open = |name: &str| {
+            let descriptors = fs::read_dir("/proc/self/fd").unwrap();
+            let targets = descriptors.filter_map(|it| fs::read_link(it.unwrap().path()).ok());
+            let name = format!("/{name} (deleted)");
+            targets
+                .filter(|it| it.to_str().is_some_and(|it| it.ends_with(&name)))
+                .count()
+        };
+        for expired in [true, false] {
+            let gateway = Gateway::new();
+            if !expired {
+                fs::write(&gateway.store, "{}").unwrap();
+            }
+            let temp = create_leftover(&gateway);
+            let named = gateway.root.join("sessions.json.99999998-0.reaper.tmp");
+            fs::rename(temp, &named).unwrap();
+            let lock = gateway.root.join("sessions.json.lock");
+            let at_release = Arc::new(AtomicU32::new(0));
+            let seen = Arc::clone(&at_release);
+            let path = named.to_str().unwrap().trim_start_matches('/').to_owned();
+            let whole = path.clone();
+            let system = Faulty::new(move |call, it| {
+                if call == "unlink" && it == lock {
+                    seen.store(u32::try_from(open(&path)).unwrap(), Ordering::Relaxed);
+                }
+                None
+            });
+            assert_eq!(sweep_on(&system, &gateway.store).temps.removed, 1);
+            assert_eq!(at_release.load(Ordering::Relaxed), 1, "{expired}");
+            assert_eq!(open(&whole), 0, "{expired}");
+        }
+    }
+
+    #[test]
+    fn a_preview_fails_exactly_if_a_sweep_is_refused_because_no_user_can_replace_the_store() {
+        for (text, fails) in [(None, true), (Some("{}"), false)] {
+            let gateway = Gateway::new();
+            if let Some(text) = text {
+                fs::write(&gateway.store, text).unwrap();
+            }
+            let system = Faulty::new(|call, _| (call == "obstacle").then_some(ErrorKind::Other));
+            let (request, options) = (request(&gateway.store), Options::default());
+            let dry = preview(&system, request, &options, &SurveyCache::new());
+            assert_eq!(dry.failure.is_some(), fails, "{text:?}");
+            assert_eq!(sweep_on(&system, &gateway.store).failure.is_some(), fails);
+        }
+    }
+
+    /// Opening a device can have side effects.
+    #[test]
+    fn a_store_that_is_not_a_regular_file_is_refused_without_opening_it() {
+        let gateway = Gateway::new();
+        fs::remove_file(&gateway.store).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(&gateway.store).unwrap();
+        let system = Faulty::new(|_, _| None);
+        let swept = sweep_on(&system, &gateway.store);
+        assert_eq!(swept.failure.unwrap().code, "ERR_SESSION_STORE_NOT_A_FILE");
+        assert!(system.calls("open").is_empty());
+    }
+
     /// A container gets the store alone: `docker run -v /srv/sessions.json:/data/sessions.json`.
     #[test]
     fn refuses_a_store_that_is_a_mount_point_before_it_changes_anything() {
@@ -1857,7 +1920,14 @@ mod failures {
         let temp = "sessions.json.3ab3ddeb-5fc7-4d35-adf6-d83c0627287f.tmp";
         fs::write(gateway.root.join(temp), "").unwrap();
         let system = Faulty::new(|name, path| {
-            let looks = ["open", "stat", "stat_open", "read_at", "canonicalize"];
+            let looks = [
+                "open",
+                "stat",
+                "stat_open",
+                "read_at",
+                "canonicalize",
+                "obstacle",
+            ];
             assert!(looks.contains(&name), "{name} {}", path.display());
             None
         });

@@ -33,6 +33,9 @@ const MIN_AGE: Duration = Duration::from_secs(10 * 60);
 /// The maximum size of a lock file's temp file. A lock file has about 100 bytes.
 const MAX_LOCK_SIZE: u64 = 4096;
 
+/// How many removed files are left open. A process may open about a thousand files.
+const MAX_OPEN: usize = 128;
+
 /// How many stamps are tried for the name of a kept file, each one millisecond later than the previous
 /// one.
 const STAMPS_TRIED: i64 = 1000;
@@ -155,12 +158,20 @@ impl Leftovers {
     /// Does not modify a file that a live process may still write. Call it with the store's lock held;
     /// [`Mode::DryRun`] gives an estimate without it.
     ///
+    /// The first of the removed files are returned in `removed`, open: closing a large file frees its blocks,
+    /// which takes a while, so the caller drops them after the lock's release.
+    ///
     /// Best effort: a file that cannot be examined, removed or renamed does not affect the others and is
     /// one of the failures.
     ///
     /// # Errors
     /// If the store cannot be examined.
-    pub(crate) fn clear<S: System>(&self, system: &S, mode: Mode) -> Result<Cleared> {
+    pub(crate) fn clear<S: System>(
+        &self,
+        system: &S,
+        mode: Mode,
+        removed: &mut Vec<S::File>,
+    ) -> Result<Cleared> {
         let mut cleared = Cleared::default();
         if self.files.is_empty() {
             return Ok(cleared);
@@ -177,7 +188,7 @@ impl Leftovers {
             };
             match action {
                 Action::Leave => {}
-                Action::Remove => match mode.apply(|| system.unlink(path)) {
+                Action::Remove => match mode.apply(|| unlink_open(system, path, removed)) {
                     Ok(_) => {
                         cleared.removed += 1;
                         cleared.bytes += bytes;
@@ -240,6 +251,14 @@ pub(crate) fn keep<S: System>(system: &S, store: &Path, path: &Path) -> io::Resu
         }
     }
     Err(ErrorKind::AlreadyExists.into())
+}
+
+/// Removes a file, and leaves it open as long as not too many are.
+fn unlink_open<S: System>(system: &S, path: &Path, open: &mut Vec<S::File>) -> io::Result<()> {
+    if open.len() < MAX_OPEN {
+        open.extend(system.open_no_follow(path));
+    }
+    system.unlink(path)
 }
 
 /// What to do with a temp file.

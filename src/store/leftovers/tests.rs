@@ -73,13 +73,18 @@ impl Store {
     }
 
     fn clear(&self, system: &impl System) -> Cleared {
-        self.leftovers().clear(system, Mode::Apply).unwrap()
+        self.leftovers()
+            .clear(system, Mode::Apply, &mut Vec::new())
+            .unwrap()
     }
 
     /// Returns the result of a dry run, which must not modify anything.
     fn dry_run(&self) -> Cleared {
         let before = self.tree.all();
-        let cleared = self.leftovers().clear(&Os, Mode::DryRun).unwrap();
+        let cleared = self
+            .leftovers()
+            .clear(&Os, Mode::DryRun, &mut Vec::new())
+            .unwrap();
         assert_eq!(self.tree.all(), before);
         cleared
     }
@@ -268,7 +273,7 @@ fn a_temp_file_that_is_newer_than_the_replaced_store_is_kept() {
         superseded_before: replaced.mtime,
         ..store.leftovers()
     };
-    let cleared = leftovers.clear(&Os, Mode::Apply).unwrap();
+    let cleared = leftovers.clear(&Os, Mode::Apply, &mut Vec::new()).unwrap();
     assert_eq!((cleared.removed, older.exists()), (1, false));
     assert_eq!(cleared.kept[0].0, newer);
     assert_eq!(fs::read(&cleared.kept[0].1).unwrap(), b"newer");
@@ -332,7 +337,13 @@ fn a_lock_temp_file_in_another_folder_is_removed() {
     let beside_store = names_in(store.tree.root());
     let beside_lock = names_in(lock.parent().unwrap());
     let leftovers = find(&store.path(), &lock, &beside_store, &beside_lock, 0);
-    assert_eq!(leftovers.clear(&Os, Mode::Apply).unwrap().removed, 1);
+    assert_eq!(
+        leftovers
+            .clear(&Os, Mode::Apply, &mut Vec::new())
+            .unwrap()
+            .removed,
+        1
+    );
     assert!(others.exists());
 }
 
@@ -439,7 +450,10 @@ fn a_store_that_cannot_be_examined_is_an_error_and_nothing_is_removed() {
         "stat" => Some(ErrorKind::PermissionDenied),
         _ => None,
     });
-    let error = store.leftovers().clear(&broken, Mode::Apply).unwrap_err();
+    let error = store
+        .leftovers()
+        .clear(&broken, Mode::Apply, &mut Vec::new())
+        .unwrap_err();
     let path = store.path();
     assert_eq!(
         error.to_string(),

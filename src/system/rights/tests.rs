@@ -521,6 +521,22 @@ mod as_root {
         assert_eq!(homes.0.changes(&before), Vec::<String>::new());
     }
 
+    /// The owner of the store cannot read it either.
+    #[test]
+    fn another_store_that_only_root_can_read_is_not_explained_by_the_rights() {
+        let Some(homes) = Homes::new() else { return };
+        let other = homes.0.file_of("a/sessions.json.bak", b"{}");
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::chown(&other, Some(0), Some(0)).unwrap();
+        homes.0.file("a/r.jsonl");
+        let store = homes.at("a/sessions.json");
+        let swept = sweep::sweep(&Os, request(&store), &SurveyCache::new());
+        let message = swept.result.unwrap_err().failure.message;
+        let expected = format!("cannot read the other store {}: EACCES", other.display());
+        assert!(message.starts_with(&expected), "{message}");
+        assert!(!message.contains("run it as"), "{message}");
+    }
+
     #[test]
     fn a_path_that_is_redirected_while_it_is_resolved_is_refused() {
         let Some(homes) = Homes::new() else { return };
