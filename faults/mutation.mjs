@@ -24,9 +24,12 @@ const COMMIT = [
   "src/store/leftovers/mod.rs",
   "src/sweep/commit_loop.rs",
   "src/sweep/plan.rs",
+  "src/sweep/other_stores.rs",
+  "src/sweep/run_transcripts.rs",
   "src/sweep/prepared.rs",
   "src/sweep/cleanup.rs",
   "src/transcripts/archive.rs",
+  "src/transcripts/links.rs",
 ];
 
 /** The files, each with the tests that are tried first: the fast ones of the same module. */
