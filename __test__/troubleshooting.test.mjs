@@ -23,7 +23,9 @@ const messages = code.replace(/\$?\{[^{}\n"]*\}/g, "…");
 
 // The verbs of `cannot … <path>: <reason>`.
 const operations = [
-  ...messages.matchAll(/(?:\bcontext\(|\bobstructed\(|\boperation: )\s*"([a-z ]+)"/g),
+  ...messages.matchAll(
+    /(?:\bcontext\(|\bobstructed\(|\boperation: |\bOTHER_STORE: &str = )\s*"([a-z ]+)"/g,
+  ),
 ].map(([, operation]) => operation);
 
 const quotes = [...page.matchAll(/(`+)((?:(?!\1).)*…(?:(?!\1).)*|cron-reaper: .*?)\1/g)]

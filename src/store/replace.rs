@@ -419,10 +419,11 @@ fn create_named<S: System>(system: &S, store: &Path) -> Result<(S::File, PathBuf
 /// [`Error::Obstructed`] if no user can.
 pub(crate) fn check_obstacles<S: System>(system: &S, store: &Path) -> Result<()> {
     let folder = folder_of(store);
-    for (operation, path) in [("replace", store), ("change", folder)] {
-        if let Some(obstacle) = system.obstacle(path) {
-            return Err(obstructed(operation, path, obstacle));
-        }
+    if let Some(obstacle) = system.obstacle(store) {
+        return Err(obstructed("replace", store, obstacle));
+    }
+    if let Some(obstacle) = system.obstacle(folder) {
+        return Err(obstructed("change", folder, obstacle));
     }
     Ok(())
 }
