@@ -930,6 +930,7 @@ fn a_dead_lock_that_another_process_examines_protects_no_transcript() {
             None
         });
         assert_eq!(is_held_by_live_process(&system, &path), expected);
+        assert!(!system.calls("sleep").is_empty());
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Context as _, Error, OTHER_STORE, Result, is_missing};
+use crate::gateway::js;
 use crate::store::StorePaths;
 use crate::store::reading::{Buffer, Reading, Source};
 use crate::store::scan::{Entry, Visitor};
@@ -23,13 +24,16 @@ use super::plan::add_kept;
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(25);
 
+/// How long an empty file may be one that is being written.
+const WRITING_MS: i128 = 10_000;
+
 /// The other stores that were read for one sweep.
 pub(super) struct OtherStores<'c, 'a, S: System> {
     sweep: &'c Context<'a, S>,
     paths: &'c StorePaths,
     /// The owner of the swept store.
     owner: u32,
-    /// As they were read.
+    /// Those inside the folders, as they were read.
     pub(super) read: Vec<(PathBuf, Stat)>,
 }
 
@@ -38,6 +42,7 @@ struct Found<F> {
     path: PathBuf,
     file: F,
     before: Stat,
+    is_outside: bool,
 }
 
 impl<'c, 'a, S: System> OtherStores<'c, 'a, S> {
@@ -50,8 +55,8 @@ impl<'c, 'a, S: System> OtherStores<'c, 'a, S> {
         }
     }
 
-    /// Adds what the other stores in `folder` reference to `references`, which are those of that folder.
-    /// An entry that a sweep of such a store would remove does not count. A file that does not begin as a
+    /// Adds what the other stores in `folder` reference to `references`, which are those of that folder, and
+    /// returns whether there is such a store. An entry that a sweep of such a store would remove does not count. A file that does not begin as a
     /// store is ignored.
     ///
     /// # Errors
@@ -62,17 +67,19 @@ impl<'c, 'a, S: System> OtherStores<'c, 'a, S> {
         folder: &Folder,
         references: &mut References<'a, S>,
         buffer: &mut Buffer,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let own = self.paths.named.file_name();
         // Without a cutoff, because no archives are needed.
         let mut listings = Listings::new(f64::NEG_INFINITY, &self.sweep.options.abort);
+        let mut has_store = false;
         for name in &listings.of(folder.real())?.possible_stores {
             self.sweep.options.abort.check()?;
             if is_named_like_store(name, own) {
-                self.add_store(folder, &folder.real().join(name), references, buffer)?;
+                let path = folder.real().join(name);
+                has_store |= self.add_store(folder, &path, references, buffer)?;
             }
         }
-        Ok(())
+        Ok(has_store)
     }
 
     fn add_store(
@@ -81,16 +88,16 @@ impl<'c, 'a, S: System> OtherStores<'c, 'a, S> {
         path: &Path,
         references: &mut References<'a, S>,
         buffer: &mut Buffer,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let (system, abort) = (self.sweep.system, &self.sweep.options.abort);
         let mut attempt = 1;
         loop {
             let found = match self.open(folder, path) {
-                Err(error) if is_missing(&error) => return Ok(()),
+                Err(error) if is_missing(&error) => return Ok(false),
                 found => found.context(OTHER_STORE, path)?,
             };
             let Some(found) = found else {
-                return Ok(());
+                return Ok(false);
             };
             let source = Source {
                 system,
@@ -108,13 +115,18 @@ impl<'c, 'a, S: System> OtherStores<'c, 'a, S> {
                 .is_ok_and(|after| after == found.before);
             match result {
                 Ok(()) if is_unchanged => {
-                    self.read.push((found.path, found.before));
-                    return Ok(());
+                    // What is outside is not accessed with the lock held.
+                    if !found.is_outside {
+                        self.read.push((found.path, found.before));
+                    }
+                    return Ok(true);
                 }
                 Err(Error::Json { .. })
-                    if self.is_kept_temp(path) || !may_be_store(system, &found.file) =>
+                    if !may_be_store(system, &found.file)
+                        || self.is_kept_temp(path)
+                        || self.is_abandoned(&found.before) =>
                 {
-                    return Ok(());
+                    return Ok(false);
                 }
                 Ok(()) | Err(Error::Json { .. }) if attempt < ATTEMPTS => {}
                 Ok(()) => {
@@ -123,12 +135,17 @@ impl<'c, 'a, S: System> OtherStores<'c, 'a, S> {
                         attempts: ATTEMPTS,
                     });
                 }
-                Err(Error::Json { .. }) if found.before.size == 0 => return Ok(()),
                 Err(error) => return Err(of_other_store(error)),
             }
             attempt += 1;
             system.sleep(PAUSE);
         }
+    }
+
+    /// Returns whether a file is empty and no process is writing it: it was not written for ten seconds.
+    fn is_abandoned(&self, stat: &Stat) -> bool {
+        let now_ms = js::epoch_ms(self.sweep.system.now());
+        stat.size == 0 && i128::from(now_ms) - stat.mtime / 1_000_000 > WRITING_MS
     }
 
     /// Returns whether a sweep kept this file: it was the temp file of a writer that crashed, perhaps
@@ -149,10 +166,10 @@ impl<'c, 'a, S: System> OtherStores<'c, 'a, S> {
         if named.kind == Kind::Link && ![self.owner, 0].contains(&named.uid) {
             return Ok(None);
         }
-        let real = match folder.follow(system, path)? {
-            Target::Inside { path, .. } => path,
+        let (real, is_outside) = match folder.follow(system, path)? {
+            Target::Inside { path, .. } => (path, false),
             Target::Outside(target) if self.sweep.lookups.allow(&target) => {
-                system.canonicalize(path)?
+                (system.canonicalize(path)?, true)
             }
             Target::Outside(_) => {
                 return Err(io::Error::other(
@@ -170,6 +187,7 @@ impl<'c, 'a, S: System> OtherStores<'c, 'a, S> {
             path: real,
             file,
             before,
+            is_outside,
         }))
     }
 }

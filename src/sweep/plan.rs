@@ -312,12 +312,10 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
         let parents = self.transcripts.iter().filter_map(|it| it.path.parent());
         let subfolders: BTreeSet<_> = parents.filter(|it| *it != paths.folder).collect();
         for path in subfolders {
-            let read_before = others.read.len();
             let store = [paths.real.clone(), paths.real.clone()];
             let folder = Folder::new(path.to_owned(), path.to_owned(), store);
             let mut references = References::new(self.sweep.system, &folder);
-            others.add_references(&folder, &mut references, buffer)?;
-            if others.read.len() > read_before {
+            if others.add_references(&folder, &mut references, buffer)? {
                 self.in_subfolders.push(references);
             }
         }

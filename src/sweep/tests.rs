@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use std::time::SystemTime;
@@ -16,7 +17,7 @@ use crate::store::survey_cache::SurveyCache;
 use crate::sweep::outcome::{Archived, Entries, LogLine, Mode, Reason, Removed, Sizes};
 use crate::sweep::{Ageing, Options, Outcome, Request};
 use crate::system::{Os, Process, System};
-use crate::testing::{Faulty, Swept, preview, swept};
+use crate::testing::{Faulty, Swept, preview, swept, touch};
 
 const HOUR: f64 = 3_600_000.0;
 const NOW: f64 = 1_772_366_400_000.0;
@@ -480,6 +481,7 @@ fn refuses_to_archive_beside_a_damaged_store() {
         let gateway = Gateway::new();
         let (before, other) = (gateway.text(), gateway.root.join("sessions.json.damaged"));
         fs::write(&other, contents).unwrap();
+        touch(&other, SystemTime::UNIX_EPOCH);
         let system = Faulty::new(|_, _| None);
         let swept = sweep_on(&system, &gateway.store);
         assert_eq!(swept.failure.is_some(), is_store, "{contents}");
@@ -513,6 +515,38 @@ fn sweeps_beside_an_incomplete_temp_file_that_a_sweep_kept() {
             "{contents}"
         );
     }
+}
+
+/// A process that writes it in place has emptied it first.
+#[test]
+fn refuses_to_archive_beside_a_store_that_was_emptied_just_now() {
+    let gateway = Gateway::new();
+    fs::write(gateway.root.join("ops.json"), "").unwrap();
+    let swept = sweep_once(&gateway.store);
+    assert_eq!(swept.failure.unwrap().code, "ERR_SESSION_STORE_INVALID");
+    assert!(gateway.root.join("r.jsonl").exists());
+}
+
+#[test]
+fn accesses_no_store_in_another_folder_with_the_lock_held() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (other, gateway) = (elsewhere.path().join("ops.json"), Gateway::new());
+    fs::write(&other, r#"{"chat":{"sessionId":"x"}}"#).unwrap();
+    std::os::unix::fs::symlink(&other, gateway.root.join("ops.json")).unwrap();
+    let lock = gateway.root.join("sessions.json.lock");
+    let (is_held, accessed) = (AtomicU32::new(0), Arc::new(AtomicU32::new(0)));
+    let counted = Arc::clone(&accessed);
+    let system = Faulty::new(move |call, path| {
+        if call == "link" && path == lock {
+            is_held.store(1, Ordering::Relaxed);
+        }
+        if path == other {
+            counted.fetch_add(is_held.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        None
+    });
+    assert_eq!(sweep_on(&system, &gateway.store).pruned, 1);
+    assert_eq!(accessed.load(Ordering::Relaxed), 0);
 }
 
 #[test]
@@ -1058,7 +1092,6 @@ fn sweep_with(system: &impl System, store: &Path, options: &Options) -> Swept {
 mod failures {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::fs::symlink;
-    use std::sync::Arc;
     use std::thread;
 
     use super::*;
