@@ -193,11 +193,12 @@ async function injectEach(shim, scratch, jobs, env) {
 const hitsOn = ({ calls }, text) => calls.some(({ hit, where }) => hit && where.includes(text));
 
 /**
- * Returns whether a transcript may keep its name: a call on it failed, or its folder could not be
- * opened.
+ * Returns whether a transcript may keep its name: a call on it or its subfolder failed, or its folder
+ * could not be opened.
  */
 const mayNotArchive = (swept) =>
-  hitsOn(swept, ".jsonl") || swept.calls.some(({ hit, call }) => hit && call === "openat2");
+  [".jsonl", "/sub"].some((path) => hitsOn(swept, path)) ||
+  swept.calls.some(({ hit, call }) => hit && call === "openat2");
 
 /** Returns what is wrong after a sweep with an injected failure. */
 function problemsOf(tree, swept, error) {

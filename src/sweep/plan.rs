@@ -36,6 +36,8 @@ pub(super) struct RemovalPlan {
     pub(super) transcripts: Vec<Transcript>,
     /// The links at which removed runs name a transcript.
     links: HashSet<PathBuf>,
+    /// Why it is unknown whether removed runs have further transcripts.
+    pub(super) failures: Vec<String>,
     /// The other stores that can reference the transcripts, as they were read.
     other_stores: Vec<(PathBuf, Stat)>,
     /// The temp files to classify: none if this sweep does not search for them.
@@ -137,6 +139,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
         let mut listings = Listings::new(sweep.archive_cutoff_ms, &sweep.options.abort);
         let removed_runs = mem::take(&mut collected.removed_runs);
         let links = mem::take(&mut collected.links);
+        let failures = mem::take(&mut collected.runs.failures);
         let mut transcripts = Vec::new();
         if rewrite.removed > 0 {
             transcripts = collected.unreferenced_transcripts(&mut listings)?;
@@ -146,6 +149,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
             figures,
             transcripts,
             links,
+            failures,
             other_stores,
             leftovers: find_leftovers(sweep, paths, &before, rewrite.removed, &mut listings)?,
             written_at: sweep.written_at(&before),

@@ -201,7 +201,8 @@ impl<'a, S: System> Prepared<'a, S> {
 impl<S: System> Committed<'_, S> {
     /// Waits until the archives and the new store are on the disk, then removes the old store.
     pub(super) fn make_durable(&mut self, log: &mut Log) -> Result<()> {
-        log.not_cleaned_up(FailedFiles::Transcripts, self.archive.warnings().to_vec());
+        let failures = [&*self.plan.failures, self.archive.warnings()].concat();
+        log.not_cleaned_up(FailedFiles::Transcripts, failures);
         self.archive.sync_outside(self.replaced.folder())?;
         log.kept(self.replaced.finish()?);
         Ok(())

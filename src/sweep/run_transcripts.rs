@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::lock;
-use crate::system::System;
+use crate::system::{System, describe};
+use crate::transcripts::archive::cannot_archive;
 use crate::transcripts::locate::{Folder, Transcript, merged};
 
 use super::context::Context;
@@ -12,12 +13,17 @@ use super::context::Context;
 /// How many `sessionFile`s are remembered.
 const MAX_NAMED: usize = 1024;
 
+/// How many failures are remembered. One message stands for all of them.
+const MAX_FAILURES: usize = 1024;
+
 /// Finds transcripts during one pass over a store.
 pub(super) struct RunTranscripts<'c, 'a, S: System> {
     sweep: &'c Context<'a, S>,
     pub(super) folder: Folder,
     /// What the `sessionFile`s of the last runs name. A file that many runs name is examined once.
     named: HashMap<String, Named>,
+    /// Why it is unknown whether there are further transcripts.
+    pub(super) failures: Vec<String>,
 }
 
 /// What a `sessionFile` names.
@@ -44,6 +50,7 @@ impl<'c, 'a, S: System> RunTranscripts<'c, 'a, S> {
             sweep,
             folder,
             named: HashMap::new(),
+            failures: Vec::new(),
         }
     }
 
@@ -82,12 +89,18 @@ impl<'c, 'a, S: System> RunTranscripts<'c, 'a, S> {
         found
     }
 
-    fn find(&self, path: &Path) -> Named {
+    fn find(&mut self, path: &Path) -> Named {
         let sweep = self.sweep;
         match self.folder.transcript(sweep.system, &sweep.lookups, path) {
-            None => Named::Nothing,
-            Some(found) if is_any_locked(sweep.system, found.names()) => Named::Locked,
-            Some(found) => Named::Unlocked(found),
+            Ok(None) => Named::Nothing,
+            Ok(Some(found)) if is_any_locked(sweep.system, found.names()) => Named::Locked,
+            Ok(Some(found)) => Named::Unlocked(found),
+            Err(error) => {
+                if self.failures.len() < MAX_FAILURES {
+                    self.failures.push(cannot_archive(path, &describe(&error)));
+                }
+                Named::Nothing
+            }
         }
     }
 }

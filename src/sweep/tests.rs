@@ -955,6 +955,32 @@ fn a_file_that_many_runs_name_is_examined_once_in_a_pass() {
     }
 }
 
+/// Its entry is removed, so nothing else tells of the transcript.
+#[test]
+fn warns_of_a_transcript_in_a_subfolder_that_cannot_be_entered() {
+    for (error, warnings) in [
+        (ErrorKind::PermissionDenied, 1),
+        (ErrorKind::NotFound, 0),
+        (ErrorKind::InvalidFilename, 0),
+    ] {
+        let gateway = Gateway::new();
+        let text = r#"{"agent:main:cron:j:run:1":{"sessionFile":"sub/r.jsonl","updatedAt":1}}"#;
+        fs::write(&gateway.store, text).unwrap();
+        let sub = gateway.root.join("sub");
+        let system =
+            Faulty::new(move |call, path| (call == "stat" && path == sub).then_some(error));
+        let report = sweep_on(&system, &gateway.store);
+        assert_eq!((report.swept, report.pruned), (true, 1));
+        let cannot = format!(
+            "cannot archive {}/sub/r.jsonl: EACCES",
+            gateway.root.display()
+        );
+        let found = report.log.iter().filter_map(|it| it.fields["err"].as_str());
+        let found: Vec<_> = found.filter(|it| it.contains(&cannot)).collect();
+        assert_eq!(found.len(), warnings, "{error:?} {found:?}");
+    }
+}
+
 #[test]
 fn archives_the_transcripts_of_runs_that_name_the_same_file() {
     let gateway = Gateway::new();

@@ -82,9 +82,7 @@ impl<'s, S: System> Archive<'s, S> {
     }
 
     fn warn(&mut self, transcript: &Path, reason: &str) {
-        let transcript = path_text(transcript);
-        self.warnings
-            .push(format!("cannot archive {transcript}: {reason}"));
+        self.warnings.push(cannot_archive(transcript, reason));
     }
 
     /// Returns the folders of the archived transcripts, each once.
@@ -142,6 +140,11 @@ impl<'s, S: System> Archive<'s, S> {
         }
         warnings
     }
+}
+
+/// Returns the message about a transcript that cannot be archived.
+pub(crate) fn cannot_archive(transcript: &Path, reason: &str) -> String {
+    format!("cannot archive {}: {reason}", path_text(transcript))
 }
 
 /// Deletes archives and returns the number and size of those that were deleted. Best effort: an

@@ -9,8 +9,9 @@ use std::io;
 use std::iter;
 use std::path::{Path, PathBuf};
 
+use crate::error::is_missing;
 use crate::gateway::js;
-use crate::system::{Kind, Stat, System};
+use crate::system::{Kind, Stat, System, errno_name};
 use crate::transcripts::links::{Links, Target};
 use crate::transcripts::outside::OutsideLookups;
 
@@ -103,8 +104,8 @@ impl Folder {
         let of_id = session_id
             .and_then(|id| self.of_id(id))
             .filter(|path| of_file.as_ref() != Some(path));
-        let [by_file, by_id] = [of_file, of_id]
-            .map(|path| path.and_then(|path| self.transcript(system, lookups, &path)));
+        let [by_file, by_id] =
+            [of_file, of_id].map(|path| self.transcript(system, lookups, &path?).ok().flatten());
         merged(by_file, by_id)
     }
 
@@ -141,21 +142,25 @@ impl Folder {
     }
 
     /// Returns the file at `candidate`, with all links resolved, if it is a transcript.
+    ///
+    /// # Errors
+    /// If it is unknown whether there is one, for example because a subfolder cannot be entered.
     pub(crate) fn transcript<S: System>(
         &self,
         system: &S,
         lookups: &OutsideLookups,
         candidate: &Path,
-    ) -> Option<Transcript> {
-        let found = self.resolve_file(system, lookups, candidate)?;
-        let real = &found.path;
-        let is_transcript = lies_inside(&self.real, real)
-            && real
-                .as_os_str()
-                .as_encoded_bytes()
-                .ends_with(EXTENSION.as_bytes())
-            && !self.store.contains(real);
-        is_transcript.then_some(found)
+    ) -> io::Result<Option<Transcript>> {
+        let found = match self.resolve_file(system, lookups, candidate) {
+            Err(error) if names_nothing(&error) => return Ok(None),
+            found => found?,
+        };
+        Ok(found.filter(|Transcript { path, .. }| {
+            let is_transcript = path.as_os_str().as_encoded_bytes();
+            lies_inside(&self.real, path)
+                && is_transcript.ends_with(EXTENSION.as_bytes())
+                && !self.store.contains(path)
+        }))
     }
 
     fn is_direct(&self, path: &Path) -> bool {
@@ -171,36 +176,38 @@ impl Folder {
         system: &S,
         lookups: &OutsideLookups,
         path: &Path,
-    ) -> Option<Transcript> {
+    ) -> io::Result<Option<Transcript>> {
+        let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else {
+            return Ok(None);
+        };
         if !CASE_FOLDS && self.is_direct(path) {
             // Nearly all transcripts are directly in the folder, and no links.
-            let stat = system.stat(path).ok()?;
+            let stat = system.stat(path)?;
             if stat.kind != Kind::Link {
-                let path = self.real.join(path.file_name()?);
-                return regular(path, Vec::new(), &stat);
+                return Ok(regular(self.real.join(name), Vec::new(), &stat));
             }
         }
-        match self.follow(system, path).ok()? {
+        match self.follow(system, path)? {
             Target::Inside { path, stat, link } if !CASE_FOLDS => {
                 let links = link.into_iter().collect();
-                return regular(path, links, &stat);
+                return Ok(regular(path, links, &stat));
             }
             Target::Inside { .. } => {}
             Target::Outside(target) => {
-                let same_name = self.real.join(target.file_name()?);
-                if system.stat(&same_name).is_err() || !lookups.allow(&target) {
-                    return None;
+                let same_name = target.file_name().map(|name| self.real.join(name));
+                let is_possible = same_name.is_some_and(|path| system.stat(&path).is_ok());
+                if !is_possible || !lookups.allow(&target) {
+                    return Ok(None);
                 }
             }
         }
-        let real = system.canonicalize(path).ok()?;
+        let real = system.canonicalize(path)?;
         let mut links = Vec::new();
-        if system.stat(path).ok()?.kind == Kind::Link {
-            let folder = system.canonicalize(path.parent()?).ok()?;
-            links.push(folder.join(path.file_name()?));
+        if system.stat(path)?.kind == Kind::Link {
+            links.push(system.canonicalize(parent)?.join(name));
         }
-        let stat = system.stat(&real).ok()?;
-        regular(real, links, &stat)
+        let stat = system.stat(&real)?;
+        Ok(regular(real, links, &stat))
     }
 
     /// Returns where a `sessionFile` is by its spelling, without a system call. For a file directly in
@@ -245,6 +252,14 @@ pub(crate) fn merged(by_file: Option<Transcript>, by_id: Option<Transcript>) -> 
         (_, by_id) => found.extend(by_id),
     }
     found
+}
+
+/// Returns whether the error means that no file can have this path.
+fn names_nothing(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, InvalidInput};
+    is_missing(error)
+        || matches!(error.kind(), InvalidInput | InvalidFilename)
+        || errno_name(error) == "ELOOP"
 }
 
 /// Where a path is by its spelling.
