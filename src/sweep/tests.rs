@@ -1150,6 +1150,8 @@ mod failures {
             let report = sweep_on(&system, &gateway.store);
             let err = failure(&report);
             assert!(err.starts_with(&format!("Error: {said}")), "{call}: {err}");
+            let is_mount_point = kind == ErrorKind::ResourceBusy || call == "obstacle";
+            assert_eq!(err.contains("mount point"), is_mount_point, "{call}: {err}");
             assert!(
                 err.contains(gateway.root.to_str().unwrap()),
                 "{call}: {err}"

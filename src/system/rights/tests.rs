@@ -446,6 +446,27 @@ mod as_root {
         assert_eq!(fs::metadata(&store).unwrap().mode() & 0o777, 0o600);
     }
 
+    /// Only where ids are not mapped does a sweep need the rights of the owner.
+    #[test]
+    fn a_user_who_may_give_files_away_sweeps_the_store_of_another() {
+        let Some(homes) = Homes::new() else { return };
+        homes.0.folder("private");
+        let store = homes.0.file_of("private/sessions.json", STORE);
+        chown(&store, Some(A), Some(GROUP)).unwrap();
+        let outcome = thread::scope(|scope| {
+            let without_fowner = || {
+                let mut sets = capabilities(None).unwrap();
+                sets.effective -= CapabilitySet::FOWNER;
+                sets.permitted -= CapabilitySet::FOWNER;
+                set_capabilities(None, sets).unwrap();
+                sweep::sweep(&Os, request(&store), &SurveyCache::new())
+            };
+            scope.spawn(without_fowner).join().unwrap()
+        });
+        assert_eq!(outcome.result.unwrap().pruned, 1);
+        assert_eq!(owner(&store), (A, GROUP));
+    }
+
     #[test]
     fn the_owner_is_not_given_to_another_user_with_adopted_rights() {
         let Some(homes) = Homes::new() else { return };
@@ -527,7 +548,7 @@ mod as_root {
         let Some(homes) = Homes::new() else { return };
         let other = homes.0.file_of("a/sessions.json.bak", b"{}");
         fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).unwrap();
-        std::os::unix::fs::chown(&other, Some(0), Some(0)).unwrap();
+        chown(&other, Some(0), Some(0)).unwrap();
         homes.0.file("a/r.jsonl");
         let store = homes.at("a/sessions.json");
         let swept = sweep::sweep(&Os, request(&store), &SurveyCache::new());
