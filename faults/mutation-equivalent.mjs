@@ -9,6 +9,12 @@ export const EQUIVALENT = [
     why: "a read into an empty rest of the buffer returns 0, which ends the loop",
   },
   {
+    file: "src/sweep/plan.rs",
+    line: "self.positions = HashMap::new();",
+    to: "();",
+    why: "it frees memory that is needed no more",
+  },
+  {
     file: "src/store/replace.rs",
     line: "self.system.sleep(RENAME_PAUSE);",
     to: "();",

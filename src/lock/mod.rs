@@ -38,7 +38,8 @@
 //! # Limitations
 //!
 //! - JavaScript in another PID namespace cannot see our pid, considers us dead and steals the lock.
-//!   It does the same to other JavaScript. [`Lock::verify`] detects it.
+//!   It does the same to other JavaScript. [`Lock::verify`] detects it. We cannot see its pid either,
+//!   and take its lock when it is a second old.
 //! - JavaScript that is suspended between reading a stale lock and removing it, for longer than the
 //!   new holder waits, removes the new holder's lock. [`Lock::verify`] detects it.
 //! - If an exchange displaces a live JavaScript lock and the process crashes before it has put that

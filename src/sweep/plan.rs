@@ -140,10 +140,7 @@ impl<'c, 'a, S: System> Draft<'c, 'a, S> {
         let removed_runs = mem::take(&mut collected.removed_runs);
         let links = mem::take(&mut collected.links);
         let failures = mem::take(&mut collected.runs.failures);
-        let mut transcripts = Vec::new();
-        if rewrite.removed > 0 {
-            transcripts = collected.unreferenced_transcripts(&mut listings)?;
-        }
+        let transcripts = collected.unreferenced_transcripts(&mut listings)?;
         Ok(RemovalPlan {
             before,
             figures,

@@ -981,6 +981,47 @@ fn warns_of_a_transcript_in_a_subfolder_that_cannot_be_entered() {
     }
 }
 
+/// Of an id that was removed several times, the last `sessionFile` counts: the gateway's rule.
+#[test]
+fn archives_the_last_session_file_of_an_id() {
+    let run = |n: u32, id: &str, file: &str| {
+        format!(r#""agent:main:cron:j:run:{n}":{{"sessionId":"{id}",{file}"updatedAt":1}}"#)
+    };
+    let file = |name: &str| format!(r#""sessionFile":"{name}","#);
+    for (runs, archived) in [
+        // Another run is between them.
+        (
+            [
+                run(1, "q", &file("x.jsonl")),
+                run(2, "p", ""),
+                run(3, "q", &file("y.jsonl")),
+            ],
+            "y.jsonl",
+        ),
+        (
+            [
+                run(1, "q", &file("x.jsonl")),
+                run(2, "q", ""),
+                run(3, "p", ""),
+            ],
+            "x.jsonl",
+        ),
+    ] {
+        let gateway = Gateway::new();
+        for name in ["x.jsonl", "y.jsonl"] {
+            fs::write(gateway.root.join(name), name).unwrap();
+        }
+        fs::write(&gateway.store, format!("{{{}}}", runs.join(","))).unwrap();
+        sweep_once(&gateway.store);
+        let is_there = |name: &str| gateway.root.join(name).exists();
+        let gone: Vec<_> = ["x.jsonl", "y.jsonl"]
+            .into_iter()
+            .filter(|it| !is_there(it))
+            .collect();
+        assert_eq!(gone, [archived]);
+    }
+}
+
 #[test]
 fn archives_the_transcripts_of_runs_that_name_the_same_file() {
     let gateway = Gateway::new();
