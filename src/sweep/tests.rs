@@ -993,7 +993,7 @@ fn archives_the_last_session_file_of_an_id() {
         (
             [
                 run(1, "q", &file("x.jsonl")),
-                run(2, "p", ""),
+                run(2, "p", &file("p.jsonl")),
                 run(3, "q", &file("y.jsonl")),
             ],
             "y.jsonl",
