@@ -41,9 +41,9 @@ const OLD = '"updatedAt":1';
 const runKey = (id) => `"agent:a:cron:j:run:${id}"`;
 const LONG_PATH = `${"a/".repeat(1900)}x.jsonl`;
 
-/** A folder in which there are as many files as a sweep remembers, each with a lock of a dead process. */
+/** A folder with thousands of files, each with a lock of a dead process. */
 const DEEP = "d/".repeat(30);
-const DEEP_FILES = 100;
+const DEEP_FILES = 3000;
 
 /** How the n-th entry of each store reads, and whether it is a run. See `layOut` for the files. */
 const STORES = {
@@ -64,6 +64,10 @@ const STORES = {
     isRefused: true,
   },
   "runs that share one locked transcript": runsOf(() => "locked.jsonl"),
+  "runs that share one locked id": {
+    entry: (n) => `${runKey(n)}:{"sessionId":"locked",${OLD}}`,
+    isRun: true,
+  },
   "runs that share one link": runsOf(() => "link.jsonl"),
   "runs behind a link to a folder": runsOf(() => "folder/T.jsonl"),
   "runs of files in deep folders": runsOf((n) => `${DEEP}${n % DEEP_FILES}.jsonl`),

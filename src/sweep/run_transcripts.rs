@@ -1,17 +1,24 @@
 //! The transcripts of expired runs, and whether a live process writes one of them.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::lock;
 use crate::system::{System, describe};
 use crate::transcripts::archive::cannot_archive;
-use crate::transcripts::locate::{Folder, Transcript, merged};
+use crate::transcripts::locate::{Folder, Transcript, file_name, merged};
 
 use super::context::Context;
 
-/// How many `sessionFile`s are remembered.
-const MAX_NAMED: usize = 1024;
+/// How much memory the remembered files can use, in bytes: enough for about 15,000 of them. The largest
+/// folder that was reported has 8,000 transcripts.
+const MAX_KNOWN_BYTES: usize = 4 << 20;
+
+/// What a remembered file uses beside its text, in bytes.
+const KNOWN_BYTES: usize = 256;
+
+/// A longer text is not remembered. A system call on a path of this length fails.
+const MAX_TEXT: usize = 4096;
 
 /// How many failures are remembered. One message stands for all of them.
 const MAX_FAILURES: usize = 1024;
@@ -20,13 +27,15 @@ const MAX_FAILURES: usize = 1024;
 pub(super) struct RunTranscripts<'c, 'a, S: System> {
     sweep: &'c Context<'a, S>,
     pub(super) folder: Folder,
-    /// What the `sessionFile`s of the last runs name. A file that many runs name is examined once.
-    named: HashMap<String, Named>,
+    /// What the last runs name, by `sessionFile` or `<sessionId>.jsonl`. A file that many runs name is
+    /// examined once.
+    known: HashMap<String, Named>,
+    known_bytes: usize,
     /// Why it is unknown whether there are further transcripts.
     pub(super) failures: Vec<String>,
 }
 
-/// What a `sessionFile` names.
+/// What a `sessionFile` or `<sessionId>.jsonl` names.
 #[derive(Clone)]
 enum Named {
     Nothing,
@@ -49,7 +58,8 @@ impl<'c, 'a, S: System> RunTranscripts<'c, 'a, S> {
         Self {
             sweep,
             folder,
-            named: HashMap::new(),
+            known: HashMap::new(),
+            known_bytes: 0,
             failures: Vec::new(),
         }
     }
@@ -61,43 +71,50 @@ impl<'c, 'a, S: System> RunTranscripts<'c, 'a, S> {
         session_id: Option<&str>,
         session_file: Option<&str>,
     ) -> Option<Vec<Transcript>> {
-        let mut of_id = session_id.and_then(|id| self.folder.of_id(id));
-        let by_file = match session_file {
-            Some(file) => self.named(file, &mut of_id),
-            None => Named::Nothing,
+        let is_same = |name: &String| {
+            session_file.is_some_and(|file| {
+                file.ends_with(&**name) && self.folder.named_by(file) == self.folder.named_by(name)
+            })
         };
-        let by_id = of_id.map_or(Named::Nothing, |path| self.find(&path));
+        // Nearly always both are the same path, which is then examined once.
+        let of_id = session_id.and_then(file_name).filter(|it| !is_same(it));
+        let [by_file, by_id] = [session_file, of_id.as_deref()]
+            .map(|it| it.map_or(Named::Nothing, |it| self.named(it)));
         let is_locked = [&by_file, &by_id]
             .iter()
             .any(|it| matches!(it, Named::Locked));
         (!is_locked).then(|| merged(by_file.transcript(), by_id.transcript()))
     }
 
-    /// Returns what a `sessionFile` names. Removes `of_id` if it is the same path: nearly always it is, and
-    /// is then examined once.
-    fn named(&mut self, session_file: &str, of_id: &mut Option<PathBuf>) -> Named {
-        if let Some(known) = self.named.get(session_file) {
+    fn named(&mut self, file: &str) -> Named {
+        if let Some(known) = self.known.get(file) {
             return known.clone();
         }
-        let path = self.folder.named_by(session_file);
-        of_id.take_if(|of_id| path.as_ref() == Some(of_id));
-        let found = path.map_or(Named::Nothing, |path| self.find(&path));
-        if self.named.len() >= MAX_NAMED {
-            self.named.clear();
+        let found = self.find(file);
+        if file.len() <= MAX_TEXT {
+            let bytes = file.len() + KNOWN_BYTES;
+            if self.known_bytes + bytes > MAX_KNOWN_BYTES {
+                self.known.clear();
+                self.known_bytes = 0;
+            }
+            self.known_bytes += bytes;
+            self.known.insert(file.to_owned(), found.clone());
         }
-        self.named.insert(session_file.to_owned(), found.clone());
         found
     }
 
-    fn find(&mut self, path: &Path) -> Named {
+    fn find(&mut self, file: &str) -> Named {
         let sweep = self.sweep;
-        match self.folder.transcript(sweep.system, &sweep.lookups, path) {
+        let Some(path) = self.folder.named_by(file) else {
+            return Named::Nothing;
+        };
+        match self.folder.transcript(sweep.system, &sweep.lookups, &path) {
             Ok(None) => Named::Nothing,
             Ok(Some(found)) if is_any_locked(sweep.system, found.names()) => Named::Locked,
             Ok(Some(found)) => Named::Unlocked(found),
             Err(error) => {
                 if self.failures.len() < MAX_FAILURES {
-                    self.failures.push(cannot_archive(path, &describe(&error)));
+                    self.failures.push(cannot_archive(&path, &describe(&error)));
                 }
                 Named::Nothing
             }

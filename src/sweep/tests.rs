@@ -924,12 +924,17 @@ fn a_missing_session_file_of_several_runs_names_no_transcript() {
 /// Otherwise a store of millions of such runs takes minutes.
 #[test]
 fn a_file_that_many_runs_name_is_examined_once_in_a_pass() {
-    for (name, pruned) in [
-        ("r.jsonl", 100),
-        ("missing.jsonl", 100),
-        ("link.jsonl", 100),
-        ("sub/../folder/r.jsonl", 100),
-        ("locked.jsonl", 0),
+    for (field, name, pruned) in [
+        ("sessionFile", "r.jsonl", 100),
+        ("sessionFile", "missing.jsonl", 100),
+        ("sessionFile", "link.jsonl", 100),
+        ("sessionFile", "sub/../folder/r.jsonl", 100),
+        ("sessionFile", "locked.jsonl", 0),
+        ("sessionId", "r", 100),
+        ("sessionId", "missing", 100),
+        ("sessionId", "link", 100),
+        ("sessionId", "locked", 0),
+        ("sessionFile\":\"r.jsonl\",\"sessionId", "r", 100),
     ] {
         let gateway = Gateway::new();
         let link =
@@ -940,18 +945,17 @@ fn a_file_that_many_runs_name_is_examined_once_in_a_pass() {
             fs::write(gateway.root.join(file), live_lock()).unwrap();
         }
         let runs: Vec<_> = (0..100)
-            .map(|n| {
-                format!(r#""agent:main:cron:j:run:{n}":{{"sessionFile":"{name}","updatedAt":1}}"#)
-            })
+            .map(|n| format!(r#""agent:main:cron:j:run:{n}":{{"{field}":"{name}","updatedAt":1}}"#))
             .collect();
         fs::write(&gateway.store, format!("{{{}}}", runs.join(","))).unwrap();
         let system = Faulty::new(|_, _| None);
-        assert_eq!(sweep_on(&system, &gateway.store).pruned, pruned, "{name}");
+        let swept = sweep_on(&system, &gateway.store);
+        assert_eq!(swept.pruned, pruned, "{field} {name}");
         let examined = system.calls("stat");
         let examined = examined
             .iter()
             .filter(|path| path.to_str().unwrap().contains(".jsonl"));
-        assert!(examined.count() < 20, "{name}");
+        assert!(examined.count() < 20, "{field} {name}");
     }
 }
 
@@ -1020,6 +1024,34 @@ fn archives_the_last_session_file_of_an_id() {
             .collect();
         assert_eq!(gone, [archived]);
     }
+}
+
+/// Each lock of a dead process costs ten system calls.
+#[test]
+fn thousands_of_files_that_many_runs_name_are_examined_once_each() {
+    let gateway = Gateway::new();
+    for n in 0..3000 {
+        fs::write(gateway.root.join(format!("{n}.jsonl")), "").unwrap();
+    }
+    let runs: Vec<_> = (0..6000)
+        .map(|n| {
+            let file = n % 3000;
+            format!(r#""agent:main:cron:j:run:{n}":{{"sessionFile":"{file}.jsonl","updatedAt":1}}"#)
+        })
+        .collect();
+    fs::write(&gateway.store, format!("{{{}}}", runs.join(","))).unwrap();
+    let system = Faulty::new(|_, _| None);
+    let options = Options::default();
+    let dry = preview(
+        &system,
+        request(&gateway.store),
+        &options,
+        &SurveyCache::new(),
+    );
+    assert_eq!(dry.pruned, 6000);
+    let locks = system.calls("stat").into_iter();
+    let is_lock = |path: &PathBuf| path.extension() == Some("lock".as_ref());
+    assert_eq!(locks.filter(is_lock).count(), 3000);
 }
 
 #[test]

@@ -102,16 +102,12 @@ impl Folder {
     ) -> Vec<Transcript> {
         let of_file = session_file.and_then(|file| self.named_by(file));
         let of_id = session_id
-            .and_then(|id| self.of_id(id))
+            .and_then(file_name)
+            .map(|name| self.named.join(name))
             .filter(|path| of_file.as_ref() != Some(path));
         let [by_file, by_id] =
             [of_file, of_id].map(|path| self.transcript(system, lookups, &path?).ok().flatten());
         merged(by_file, by_id)
-    }
-
-    /// Returns the path of `<sessionId>.jsonl`, if the id is one that can name a file.
-    pub(crate) fn of_id(&self, session_id: &str) -> Option<PathBuf> {
-        file_name(session_id).map(|name| self.named.join(name))
     }
 
     /// Returns the path that a `sessionFile` names, if its links are to be resolved.
@@ -283,7 +279,7 @@ fn regular(path: PathBuf, links: Vec<PathBuf>, stat: &Stat) -> Option<Transcript
 }
 
 /// Returns the name of a session id's transcript, `<id>.jsonl`, if the id is one that can name a file.
-pub(super) fn file_name(session_id: &str) -> Option<String> {
+pub(crate) fn file_name(session_id: &str) -> Option<String> {
     let id = js::trim(session_id);
     is_file_stem(id).then(|| format!("{id}{EXTENSION}"))
 }
