@@ -71,6 +71,10 @@ impl<'c, 'a, S: System> RunTranscripts<'c, 'a, S> {
         session_id: Option<&str>,
         session_file: Option<&str>,
     ) -> Option<Vec<Transcript>> {
+        if self.sweep.options.abort.check().is_err() {
+            // The pass ends at its next read. Until then there can be thousands of runs.
+            return None;
+        }
         let is_same = |name: &String| {
             session_file.is_some_and(|file| {
                 file.ends_with(&**name) && self.folder.named_by(file) == self.folder.named_by(name)

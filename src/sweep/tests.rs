@@ -2027,6 +2027,46 @@ mod failures {
         }
     }
 
+    /// One read returns thousands of runs, and on a slow disk each system call takes milliseconds.
+    #[test]
+    fn an_abort_ends_the_search_for_transcripts_before_the_next_run() {
+        // In the survey, which ends at the first run that can be removed, and in the plan.
+        for (lock, examined) in [(true, 1), (false, 2)] {
+            let gateway = Gateway::new();
+            let runs: Vec<_> = (0..100)
+                .map(|n| {
+                    let name = format!("{n}.jsonl");
+                    fs::write(gateway.root.join(&name), "").unwrap();
+                    if lock {
+                        let lock = gateway.root.join(format!("{name}.lock"));
+                        fs::write(lock, live_lock()).unwrap();
+                    }
+                    format!(r#""agent:main:cron:j:run:{n}":{{"sessionId":"{n}","updatedAt":1}}"#)
+                })
+                .collect();
+            fs::write(&gateway.store, format!("{{{}}}", runs.join(","))).unwrap();
+            let before = tree(&gateway.root);
+            let options = Options::default();
+            let (abort, found) = (options.abort.clone(), AtomicU32::new(0));
+            let is_transcript = |path: &Path| path.extension() == Some("jsonl".as_ref());
+            let system = Faulty::new(move |name, path| {
+                if name == "stat" && is_transcript(path) {
+                    let nth = found.fetch_add(1, Ordering::Relaxed) + 1;
+                    if nth == examined {
+                        abort.request();
+                    }
+                }
+                None
+            });
+            let report = sweep_with(&system, &gateway.store, &options);
+            assert_eq!(report.failure.as_ref().unwrap().code, "ABORT_ERR", "{lock}");
+            let stats = system.calls("stat").into_iter();
+            let transcripts = stats.filter(|path| is_transcript(path)).count();
+            assert_eq!(transcripts, examined as usize, "{lock}");
+            assert_eq!(tree(&gateway.root), before, "{lock}");
+        }
+    }
+
     #[test]
     fn an_abort_ends_the_wait_for_the_lock() {
         let gateway = Gateway::new();
