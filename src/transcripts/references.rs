@@ -18,8 +18,10 @@ use crate::transcripts::locate::{
 };
 use crate::transcripts::outside::OutsideLookups;
 
-/// How many `sessionFile`s in subfolders are remembered.
+/// How many `sessionFile`s in subfolders are remembered, and up to which length in bytes. A system call on a
+/// longer path fails.
 const MAX_RECENT: usize = 1024;
+const MAX_RECENT_TEXT: usize = 4096;
 
 /// How much memory paths outside the folder can use. Real stores have none, or one per entry if the
 /// store was moved: enough for about 7,000 of them.
@@ -96,7 +98,9 @@ impl<'s, S: System> References<'s, S> {
                 if self.recent.len() >= MAX_RECENT {
                     self.recent.clear();
                 }
-                self.recent.insert(file.to_owned());
+                if file.len() <= MAX_RECENT_TEXT {
+                    self.recent.insert(file.to_owned());
+                }
             }
             Place::Outside(path) => self.add_outside(path),
         }
@@ -299,6 +303,21 @@ mod tests {
         // Where case folds, a name is added for each id.
         let names = if CASE_FOLDS { 10_000 } else { 0 };
         assert_eq!(references.files.exact_len(), names);
+    }
+
+    #[test]
+    fn the_memory_for_recent_session_files_is_bounded() {
+        let sessions = tempfile::tempdir().unwrap();
+        let folder = Folder::of(&sessions.path().join("sessions.json"));
+        let mut references = References::new(&Os, &folder);
+        let long = "x".repeat(MAX_RECENT_TEXT);
+        for n in 0..2000 {
+            references.add(None, Some(&format!("sub/{n}.jsonl")));
+            references.add(None, Some(&format!("sub/{n}{long}.jsonl")));
+            assert!(references.recent.len() <= MAX_RECENT);
+        }
+        let bytes: usize = references.recent.iter().map(String::len).sum();
+        assert!(bytes < 32 * MAX_RECENT);
     }
 
     #[test]
