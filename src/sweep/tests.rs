@@ -649,6 +649,53 @@ fn keeps_a_transcript_in_a_subfolder_that_the_store_there_references() {
     }
 }
 
+/// Only with the lock held is nothing accessed outside the folder.
+#[test]
+fn a_file_of_another_folder_is_compared_also_in_the_second_attempt() {
+    let (elsewhere, gateway) = (tempfile::tempdir().unwrap(), Gateway::new());
+    let other = elsewhere.path().join("r.jsonl");
+    fs::write(&other, "another file").unwrap();
+    let text = format!(
+        r#"{{"chat":{{"sessionFile":"{}"}},"agent:main:cron:j:run:1":{{"sessionId":"r","updatedAt":1}}}}"#,
+        other.display()
+    );
+    fs::write(&gateway.store, &text).unwrap();
+    let (store, lock) = (
+        gateway.store.clone(),
+        gateway.root.join("sessions.json.lock"),
+    );
+    let acquired = AtomicU32::new(0);
+    let system = Faulty::new(move |call, path| {
+        if call == "link" && path == lock && acquired.fetch_add(1, Ordering::Relaxed) == 0 {
+            fs::write(&store, format!("{text} ")).unwrap();
+        }
+        None
+    });
+    assert_eq!(sweep_on(&system, &gateway.store).transcripts.archived, 1);
+}
+
+#[test]
+fn an_abort_after_the_commit_does_not_end_the_clean_up() {
+    let gateway = Gateway::new();
+    let sub = gateway.root.join("sub");
+    fs::create_dir(&sub).unwrap();
+    for name in ["r.jsonl", "x.jsonl.deleted.2026-01-20T12-00-00.000Z"] {
+        fs::write(sub.join(name), "").unwrap();
+    }
+    let text = r#"{"agent:main:cron:j:run:1":{"sessionFile":"sub/r.jsonl","updatedAt":1}}"#;
+    fs::write(&gateway.store, text).unwrap();
+    let options = Options::default();
+    let abort = options.abort.clone();
+    let system = Faulty::new(move |call, _| {
+        if call == "sync_folder" {
+            abort.request();
+        }
+        None
+    });
+    let report = sweep_with(&system, &gateway.store, &options);
+    assert_eq!((report.pruned, report.archives.removed), (1, 1));
+}
+
 /// Each can be on a file system that no longer responds.
 #[test]
 fn follows_a_bounded_number_of_stores_that_are_links_to_another_folder() {
