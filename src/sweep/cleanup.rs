@@ -138,7 +138,6 @@ fn clear_leftovers<S: System>(
     times: &mut LockTimes,
     log: &mut Log,
 ) -> Result<()> {
-    sweep.options.abort.check()?;
     let leftovers = plan::find_leftovers(sweep, paths, store, removed, listings)?;
     if leftovers.clear(sweep.system, Mode::DryRun, &mut Vec::new())? == Cleared::default() {
         return Ok(());

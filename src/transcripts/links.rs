@@ -158,3 +158,22 @@ pub(crate) fn linked_names<'l, S: System>(
     };
     links.into_iter().filter_map(name).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::Os;
+
+    #[test]
+    fn a_bounded_number_of_folders_is_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        let links = Links::new(real.clone(), real.clone());
+        for n in 0..MAX_KNOWN + 10 {
+            let subfolder = real.join(n.to_string());
+            fs::create_dir(&subfolder).unwrap();
+            links.follow(&Os, &subfolder).unwrap();
+            assert!(links.known.borrow().len() <= MAX_KNOWN);
+        }
+    }
+}
