@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::abort::Abort;
 use crate::error::{Error, Result};
 use crate::lock;
-use crate::store::reading::{Buffer, READ_AT_ONCE, Reading, Source};
+use crate::store::reading::{Buffer, READ_AT_ONCE, Source, read_to_end};
 use crate::store::scan::{Entry, Visitor};
 use crate::system::System;
 use crate::transcripts::listing::Listings;
@@ -153,15 +153,9 @@ fn add_entries<S: System>(
         path,
         abort,
     };
-    let mut reading = Reading::new(source, buffer.bytes());
-    let mut entries = Entries { references };
-    loop {
-        match reading.next(&mut entries) {
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok(true),
-            Err(Error::Aborted) => return Err(Error::Aborted),
-            Err(_) => return Ok(false),
-        }
+    match read_to_end(source, buffer.bytes(), &mut Entries { references }) {
+        Err(Error::Aborted) => Err(Error::Aborted),
+        read => Ok(read.is_ok()),
     }
 }
 

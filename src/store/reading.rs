@@ -130,6 +130,17 @@ impl<'a, S: System> Reading<'a, S> {
     }
 }
 
+/// Reads a store to its end and reports its contents to `visitor`.
+pub(crate) fn read_to_end<S: System>(
+    source: Source<'_, S>,
+    buffer: &mut [u8],
+    visitor: &mut impl Visitor,
+) -> Result<()> {
+    let mut reading = Reading::new(source, buffer);
+    while reading.next(visitor)?.is_some() {}
+    Ok(())
+}
+
 /// Returns the error for a store that is not a JSON object. Reads the store again to count the lines
 /// up to the invalid byte.
 pub(super) fn json_error<S: System>(source: Source<'_, S>, broken: Broken) -> Error {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::error::{Context as _, Error, OTHER_STORE, Result, is_missing};
 use crate::gateway::js;
 use crate::store::StorePaths;
-use crate::store::reading::{Buffer, Reading, Source};
+use crate::store::reading::{Buffer, Source, read_to_end};
 use crate::store::scan::{Entry, Visitor};
 use crate::system::{Kind, Stat, System};
 use crate::transcripts::links::Target;
@@ -56,8 +56,8 @@ impl<'c, 'a, S: System> OtherStores<'c, 'a, S> {
     }
 
     /// Adds what the other stores in `folder` reference to `references`, which are those of that folder, and
-    /// returns whether there is such a store. An entry that a sweep of such a store would remove does not count. A file that does not begin as a
-    /// store is ignored.
+    /// returns whether there is such a store. An entry that a sweep of such a store would remove does not
+    /// count. A file that does not begin as a store is ignored.
     ///
     /// # Errors
     /// If a file with the name of a store cannot be read to its end: as long as its references are
@@ -109,7 +109,7 @@ impl<'c, 'a, S: System> OtherStores<'c, 'a, S> {
                 sweep: self.sweep,
                 references,
             };
-            let result = read_all(source, &mut kept, buffer);
+            let result = read_to_end(source, buffer.bytes(), &mut kept);
             let is_unchanged = system
                 .stat_open(&found.file)
                 .is_ok_and(|after| after == found.before);
@@ -190,16 +190,6 @@ impl<'c, 'a, S: System> OtherStores<'c, 'a, S> {
             is_outside,
         }))
     }
-}
-
-fn read_all<S: System>(
-    source: Source<'_, S>,
-    visitor: &mut impl Visitor,
-    buffer: &mut Buffer,
-) -> Result<()> {
-    let mut reading = Reading::new(source, buffer.bytes());
-    while reading.next(visitor)?.is_some() {}
-    Ok(())
 }
 
 /// Returns whether a file that is not valid JSON can be a damaged or edited store: it is empty, or begins

@@ -69,6 +69,14 @@ impl Sessions {
     }
 }
 
+/// Every archive is older than this retention.
+fn with_archive_retention() -> Options {
+    Options {
+        ageing: Ageing::After(0.0),
+        ..Options::default()
+    }
+}
+
 fn sweep_at(
     system: &impl System,
     store: &Path,
@@ -210,10 +218,7 @@ fn a_sweep_that_fails_reports_what_it_has_deleted() {
         let sessions = Sessions::new(DUE);
         sessions.create_old_files();
         let system = Faulty::new(move |name, _| (name == call).then_some(ErrorKind::StorageFull));
-        let options = Options {
-            ageing: Ageing::After(0.0),
-            ..Options::default()
-        };
+        let options = with_archive_retention();
         let swept = sessions.sweep(&system, &options, &SurveyCache::new());
         assert_eq!(swept.failure.unwrap().code, "ENOSPC");
         let lines: Vec<_> = swept.log.iter().map(|it| it.message.as_str()).collect();
@@ -253,10 +258,7 @@ fn a_sweep_without_an_expired_run_succeeds_although_no_lock_file_can_be_created(
     for kind in [ErrorKind::StorageFull, ErrorKind::PermissionDenied] {
         let sessions = Sessions::new(SWEPT);
         sessions.create_old_files();
-        let options = Options {
-            ageing: Ageing::After(0.0),
-            ..Options::default()
-        };
+        let options = with_archive_retention();
         let system = Faulty::new(move |call, _| call.starts_with("create").then_some(kind));
         let cache = SurveyCache::new();
         let report = sessions.sweep(&system, &options, &cache);
@@ -281,10 +283,7 @@ fn a_sweep_without_an_expired_run_succeeds_although_no_lock_file_can_be_created(
 fn deletes_old_archives_before_leftovers_to_make_room_for_the_lock_file() {
     let sessions = Sessions::new(SWEPT);
     let [archive, _] = sessions.create_old_files();
-    let options = Options {
-        ageing: Ageing::After(0.0),
-        ..Options::default()
-    };
+    let options = with_archive_retention();
     let system = full_while_exists(&archive, &["create_unnamed", "create_new"]);
     let report = sessions.sweep(&system, &options, &SurveyCache::new());
     assert_eq!((report.archives.removed, report.temps.removed), (1, 1));
@@ -318,10 +317,7 @@ fn warns_once_of_files_that_cannot_be_deleted_on_a_full_disk() {
         "sync" if deletable.exists() => Some(ErrorKind::StorageFull),
         _ => None,
     });
-    let options = Options {
-        ageing: Ageing::After(0.0),
-        ..Options::default()
-    };
+    let options = with_archive_retention();
     let report = sessions.sweep(&system, &options, &SurveyCache::new());
     assert_eq!((report.pruned, report.archives.removed), (1, 1));
     let failed = |operation: &str, path: &Path| {
@@ -347,10 +343,7 @@ fn does_not_warn_of_a_file_that_can_be_deleted_at_the_second_attempt() {
         "sync" if deletable.exists() => Some(ErrorKind::StorageFull),
         _ => None,
     });
-    let options = Options {
-        ageing: Ageing::After(0.0),
-        ..Options::default()
-    };
+    let options = with_archive_retention();
     let report = sessions.sweep(&system, &options, &SurveyCache::new());
     assert_eq!((report.archives.removed, report.warnings.len()), (2, 0));
     assert!(busy.iter().all(|file| !file.exists()));
@@ -398,10 +391,7 @@ fn an_abort_ends_a_sweep_that_has_nothing_to_commit() {
     sessions.sweep(&Os, &Options::default(), &cache);
     let archive = sessions.path("x.jsonl.deleted.2020-01-20T12-00-00.000Z");
     fs::write(&archive, "old").unwrap();
-    let options = Options {
-        ageing: Ageing::After(0.0),
-        ..Options::default()
-    };
+    let options = with_archive_retention();
     options.abort.request();
     let missing = sessions.path("none.json");
     for store in [&sessions.store, &missing] {
@@ -418,10 +408,7 @@ fn an_abort_while_a_sweep_without_an_expired_run_waits_for_the_lock_ends_it() {
     let [_, temp] = sessions.create_old_files();
     // A young lock without a pid has a live holder.
     fs::write(sessions.path("sessions.json.lock"), "{}").unwrap();
-    let options = Options {
-        ageing: Ageing::After(0.0),
-        ..Options::default()
-    };
+    let options = with_archive_retention();
     let abort = options.abort.clone();
     let system = Faulty::new(move |call, _| {
         if call == "sleep" {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::lock;
 use crate::system::{System, describe};
 use crate::transcripts::archive::cannot_archive;
-use crate::transcripts::locate::{Folder, Transcript, file_name, merged};
+use crate::transcripts::locate::{Folder, MAX_REMEMBERED, Transcript, file_name, merged};
 
 use super::context::Context;
 
@@ -16,9 +16,6 @@ const MAX_KNOWN_BYTES: usize = 4 << 20;
 
 /// What a remembered file uses beside its text, in bytes.
 const KNOWN_BYTES: usize = 256;
-
-/// A longer text is not remembered. A system call on a path of this length fails.
-const MAX_TEXT: usize = 4096;
 
 /// How many failures are remembered. One message stands for all of them.
 const MAX_FAILURES: usize = 1024;
@@ -95,7 +92,7 @@ impl<'c, 'a, S: System> RunTranscripts<'c, 'a, S> {
             return known.clone();
         }
         let found = self.find(file);
-        if file.len() <= MAX_TEXT {
+        if file.len() <= MAX_REMEMBERED {
             let bytes = file.len() + KNOWN_BYTES;
             if self.known_bytes + bytes > MAX_KNOWN_BYTES {
                 self.known.clear();

@@ -27,6 +27,10 @@ pub(super) const CASE_FOLDS: bool = cfg!(any(target_os = "macos", target_os = "i
 /// the root, which is quadratic in the depth. The gateway's own transcripts are at most one folder deep.
 pub(super) const MAX_DEPTH: usize = 32;
 
+/// The length in bytes of a text above which what it names is not remembered. A system call on a path of
+/// this length fails.
+pub(crate) const MAX_REMEMBERED: usize = 4096;
+
 /// The folder of a store, which also contains the transcripts of its sessions.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {

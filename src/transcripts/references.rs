@@ -13,15 +13,13 @@ use crate::transcripts::hashes::Hashes;
 use crate::transcripts::links::Target;
 use crate::transcripts::listing::Listings;
 use crate::transcripts::locate::{
-    CASE_FOLDS, EXTENSION, FileId, Folder, MAX_DEPTH, Place, Transcript, file_id, file_name,
-    is_file_stem,
+    CASE_FOLDS, EXTENSION, FileId, Folder, MAX_DEPTH, MAX_REMEMBERED, Place, Transcript, file_id,
+    file_name, is_file_stem,
 };
 use crate::transcripts::outside::OutsideLookups;
 
-/// How many `sessionFile`s in subfolders are remembered, and up to which length in bytes. A system call on a
-/// longer path fails.
+/// How many `sessionFile`s in subfolders are remembered.
 const MAX_RECENT: usize = 1024;
-const MAX_RECENT_TEXT: usize = 4096;
 
 /// How much memory paths outside the folder can use. Real stores have none, or one per entry if the
 /// store was moved: enough for about 7,000 of them.
@@ -98,7 +96,7 @@ impl<'s, S: System> References<'s, S> {
                 if self.recent.len() >= MAX_RECENT {
                     self.recent.clear();
                 }
-                if file.len() <= MAX_RECENT_TEXT {
+                if file.len() <= MAX_REMEMBERED {
                     self.recent.insert(file.to_owned());
                 }
             }
@@ -310,7 +308,7 @@ mod tests {
         let sessions = tempfile::tempdir().unwrap();
         let folder = Folder::of(&sessions.path().join("sessions.json"));
         let mut references = References::new(&Os, &folder);
-        let long = "x".repeat(MAX_RECENT_TEXT);
+        let long = "x".repeat(MAX_REMEMBERED);
         for n in 0..2000 {
             references.add(None, Some(&format!("sub/{n}.jsonl")));
             references.add(None, Some(&format!("sub/{n}{long}.jsonl")));
