@@ -1,7 +1,7 @@
 // The measured stores: their sizes and numbers of entries are those that owners of gateways report.
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createSampleStore } from "../scripts/sample-store.mjs";
 
@@ -10,6 +10,8 @@ export const NOW = Date.now();
 export const MB = 1e6;
 
 const HOUR = 3_600_000;
+/** How the session ids of createSampleStore begin. */
+const ID_PREFIX = "0c5e55ed";
 /** The smallest entry in reports of large stores, in bytes. */
 const SMALLEST = 15_000;
 /** The bytes of an entry without its text, and the factor by which escaping lengthens the text. */
@@ -29,7 +31,7 @@ export const SMALL_ENTRIES = { entries: 1_000_000, expired: 200_000 };
 
 /**
  * Builds a store that can be swept repeatedly. `renew` restores it from an unmodified copy beside it,
- * with the transcripts of all expired runs, and syncs it.
+ * with the transcripts of all expired runs and without the archives of earlier sweeps, and syncs it.
  */
 export function buildStore(folder, { mb, entries, expired, transcripts = true }) {
   const text =
@@ -56,6 +58,11 @@ export function buildStore(folder, { mb, entries, expired, transcripts = true })
     expired,
     bytes: statSync(path).size,
     renew() {
+      // Otherwise each round would list more archives than the one before it.
+      const isArchive = (name) => name.startsWith(ID_PREFIX) && name.includes(".deleted.");
+      for (const name of readdirSync(folder).filter(isArchive)) {
+        rmSync(join(folder, name));
+      }
       for (const id of ids) {
         writeFileSync(join(folder, `${id}.jsonl`), `{"type":"session","id":"${id}"}\n`);
       }
@@ -105,7 +112,7 @@ function expiredIds(entries, expired) {
   const ids = [];
   for (let index = 0; index < entries; index++) {
     if (Math.floor(((index + 1) * expired) / entries) > Math.floor((index * expired) / entries)) {
-      ids.push(`0c5e55ed-0000-4000-8000-${index.toString(16).padStart(12, "0")}`);
+      ids.push(`${ID_PREFIX}-0000-4000-8000-${index.toString(16).padStart(12, "0")}`);
     }
   }
   return ids;

@@ -13,6 +13,8 @@ use crate::error::{Context, Result, is_missing};
 use crate::transcripts::archive_name;
 use crate::transcripts::locate::EXTENSION;
 
+const TEMP_EXTENSION: &str = ".tmp";
+
 /// The listings of one sweep. A folder is listed when it is first asked for.
 #[derive(Debug)]
 pub(crate) struct Listings {
@@ -111,22 +113,19 @@ impl Listing {
     fn add_file(&mut self, name: OsString, archive_cutoff_ms: f64) {
         if is_expired_archive(&name, archive_cutoff_ms) {
             self.expired_archives.push(name);
-            return;
-        }
-        if may_be_store(&name) {
+        } else if may_be_store(&name) {
             self.possible_stores.push(name);
-        } else if let Ok(name) = name.into_string()
-            && Path::new(&name).extension() == Some("tmp".as_ref())
-        {
-            self.temp_files.push(name);
+        } else if let Some(name) = name.to_str().filter(|it| it.ends_with(TEMP_EXTENSION)) {
+            self.temp_files.push(name.to_owned());
         }
     }
 }
 
 fn may_be_store(name: &OsStr) -> bool {
-    let name = name.to_string_lossy();
-    let is_transcript = name.ends_with(EXTENSION) || name.contains(".jsonl.");
-    !(is_transcript || name.ends_with(".tmp") || name.ends_with(".lock"))
+    let name = name.as_encoded_bytes();
+    let ends_with = |end: &str| name.ends_with(end.as_bytes());
+    let is_transcript = ends_with(EXTENSION) || name.windows(7).any(|it| it == b".jsonl.");
+    !(is_transcript || ends_with(TEMP_EXTENSION) || ends_with(".lock"))
 }
 
 fn is_expired_archive(name: &OsStr, cutoff_ms: f64) -> bool {
