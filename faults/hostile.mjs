@@ -68,6 +68,13 @@ const STORES = {
     entry: (n) => `${runKey(n)}:{"sessionId":"locked",${OLD}}`,
     isRun: true,
   },
+  "runs of missing files": {
+    entry: (n) => `${runKey(n)}:{"sessionId":"${n}","sessionFile":"${n}-m.jsonl",${OLD}}`,
+    isRun: true,
+  },
+  "runs of missing files in a folder": runsOf((n) => `${DEEP}m${n}.jsonl`),
+  "runs of missing folders": runsOf((n) => `m${n}/T.jsonl`),
+  "runs of files elsewhere": runsOf((n) => `/nowhere/${n}/T.jsonl`),
   "runs that share one link": runsOf(() => "link.jsonl"),
   "runs behind a link to a folder": runsOf(() => "folder/T.jsonl"),
   "runs of files in deep folders": runsOf((n) => `${DEEP}${n % DEEP_FILES}.jsonl`),

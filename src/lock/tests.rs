@@ -934,6 +934,27 @@ fn a_dead_lock_that_another_process_examines_protects_no_transcript() {
     }
 }
 
+/// In doubt, a transcript is protected.
+#[test]
+fn a_folder_at_the_path_of_a_lock_that_cannot_be_examined_protects_the_transcript() {
+    let (_folder, path) = folder();
+    fs::create_dir(&path).unwrap();
+    let an_hour_later = SystemTime::now() + Duration::from_secs(3600);
+    let system = Faulty::new(|_, _| None).with_now(an_hour_later);
+    assert!(!is_held_by_live_process(&system, &path));
+    let examinations = u32::try_from(system.calls("stat").len()).unwrap();
+    for failing in 0..examinations {
+        let tried = AtomicU32::new(0);
+        let system = Faulty::new(move |call, _| {
+            let fails = call == "stat" && tried.fetch_add(1, Ordering::Relaxed) == failing;
+            fails.then_some(ErrorKind::PermissionDenied)
+        });
+        let system = system.with_now(an_hour_later);
+        assert!(is_held_by_live_process(&system, &path), "{failing}");
+    }
+    assert_ne!(examinations, 0);
+}
+
 /// A file name has at most 255 bytes, and that of a transcript may have all of them.
 #[test]
 fn a_transcript_whose_lock_would_have_too_long_a_name_is_not_locked() {

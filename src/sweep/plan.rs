@@ -225,6 +225,7 @@ pub(super) fn tally(transcripts: &[Transcript]) -> (Tally, Vec<&Path>) {
 /// Collects the transcripts of removed runs, and what kept entries reference.
 struct Collector<'c, 'a, S: System> {
     sweep: &'c Context<'a, S>,
+    folder: Folder,
     runs: RunTranscripts<'c, 'a, S>,
     references: References<'a, S>,
     /// What the other stores in subfolders with transcripts reference.
@@ -257,7 +258,8 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
             sweep,
             references: References::new(sweep.system, &folder),
             in_subfolders: Vec::new(),
-            runs: RunTranscripts::new(sweep, folder),
+            runs: RunTranscripts::new(sweep, folder.clone()),
+            folder,
             transcripts: Vec::new(),
             positions: HashMap::new(),
             links: HashSet::new(),
@@ -309,7 +311,7 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
         if self.transcripts.is_empty() {
             return Ok(others.read);
         }
-        others.add_references(&self.runs.folder, &mut self.references, buffer)?;
+        others.add_references(&self.folder, &mut self.references, buffer)?;
         let parents = self.transcripts.iter().filter_map(|it| it.path.parent());
         let subfolders: BTreeSet<_> = parents.filter(|it| *it != paths.folder).collect();
         for path in subfolders {
@@ -389,7 +391,7 @@ impl<S: System> RemovalPolicy for Collector<'_, '_, S> {
     }
 
     fn restart(&mut self) {
-        *self = Self::new(self.sweep, self.runs.folder.clone());
+        *self = Self::new(self.sweep, self.folder.clone());
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::lock;
 use crate::system::{System, describe};
 use crate::transcripts::archive::cannot_archive;
-use crate::transcripts::locate::{Folder, MAX_REMEMBERED, Transcript, file_name, merged};
+use crate::transcripts::locate::{Folder, MAX_REMEMBERED, Transcript, file_name, lock_of, merged};
 
 use super::context::Context;
 
@@ -23,7 +23,7 @@ const MAX_FAILURES: usize = 1024;
 /// Finds transcripts during one pass over a store.
 pub(super) struct RunTranscripts<'c, 'a, S: System> {
     sweep: &'c Context<'a, S>,
-    pub(super) folder: Folder,
+    folder: Folder,
     /// What the last runs name, by `sessionFile` or `<sessionId>.jsonl`. A file that many runs name is
     /// examined once.
     known: HashMap<String, Named>,
@@ -54,7 +54,7 @@ impl<'c, 'a, S: System> RunTranscripts<'c, 'a, S> {
     pub(super) fn new(sweep: &'c Context<'a, S>, folder: Folder) -> Self {
         Self {
             sweep,
-            folder,
+            folder: folder.remembering_missing(),
             known: HashMap::new(),
             known_bytes: 0,
             failures: Vec::new(),
@@ -110,7 +110,11 @@ impl<'c, 'a, S: System> RunTranscripts<'c, 'a, S> {
             return Named::Nothing;
         };
         match self.folder.transcript(sweep.system, &sweep.lookups, &path) {
-            Ok(None) => Named::Nothing,
+            Ok(None) => match self.folder.lock_of_missing(sweep.system, &path) {
+                // Its writer is about to create it.
+                Some(lock) if lock::is_held_by_live_process(sweep.system, &lock) => Named::Locked,
+                _ => Named::Nothing,
+            },
             Ok(Some(found)) if is_any_locked(sweep.system, found.names()) => Named::Locked,
             Ok(Some(found)) => Named::Unlocked(found),
             Err(error) => {
@@ -123,15 +127,10 @@ impl<'c, 'a, S: System> RunTranscripts<'c, 'a, S> {
     }
 }
 
-/// Returns whether a live process holds `<name>.lock` of one of the transcripts, which have these
-/// names.
+/// Returns whether a live process holds the lock of a transcript, which has these names.
 pub(super) fn is_any_locked<'n, S: System>(
     system: &S,
     mut names: impl Iterator<Item = &'n PathBuf>,
 ) -> bool {
-    names.any(|name| {
-        let mut lock = name.as_os_str().to_owned();
-        lock.push(".lock");
-        lock::is_held_by_live_process(system, lock.as_ref())
-    })
+    names.any(|name| lock::is_held_by_live_process(system, &lock_of(name)))
 }

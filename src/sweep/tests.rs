@@ -812,6 +812,58 @@ fn writes_nothing_if_every_expired_run_is_locked() {
     assert_eq!(written, [Vec::<PathBuf>::new(), Vec::new()]);
 }
 
+/// A process locks a transcript before it creates it.
+#[test]
+fn keeps_a_run_whose_transcript_is_locked_and_does_not_exist_yet() {
+    let dead = live_lock().replace("2999", "1999");
+    for (lock, pruned) in [(live_lock(), 0), (dead, 1)] {
+        let gateway = Gateway::new();
+        fs::remove_file(gateway.root.join("r.jsonl")).unwrap();
+        fs::write(gateway.root.join("r.jsonl.lock"), lock).unwrap();
+        let report = sweep_once(&gateway.store);
+        assert_eq!((report.pruned, report.entries.locked), (pruned, 1 - pruned));
+    }
+}
+
+/// The lock of the store is not that of a transcript.
+#[test]
+fn removes_a_run_that_names_the_store_as_its_transcript() {
+    for store in ["sessions.json", "sessions.jsonl"] {
+        let gateway = Gateway::new();
+        let text =
+            format!(r#"{{"agent:main:cron:j:run:1":{{"sessionFile":"{store}","updatedAt":1}}}}"#);
+        let path = gateway.root.join(store);
+        fs::write(&path, text).unwrap();
+        fs::write(gateway.root.join(format!("{store}.lock")), live_lock()).unwrap();
+        let options = Options::default();
+        let dry = preview(&Os, request(&path), &options, &SurveyCache::new());
+        assert_eq!(dry.pruned, 1, "{store}");
+    }
+}
+
+/// Each look-up of a missing file makes the file system remember its name.
+#[test]
+fn looks_up_a_bounded_number_of_missing_transcripts_of_one_folder() {
+    let gateway = Gateway::new();
+    fs::create_dir(gateway.root.join("sub")).unwrap();
+    fs::write(gateway.root.join("sub/last.jsonl"), "run").unwrap();
+    let run = |n: u32, id: &str, file: &str| {
+        format!(
+            r#""agent:main:cron:j:run:{n}":{{"sessionId":"{id}","sessionFile":"{file}","updatedAt":1}}"#
+        )
+    };
+    let mut runs: Vec<_> = (0..5000)
+        .map(|n| run(n, &n.to_string(), &format!("sub/{n}.jsonl")))
+        .collect();
+    runs.push(run(5000, "r", "sub/last.jsonl"));
+    fs::write(&gateway.store, format!("{{{}}}", runs.join(","))).unwrap();
+    let system = Faulty::new(|_, _| None);
+    let report = sweep_on(&system, &gateway.store);
+    assert_eq!((report.pruned, report.transcripts.archived), (5001, 2));
+    let looked_up = system.calls("stat").len();
+    assert!(looked_up < 4000, "{looked_up}");
+}
+
 /// Returns a system whose clock is an hour ahead, so that every change is old.
 fn an_hour_ahead() -> Faulty {
     Faulty::new(|_, _| None).with_now(SystemTime::now() + Duration::from_secs(3600))

@@ -11,6 +11,8 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use crate::system::{Kind, Stat, System};
+use crate::transcripts::locate::CASE_FOLDS;
+use crate::transcripts::names::Names;
 
 /// How many links of one path are followed, as on Linux.
 const MAX_LINKS: usize = 40;
@@ -41,6 +43,8 @@ pub(super) struct Links {
     named: PathBuf,
     /// Subfolders to which no link leads: each is examined once.
     known: RefCell<HashSet<PathBuf>>,
+    /// `None` if each missing file is looked up.
+    names: Option<RefCell<Names>>,
 }
 
 impl Links {
@@ -49,7 +53,41 @@ impl Links {
             real,
             named,
             known: RefCell::default(),
+            names: None,
         }
+    }
+
+    /// Makes files count as missing that are created from now on, because folders of which many files are
+    /// missing are listed once.
+    pub(super) fn remember_missing(&mut self) {
+        // Where names differ in case only, a listing does not show what is missing.
+        if !CASE_FOLDS {
+            self.names = Some(RefCell::default());
+        }
+    }
+
+    /// Returns whether it is known that `path`, which is in the folder, is missing.
+    pub(super) fn lack(&self, path: &Path) -> bool {
+        let names = self.names.as_ref();
+        names.is_some_and(|names| names.borrow().lack(path))
+    }
+
+    /// Returns the attributes of a file. `path` is in an existing folder to which no link leads.
+    pub(super) fn stat<S: System>(&self, system: &S, path: &Path) -> io::Result<Stat> {
+        let Some(names) = &self.names else {
+            return system.stat(path);
+        };
+        if names.borrow().lack(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let found = system.stat(path);
+        if found
+            .as_ref()
+            .is_err_and(|it| it.kind() == io::ErrorKind::NotFound)
+        {
+            names.borrow_mut().add_missing(path);
+        }
+        found
     }
 
     /// Finds out where an absolute path leads.
@@ -105,7 +143,7 @@ impl Links {
             if !at.starts_with(&self.real) {
                 return Ok(First::Outside(at.join(components.as_path())));
             }
-            let stat = system.stat(&at)?;
+            let stat = self.stat(system, &at)?;
             match stat.kind {
                 Kind::Link => {
                     let rest = components.as_path().to_owned();

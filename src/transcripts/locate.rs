@@ -87,6 +87,13 @@ impl Folder {
         }
     }
 
+    /// Makes files count as missing that are created from now on. Then millions of missing files cost little
+    /// more than one listing of their folder.
+    pub(crate) fn remembering_missing(mut self) -> Self {
+        self.links.remember_missing();
+        self
+    }
+
     /// Returns the folder's path with all links resolved.
     pub(crate) fn real(&self) -> &Path {
         &self.real
@@ -151,16 +158,31 @@ impl Folder {
         lookups: &OutsideLookups,
         candidate: &Path,
     ) -> io::Result<Option<Transcript>> {
+        if self.links.lack(candidate) || !lookups.any_left() && self.is_outside(candidate) {
+            return Ok(None);
+        }
         let found = match self.resolve_file(system, lookups, candidate) {
             Err(error) if names_nothing(&error) => return Ok(None),
             found => found?,
         };
         Ok(found.filter(|Transcript { path, .. }| {
-            let is_transcript = path.as_os_str().as_encoded_bytes();
-            lies_inside(&self.real, path)
-                && is_transcript.ends_with(EXTENSION.as_bytes())
-                && !self.store.contains(path)
+            lies_inside(&self.real, path) && has_extension(path) && !self.store.contains(path)
         }))
+    }
+
+    /// Returns the lock of a transcript that is missing, if the lock is directly in the folder.
+    pub(crate) fn lock_of_missing<S: System>(&self, system: &S, path: &Path) -> Option<PathBuf> {
+        let name = path.file_name().filter(|_| self.is_direct(path))?;
+        let real = self.real.join(name);
+        let lock = lock_of(&real);
+        let is_missing_transcript = has_extension(&real)
+            && names_nothing(&self.links.stat(system, &real).err()?)
+            && self.links.stat(system, &lock).is_ok();
+        is_missing_transcript.then_some(lock)
+    }
+
+    fn is_outside(&self, path: &Path) -> bool {
+        !path.starts_with(&self.real) && !path.starts_with(&self.named)
     }
 
     fn is_direct(&self, path: &Path) -> bool {
@@ -182,9 +204,10 @@ impl Folder {
         };
         if !CASE_FOLDS && self.is_direct(path) {
             // Nearly all transcripts are directly in the folder, and no links.
-            let stat = system.stat(path)?;
+            let real = self.real.join(name);
+            let stat = self.links.stat(system, &real)?;
             if stat.kind != Kind::Link {
-                return Ok(regular(self.real.join(name), Vec::new(), &stat));
+                return Ok(regular(real, Vec::new(), &stat));
             }
         }
         match self.follow(system, path)? {
@@ -241,6 +264,18 @@ impl Folder {
         let is_plain = !CASE_FOLDS && !name.contains('/') && !matches!(name, "" | "." | "..");
         is_plain.then_some(name)
     }
+}
+
+/// Returns the path of a transcript's lock: `<transcript>.lock`.
+pub(crate) fn lock_of(transcript: &Path) -> PathBuf {
+    let mut lock = transcript.as_os_str().to_owned();
+    lock.push(".lock");
+    lock.into()
+}
+
+fn has_extension(path: &Path) -> bool {
+    let path = path.as_os_str().as_encoded_bytes();
+    path.ends_with(EXTENSION.as_bytes())
 }
 
 /// Returns the transcripts of a session, each once: the one that its `sessionFile` names, and that of its

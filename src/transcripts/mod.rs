@@ -2,7 +2,7 @@
 //!
 //! `locate` finds the transcripts of a removed session, and `references` those of them that a kept entry
 //! references. `links` follows links without leaving the folder, and `outside` limits the access to paths
-//! outside it. `archive` renames transcripts to their `archive_name`, renames them back if the sweep
+//! outside it. `names` knows which files are missing. `archive` renames transcripts to their `archive_name`, renames them back if the sweep
 //! fails, and deletes expired archives. `listing` lists each folder once.
 
 pub(crate) mod archive;
@@ -11,6 +11,7 @@ mod hashes;
 pub(crate) mod links;
 pub(crate) mod listing;
 pub(crate) mod locate;
+mod names;
 pub(crate) mod outside;
 pub(crate) mod references;
 #[cfg(test)]

@@ -31,6 +31,11 @@ impl OutsideLookups {
         self.left.set(0);
     }
 
+    /// Returns whether any path can still be accessed.
+    pub(crate) fn any_left(&self) -> bool {
+        self.left.get() > 0
+    }
+
     /// Returns whether the path, which is outside the folder, can be accessed, and counts it if so.
     /// Never allows a network path of Windows, because opening it sends the user's credentials.
     pub(crate) fn allow(&self, path: &Path) -> bool {
@@ -62,6 +67,7 @@ mod tests {
         let path = if cfg!(windows) { r"C:\a" } else { "/a" };
         let allowed = (0..1000).filter(|_| lookups.allow(Path::new(path))).count();
         assert_eq!(allowed, 64);
+        assert!(!lookups.any_left());
 
         let lookups = OutsideLookups::new();
         lookups.end();
