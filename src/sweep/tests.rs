@@ -1288,8 +1288,9 @@ fn sweep_with(system: &impl System, store: &Path, options: &Options) -> Swept {
 
 #[cfg(target_os = "linux")]
 mod failures {
+    use std::env;
     use std::os::unix::fs::PermissionsExt;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{chown, symlink};
     use std::thread;
 
     use super::*;
@@ -1461,6 +1462,36 @@ mod failures {
         // SAFETY: the argument is a number.
         let is_own = unsafe { libc::unshare(libc::CLONE_NEWNS) } == 0;
         is_own && run("mount", &["--make-rprivate".as_ref(), "/".as_ref()])
+    }
+
+    /// In a user namespace, all owners that it does not map look the same. Runs itself in one.
+    #[test]
+    fn sweeps_the_store_of_an_unmapped_owner_only_as_that_owner() {
+        const NAME: &str =
+            "sweep::tests::failures::sweeps_the_store_of_an_unmapped_owner_only_as_that_owner";
+        const STORE: &str = "STORE_OF_AN_UNMAPPED_OWNER";
+        if let Some(store) = env::var_os(STORE) {
+            assert_eq!(sweep_once(store.as_ref()).pruned, 1);
+            return;
+        }
+        if !run("unshare", &["--user".as_ref(), "true".as_ref()]) {
+            eprintln!("skipped: needs user namespaces");
+            return;
+        }
+        let is_swept = |store: &Path| {
+            let mut unshare = std::process::Command::new("unshare");
+            unshare.arg("--user").arg(env::current_exe().unwrap());
+            let output = unshare.args([NAME, "--exact"]).env(STORE, store).output();
+            output.unwrap().status.success()
+        };
+        assert!(is_swept(&Gateway::new().store));
+
+        let gateway = Gateway::new();
+        let before = tree(&gateway.root);
+        if chown(&gateway.store, Some(12_345), None).is_ok() {
+            assert!(!is_swept(&gateway.store));
+            assert_eq!(tree(&gateway.root), before);
+        }
     }
 
     #[test]

@@ -46,13 +46,13 @@ fn by_descriptor(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
-/// Reads the attributes of `chattr`, and whether the file is the root of a mount (since Linux 5.8).
 pub(super) fn is_own(file: &File) -> bool {
     // Only an owner may keep reads from changing the time of last access.
     let is_permitted = |flags| rustix::fs::fcntl_setfl(file, flags | OFlags::NOATIME).is_ok();
     rustix::fs::fcntl_getfl(file).is_ok_and(is_permitted)
 }
 
+/// Reads the attributes of `chattr`, and whether the file is the root of a mount (since Linux 5.8).
 pub(super) fn obstacle(path: &Path) -> Option<Obstacle> {
     let flags = AtFlags::SYMLINK_NOFOLLOW;
     let stat = rustix::fs::statx(CWD, path, flags, StatxFlags::TYPE).ok()?;
