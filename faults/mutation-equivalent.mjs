@@ -20,4 +20,10 @@ export const EQUIVALENT = [
     to: "();",
     why: "only Windows reports files in use",
   },
+  {
+    file: "src/store/replace.rs",
+    line: "self.store.file = new;",
+    to: "();",
+    why: "only on Windows a file is closed before it is replaced",
+  },
 ];
