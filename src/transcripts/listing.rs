@@ -1,5 +1,5 @@
-//! Folder listings. A folder can contain a hundred thousand archives, so a sweep lists each folder
-//! at most once.
+//! Folder listings. A folder can contain a hundred thousand archives, so a plan and the cleanup after it
+//! share one listing of each folder.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -3,7 +3,8 @@
 //! `locate` finds the transcripts of a removed session, and `references` those of them that a kept entry
 //! references. `links` follows links without leaving the folder, and `outside` limits the access to paths
 //! outside it. `names` knows which files are missing. `archive` renames transcripts to their `archive_name`, renames them back if the sweep
-//! fails, and deletes expired archives. `listing` lists each folder once.
+//! fails, and deletes expired archives. `listing` lists each folder once for a plan and its
+//! cleanup.
 
 pub(crate) mod archive;
 pub(crate) mod archive_name;
