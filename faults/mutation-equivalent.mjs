@@ -16,12 +16,6 @@ export const EQUIVALENT = [
   },
   {
     file: "src/store/replace.rs",
-    line: "self.system.sleep(RENAME_PAUSE);",
-    to: "();",
-    why: "only Windows reports files in use",
-  },
-  {
-    file: "src/store/replace.rs",
     line: "self.store.file = new;",
     to: "();",
     why: "only on Windows a file is closed before it is replaced",

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::error::{Context, Error, Result, is_missing};
 use crate::store::{Store, leftovers};
-use crate::system::{Obstacle, Refusal, Stat, System, is_in_use, is_unmapped};
+use crate::system::{Obstacle, Refusal, Stat, System, is_unmapped};
 
 /// How often a file that came out of an exchange is put back before the sweep gives up, because
 /// another process replaces the store again each time.
@@ -257,7 +257,7 @@ impl<'s, S: System> Replacement<'s, S> {
                 return Ok(Swap::Changed { kept: None });
             }
             match self.system.rename(name, &self.store.path) {
-                Err(error) if is_in_use(&error) && attempt < RENAME_ATTEMPTS => {
+                Err(error) if self.system.is_in_use(&error) && attempt < RENAME_ATTEMPTS => {
                     attempt += 1;
                     self.system.sleep(RENAME_PAUSE);
                 }

@@ -1464,6 +1464,27 @@ mod failures {
         is_own && run("mount", &["--make-rprivate".as_ref(), "/".as_ref()])
     }
 
+    /// On Windows, virus scanners and backups open files for a few milliseconds.
+    #[test]
+    fn replaces_a_store_that_is_in_use_for_a_moment() {
+        for (failing, is_swept) in [(9, true), (10, false)] {
+            let gateway = Gateway::new();
+            let before = tree(&gateway.root);
+            let renames = AtomicU32::new(0);
+            let system = Faulty::new(move |name, _| match name {
+                "exchange" => Some(ErrorKind::Unsupported),
+                "rename" if renames.fetch_add(1, Ordering::Relaxed) < failing => {
+                    Some(ErrorKind::ResourceBusy)
+                }
+                _ => None,
+            });
+            assert_eq!(sweep_on(&system, &gateway.store).swept, is_swept);
+            assert_eq!(tree(&gateway.root) != before, is_swept);
+            assert_eq!(system.calls("rename").len(), 10);
+            assert_eq!(system.calls("sleep").len(), 9);
+        }
+    }
+
     /// In a user namespace, all owners that it does not map look the same. Runs itself in one.
     #[test]
     fn sweeps_the_store_of_an_unmapped_owner_only_as_that_owner() {

@@ -285,7 +285,7 @@ pub trait System: Sync {
     /// Returns whether a call failed only because another process has the file open, or has deleted
     /// it while a third one has it open, so that the call may succeed later. Always `false` on Unix.
     fn is_in_use(&self, error: &io::Error) -> bool {
-        is_in_use(error)
+        platform::is_in_use(error)
     }
 
     /// Gives a file the extended attributes of another, as far as the file system has any.
@@ -344,11 +344,6 @@ pub trait System: Sync {
     fn start_heartbeat(&self, _file: &Self::File, _beat: Beat) -> Heartbeat {
         Heartbeat::none()
     }
-}
-
-/// See [`System::is_in_use`].
-pub(crate) fn is_in_use(error: &io::Error) -> bool {
-    platform::is_in_use(error)
 }
 
 /// Renames a file like [`System::rename_no_replace`]. Where that is unsupported, checks first and then

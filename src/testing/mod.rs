@@ -301,6 +301,11 @@ impl System for Faulty {
         self.call("copy_owner", Path::new(""), || Os.copy_owner(from, to))
     }
 
+    /// As on Windows, where another process can have a file open.
+    fn is_in_use(&self, error: &io::Error) -> bool {
+        error.kind() == ErrorKind::ResourceBusy || Os.is_in_use(error)
+    }
+
     fn copy_attributes(&self, from: &File, to: &File) -> io::Result<()> {
         self.call("copy_attributes", Path::new(""), || {
             Os.copy_attributes(from, to)
