@@ -674,6 +674,25 @@ fn a_file_of_another_folder_is_compared_also_in_the_second_attempt() {
     assert_eq!(sweep_on(&system, &gateway.store).transcripts.archived, 1);
 }
 
+/// Otherwise a store that is written all the time would never be swept.
+#[test]
+fn the_third_attempt_is_prepared_with_the_lock() {
+    let gateway = Gateway::new();
+    let (text, store) = (gateway.text(), gateway.store.clone());
+    let lock = gateway.root.join("sessions.json.lock");
+    let system = Faulty::new(move |call, _| {
+        if call == "create_unnamed" && !lock.exists() {
+            // Written in each preparation without the lock.
+            fs::write(&store, &text).unwrap();
+            touch(&store, SystemTime::now() + Duration::from_secs(1));
+        }
+        None
+    });
+    assert_eq!(sweep_on(&system, &gateway.store).pruned, 1);
+    // One of them is the lock.
+    assert_eq!(system.calls("create_unnamed").len(), 4);
+}
+
 #[test]
 fn an_abort_after_the_commit_does_not_end_the_clean_up() {
     let gateway = Gateway::new();
