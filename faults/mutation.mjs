@@ -30,6 +30,7 @@ const COMMIT = [
   "src/sweep/cleanup.rs",
   "src/transcripts/archive.rs",
   "src/transcripts/links.rs",
+  "src/transcripts/names.rs",
 ];
 
 /** The files, each with the tests that are tried first: the fast ones of the same module. */
