@@ -20,10 +20,4 @@ export const EQUIVALENT = [
     to: "();",
     why: "only on Windows a file is closed before it is replaced",
   },
-  {
-    file: "src/sweep/other_stores.rs",
-    line: "let mut has_store = false;",
-    to: "let mut has_store = true;",
-    why: "a subfolder without a store is examined once more, which protects nothing",
-  },
 ];

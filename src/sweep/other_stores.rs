@@ -55,9 +55,9 @@ impl<'c, 'a, S: System> OtherStores<'c, 'a, S> {
         }
     }
 
-    /// Adds what the other stores in `folder` reference to `references`, which are those of that folder, and
-    /// returns whether there is such a store. An entry that a sweep of such a store would remove does not
-    /// count. A file that does not begin as a store is ignored.
+    /// Adds what the other stores in `folder` reference to `references`, which are those of that folder. An
+    /// entry that a sweep of such a store would remove does not count. A file that does not begin as a
+    /// store is ignored.
     ///
     /// # Errors
     /// If a file with the name of a store cannot be read to its end: as long as its references are
@@ -67,19 +67,18 @@ impl<'c, 'a, S: System> OtherStores<'c, 'a, S> {
         folder: &Folder,
         references: &mut References<'a, S>,
         buffer: &mut Buffer,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         let own = self.paths.named.file_name();
         // Without a cutoff, because no archives are needed.
         let mut listings = Listings::new(f64::NEG_INFINITY, &self.sweep.options.abort);
-        let mut has_store = false;
         for name in &listings.of(folder.real())?.possible_stores {
             self.sweep.options.abort.check()?;
             if is_named_like_store(name, own) {
                 let path = folder.real().join(name);
-                has_store |= self.add_store(folder, &path, references, buffer)?;
+                self.add_store(folder, &path, references, buffer)?;
             }
         }
-        Ok(has_store)
+        Ok(())
     }
 
     fn add_store(
@@ -88,16 +87,16 @@ impl<'c, 'a, S: System> OtherStores<'c, 'a, S> {
         path: &Path,
         references: &mut References<'a, S>,
         buffer: &mut Buffer,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         let (system, abort) = (self.sweep.system, &self.sweep.options.abort);
         let mut attempt = 1;
         loop {
             let found = match self.open(folder, path) {
-                Err(error) if is_missing(&error) => return Ok(false),
+                Err(error) if is_missing(&error) => return Ok(()),
                 found => found.context(OTHER_STORE, path)?,
             };
             let Some(found) = found else {
-                return Ok(false);
+                return Ok(());
             };
             let source = Source {
                 system,
@@ -119,14 +118,14 @@ impl<'c, 'a, S: System> OtherStores<'c, 'a, S> {
                     if !found.is_outside {
                         self.read.push((found.path, found.before));
                     }
-                    return Ok(true);
+                    return Ok(());
                 }
                 Err(Error::Json { .. })
                     if !may_be_store(system, &found.file)
                         || self.is_kept_temp(path)
                         || self.is_abandoned(&found.before) =>
                 {
-                    return Ok(false);
+                    return Ok(());
                 }
                 Ok(()) | Err(Error::Json { .. }) if attempt < ATTEMPTS => {}
                 Ok(()) => {

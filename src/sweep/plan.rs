@@ -318,7 +318,8 @@ impl<'c, 'a, S: System> Collector<'c, 'a, S> {
             let store = [paths.real.clone(), paths.real.clone()];
             let folder = Folder::new(path.to_owned(), path.to_owned(), store);
             let mut references = References::new(self.sweep.system, &folder);
-            if others.add_references(&folder, &mut references, buffer)? {
+            others.add_references(&folder, &mut references, buffer)?;
+            if !references.is_empty() {
                 self.in_subfolders.push(references);
             }
         }

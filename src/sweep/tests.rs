@@ -2,7 +2,7 @@
 #![cfg(unix)]
 
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -672,6 +672,30 @@ fn a_file_of_another_folder_is_compared_also_in_the_second_attempt() {
         None
     });
     assert_eq!(sweep_on(&system, &gateway.store).transcripts.archived, 1);
+}
+
+/// There can be thousands, each a link that leads nowhere.
+#[test]
+fn an_abort_ends_the_search_for_other_stores() {
+    let gateway = Gateway::new();
+    for name in ["a.json", "b.json", "c.json"] {
+        std::os::unix::fs::symlink("missing", gateway.root.join(name)).unwrap();
+    }
+    let options = Options::default();
+    let (abort, root) = (options.abort.clone(), gateway.root.clone());
+    let is_other = move |path: &Path| {
+        path.parent() == Some(&root) && path.file_name().is_some_and(|it| it.len() == 6)
+    };
+    let is_examined = is_other.clone();
+    let system = Faulty::new(move |call, path| {
+        if call == "stat" && is_examined(path) {
+            abort.request();
+        }
+        None
+    });
+    assert!(!sweep_with(&system, &gateway.store, &options).swept);
+    let examined: BTreeSet<_> = system.calls("stat").into_iter().collect();
+    assert_eq!(examined.iter().filter(|it| is_other(it)).count(), 1);
 }
 
 /// Otherwise a store that is written all the time would never be swept.

@@ -44,6 +44,10 @@ impl Hashes {
         places(hash).all(|(word, bit)| self.filter[word] & bit != 0)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.filter.is_empty()
+    }
+
     #[cfg(test)]
     pub(super) fn exact_len(&self) -> usize {
         self.exact.len()
@@ -85,6 +89,7 @@ mod tests {
     fn contains_exactly_what_was_inserted_up_to_its_limit() {
         let count = MAX_EXACT as u64;
         let (hashes, seed) = filled(count);
+        assert!(!hashes.is_empty() && Hashes::default().is_empty());
         assert!((0..count).all(|n| hashes.contains(seed.hash_one(n))));
         assert!(!(count..2 * count).any(|n| hashes.contains(seed.hash_one(n))));
     }
@@ -94,6 +99,7 @@ mod tests {
         let count = 1_000_000;
         let (hashes, seed) = filled(count);
         assert!((0..count).all(|n| hashes.contains(seed.hash_one(n))));
+        assert!(!hashes.is_empty());
         let wrong = (count..2 * count).filter(|n| hashes.contains(seed.hash_one(n)));
         assert!(wrong.count() < 10_000);
         assert_eq!(hashes.exact.capacity(), 0);

@@ -71,6 +71,12 @@ impl<'s, S: System> References<'s, S> {
         }
     }
 
+    /// Returns whether nothing was added that can name a file.
+    pub(crate) fn is_empty(&self) -> bool {
+        let mut sets = [&self.sessions, &self.files, &self.possible_aliases].into_iter();
+        sets.all(Hashes::is_empty) && self.outside.is_empty()
+    }
+
     /// Adds the `sessionId` and the `sessionFile` of a kept entry, as they are in the store.
     pub(crate) fn add(&mut self, session_id: Option<&str>, session_file: Option<&str>) {
         // As in the gateway, an empty id is not an id.
