@@ -493,6 +493,9 @@ fn refuses_to_archive_beside_a_damaged_store() {
         );
         // A refused sweep costs no writes to the disk.
         assert_eq!(system.calls("sync").is_empty(), is_store, "{contents}");
+        let opened = system.calls("open_no_follow").into_iter();
+        let times = opened.filter(|it| *it == other).count();
+        assert_eq!(times, if is_store { 4 } else { 1 }, "{contents}");
         if let Some(failure) = swept.failure {
             assert_eq!(failure.code, "ERR_SESSION_STORE_INVALID");
             assert_eq!(failure.path.as_deref(), other.to_str());
