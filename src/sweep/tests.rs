@@ -496,6 +496,7 @@ fn refuses_to_archive_beside_a_damaged_store() {
         let opened = system.calls("open_no_follow").into_iter();
         let times = opened.filter(|it| *it == other).count();
         assert_eq!(times, if is_store { 4 } else { 1 }, "{contents}");
+        assert_eq!(system.calls("sleep").len(), times - 1, "{contents}");
         if let Some(failure) = swept.failure {
             assert_eq!(failure.code, "ERR_SESSION_STORE_INVALID");
             assert_eq!(failure.path.as_deref(), other.to_str());
@@ -522,12 +523,24 @@ fn sweeps_beside_an_incomplete_temp_file_that_a_sweep_kept() {
 
 /// A process that writes it in place has emptied it first.
 #[test]
-fn refuses_to_archive_beside_a_store_that_was_emptied_just_now() {
-    let gateway = Gateway::new();
-    fs::write(gateway.root.join("ops.json"), "").unwrap();
-    let swept = sweep_once(&gateway.store);
-    assert_eq!(swept.failure.unwrap().code, "ERR_SESSION_STORE_INVALID");
-    assert!(gateway.root.join("r.jsonl").exists());
+fn refuses_to_archive_beside_a_store_that_was_emptied_in_the_last_ten_seconds() {
+    for (age_ms, is_refused) in [(0, true), (10_000, true), (10_001, false)] {
+        let gateway = Gateway::new();
+        let other = gateway.root.join("ops.json");
+        fs::write(&other, "").unwrap();
+        let written = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        touch(&other, written);
+        let now = written + Duration::from_millis(age_ms);
+        let system = Faulty::new(|_, _| None).with_now(now);
+        let code = sweep_on(&system, &gateway.store).failure.map(|it| it.code);
+        assert_eq!(code.is_some(), is_refused, "{age_ms}");
+        assert!(code.is_none_or(|it| it == "ERR_SESSION_STORE_INVALID"));
+        assert_eq!(
+            gateway.root.join("r.jsonl").exists(),
+            is_refused,
+            "{age_ms}"
+        );
+    }
 }
 
 #[test]
