@@ -505,6 +505,28 @@ fn refuses_to_archive_beside_a_damaged_store() {
     }
 }
 
+/// Also the one that shows whether a file that is not valid JSON can be a store.
+#[test]
+fn refuses_to_archive_if_reads_fail() {
+    let swept_with = |failing: u32| {
+        let gateway = Gateway::new();
+        fs::write(gateway.root.join("sessions.json.damaged"), "oops").unwrap();
+        let reads = AtomicU32::new(0);
+        let system = Faulty::new(move |call, _| {
+            let fails = call == "read_at" && reads.fetch_add(1, Ordering::Relaxed) >= failing;
+            fails.then_some(ErrorKind::Other)
+        });
+        let swept = sweep_on(&system, &gateway.store).swept;
+        assert_eq!(gateway.root.join("r.jsonl").exists(), !swept, "{failing}");
+        (swept, u32::try_from(system.calls("read_at").len()).unwrap())
+    };
+    let (swept, reads) = swept_with(u32::MAX);
+    assert!(swept && reads >= 3);
+    for failing in 0..reads {
+        assert!(!swept_with(failing).0, "{failing} of {reads}");
+    }
+}
+
 /// Otherwise one crash of a writer would end all sweeps.
 #[test]
 fn sweeps_beside_an_incomplete_temp_file_that_a_sweep_kept() {
