@@ -16,7 +16,7 @@ export const name = "mutants";
 const TRIED = Number(process.env.MUTANTS ?? 150);
 
 /** A mutant whose tests take so many times as long as the tests of the unchanged crate waits forever. */
-const TOO_LONG = 8;
+const TOO_LONG = 4;
 
 const LOCK = ["takeover", "found", "staleness", "heartbeat", "payload", "mod"];
 const COMMIT = [

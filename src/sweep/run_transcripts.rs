@@ -134,3 +134,70 @@ pub(super) fn is_any_locked<'n, S: System>(
 ) -> bool {
     names.any(|name| lock::is_held_by_live_process(system, &lock_of(name)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+    use crate::store::survey_cache::SurveyCache;
+    use crate::sweep::{Options, Request};
+    use crate::testing::Faulty;
+
+    /// Calls `work` with the transcripts of a store's folder in which `subfolder` cannot be entered.
+    fn with_runs(work: impl FnOnce(&mut RunTranscripts<'_, '_, Faulty>)) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("sessions.json");
+        let system = Faulty::new(|call, path| {
+            let fails = call == "stat" && path.ends_with("subfolder");
+            fails.then_some(ErrorKind::PermissionDenied)
+        });
+        let request = Request {
+            store: &store,
+            now_ms: 0.0,
+            retention_ms: 0.0,
+        };
+        let sweep = Context::new(&system, request, &Options::default(), &SurveyCache::new());
+        work(&mut RunTranscripts::new(&sweep, Folder::of(&store)));
+    }
+
+    /// Returns the `n`-th of many texts of this length. No file can have such a long name.
+    fn nth_file(n: usize, length: usize) -> String {
+        format!("{n:0>width$}.jsonl", width = length - ".jsonl".len())
+    }
+
+    #[test]
+    fn remembers_files_up_to_a_bound_and_then_begins_anew() {
+        let length = 256;
+        let fitting = MAX_KNOWN_BYTES / (length + KNOWN_BYTES);
+        with_runs(|runs| {
+            for (count, remembered) in [(fitting, fitting), (1, 1), (99, 100)] {
+                for n in 0..count {
+                    let file = nth_file(n + remembered * fitting, length);
+                    assert!(runs.unlocked(None, Some(&file)).unwrap().is_empty());
+                }
+                assert_eq!(runs.known.len(), remembered);
+            }
+        });
+    }
+
+    #[test]
+    fn remembers_no_text_that_is_longer_than_a_path() {
+        with_runs(|runs| {
+            for (length, remembered) in [(MAX_REMEMBERED, 1), (MAX_REMEMBERED + 1, 1)] {
+                runs.unlocked(None, Some(&nth_file(0, length)));
+                assert_eq!(runs.known.len(), remembered, "{length}");
+            }
+        });
+    }
+
+    #[test]
+    fn remembers_a_bounded_number_of_failures() {
+        with_runs(|runs| {
+            for n in 0..2 * MAX_FAILURES {
+                runs.unlocked(None, Some(&format!("subfolder/{n}.jsonl")));
+            }
+            assert_eq!(runs.failures.len(), MAX_FAILURES);
+        });
+    }
+}
