@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::time::SystemTime;
 
@@ -736,23 +736,40 @@ fn an_abort_ends_the_search_for_other_stores() {
     assert_eq!(examined.iter().filter(|it| is_other(it)).count(), 1);
 }
 
-/// Otherwise a store that is written all the time would never be swept.
+/// Otherwise a store that is written all the time would never be swept. Other processes then do not wait
+/// for a file system that the store's content names.
 #[test]
-fn the_third_attempt_is_prepared_with_the_lock() {
-    let gateway = Gateway::new();
-    let (text, store) = (gateway.text(), gateway.store.clone());
-    let lock = gateway.root.join("sessions.json.lock");
-    let system = Faulty::new(move |call, _| {
+fn the_third_attempt_is_prepared_with_the_lock_and_accesses_no_other_folder() {
+    let (elsewhere, gateway) = (tempfile::tempdir().unwrap(), Gateway::new());
+    let other = elsewhere.path().join("r.jsonl");
+    fs::write(&other, "another file").unwrap();
+    let text = format!(
+        r#"{{"agent:main:cron:j:run:1":{{"sessionFile":"{}","updatedAt":1}}}}"#,
+        other.display()
+    );
+    fs::write(&gateway.store, &text).unwrap();
+    let (store, lock) = (
+        gateway.store.clone(),
+        gateway.root.join("sessions.json.lock"),
+    );
+    let accessed = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&accessed);
+    let system = Faulty::new(move |call, path| {
         if call == "create_unnamed" && !lock.exists() {
             // Written in each preparation without the lock.
             fs::write(&store, &text).unwrap();
             touch(&store, SystemTime::now() + Duration::from_secs(1));
+        }
+        if path == other {
+            seen.lock().unwrap().push(lock.exists());
         }
         None
     });
     assert_eq!(sweep_on(&system, &gateway.store).pruned, 1);
     // One of them is the lock.
     assert_eq!(system.calls("create_unnamed").len(), 4);
+    let accessed = accessed.lock().unwrap();
+    assert!(!accessed.is_empty() && !accessed.contains(&true));
 }
 
 #[test]
