@@ -644,6 +644,30 @@ fn keeps_a_transcript_that_another_store_references_when_the_lock_is_acquired() 
     }
 }
 
+#[test]
+fn keeps_a_transcript_that_another_store_references_in_the_second_attempt() {
+    let gateway = Gateway::new();
+    let (text, store) = (gateway.text(), gateway.store.clone());
+    let (other, lock) = (
+        gateway.root.join("ops.json"),
+        gateway.root.join("sessions.json.lock"),
+    );
+    fs::write(&other, "{}").unwrap();
+    let locked = AtomicU32::new(0);
+    let system = Faulty::new(move |call, path| {
+        if call == "link" && path == lock {
+            match locked.fetch_add(1, Ordering::Relaxed) {
+                0 => fs::write(&store, format!("{text} ")).unwrap(),
+                1 => fs::write(&other, r#"{"chat":{"sessionId":"r"}}"#).unwrap(),
+                _ => {}
+            }
+        }
+        None
+    });
+    let report = sweep_on(&system, &gateway.store);
+    assert_eq!((report.pruned, report.transcripts.archived), (1, 0));
+}
+
 /// The lock of the swept store does not stop its writer.
 #[test]
 fn sweeps_beside_another_store_that_is_written_without_pause() {
@@ -965,6 +989,26 @@ fn looks_up_a_bounded_number_of_missing_transcripts_of_one_folder() {
 /// Returns a system whose clock is an hour ahead, so that every change is old.
 fn an_hour_ahead() -> Faulty {
     Faulty::new(|_, _| None).with_now(SystemTime::now() + Duration::from_secs(3600))
+}
+
+/// Another process can remove the last expired run.
+#[test]
+fn remembers_a_store_that_was_swept_in_the_meantime() {
+    let gateway = Gateway::new();
+    let (store, opened) = (gateway.store.clone(), AtomicU32::new(0));
+    let system = Faulty::new(move |call, path| {
+        // When it is opened to be prepared.
+        if call == "open" && path == store && opened.fetch_add(1, Ordering::Relaxed) == 1 {
+            fs::write(&store, r#"{"agent:main:main":{"sessionId":"m"}}"#).unwrap();
+        }
+        None
+    });
+    let system = system.with_now(SystemTime::now() + Duration::from_secs(3600));
+    let cache = SurveyCache::new();
+    for reason in [Reason::NothingExpired, Reason::Unchanged] {
+        let report = swept(&system, request(&gateway.store), &cache);
+        assert_eq!(report.reason, Some(reason));
+    }
 }
 
 #[test]
