@@ -264,9 +264,10 @@ class AbortError extends Error {
   }
 }
 
-for (const ErrorClass of [SweepError, InspectError, AbortError]) {
+// Written out, because a minifier renames classes.
+for (const [name, ErrorClass] of Object.entries({ SweepError, InspectError, AbortError })) {
   // On the prototype, as in Error: a property of the instance would be printed among its fields.
-  Object.defineProperty(ErrorClass.prototype, "name", { value: ErrorClass.name });
+  Object.defineProperty(ErrorClass.prototype, "name", { value: name });
 }
 
 function sweepRequest(params, name) {

@@ -1,5 +1,6 @@
 // The JavaScript interface: the arguments that it accepts and rejects, the throttle, and the logger.
 
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import {
@@ -437,5 +438,18 @@ describe("concurrent sweeps", () => {
     });
     const sweeps = await Promise.all(stores.map(({ storePath }) => sweep(storePath)));
     expect(sweeps).toEqual(stores.map((_, count) => sweptCleanly(count)));
+  });
+});
+
+describe("the error classes", () => {
+  it("keep their names if a minifier renames the classes", () => {
+    const file = new URL("../index.js", import.meta.url);
+    const renamed = readFileSync(file, "utf8").replace(/class (\w+)/g, "const $1 = class a");
+    const module = { exports: {} };
+    new Function("require", "module", renamed)(createRequire(file), module);
+    const { SweepError, InspectError } = module.exports;
+    expect([SweepError.name, InspectError.name]).toEqual(["a", "a"]);
+    const names = [SweepError.prototype.name, InspectError.prototype.name];
+    expect(names).toEqual(["SweepError", "InspectError"]);
   });
 });

@@ -150,6 +150,9 @@ pub(super) fn json_error<S: System>(source: Source<'_, S>, broken: Broken) -> Er
     while offset < broken.offset
         && let Ok(read @ 1..) = source.system.read_at(source.file, &mut buffer, offset)
     {
+        if source.abort.check().is_err() {
+            return Error::Aborted;
+        }
         let wanted = usize::try_from(broken.offset - offset).unwrap_or(usize::MAX);
         for byte in &buffer[..read.min(wanted)] {
             offset += 1;
@@ -170,6 +173,33 @@ pub(super) fn json_error<S: System>(source: Source<'_, S>, broken: Broken) -> Er
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abort::Abort;
+    use crate::system::Os;
+
+    /// Counting the lines of a large store takes a while.
+    #[test]
+    fn an_abort_ends_the_search_for_the_line_of_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.json");
+        std::fs::write(&path, "{\n oops").unwrap();
+        let (file, abort) = (Os.open(&path).unwrap(), Abort::default());
+        let source = Source {
+            system: &Os,
+            file: &file,
+            path: &path,
+            abort: &abort,
+        };
+        let broken = || Broken {
+            offset: 3,
+            reason: String::new(),
+        };
+        assert!(matches!(
+            json_error(source, broken()),
+            Error::Json { line: 2, .. }
+        ));
+        abort.request();
+        assert!(matches!(json_error(source, broken()), Error::Aborted));
+    }
 
     #[test]
     fn begins_a_buffer_at_the_start_of_a_page_and_gives_it_the_requested_size() {

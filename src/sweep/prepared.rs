@@ -173,6 +173,7 @@ impl<'a, S: System> Prepared<'a, S> {
         if let Some(after) = replaced.after() {
             sweep.remember_replaced(&plan.rewrite, plan.written_at, after);
         }
+        plan.leftovers.new_store = replaced.after().copied();
         let mut removed_temps = Vec::new();
         match plan
             .leftovers

@@ -220,6 +220,15 @@ fn removes_an_expired_run_and_archives_its_transcript() {
     );
 }
 
+/// A commit that was killed left the store of a writer that ignores the lock.
+#[test]
+fn keeps_and_reports_another_writers_store_also_if_it_removes_runs() {
+    let gateway = Gateway::new();
+    fs::write(gateway.root.join("sessions.json.reaper.1.2.tmp"), "{}").unwrap();
+    let report = sweep_once(&gateway.store);
+    assert_eq!((report.pruned, report.temps.kept.len()), (1, 1));
+}
+
 #[test]
 fn writes_a_store_of_mode_0600() {
     use std::os::unix::fs::PermissionsExt;

@@ -82,6 +82,9 @@ pub(crate) struct Leftovers {
     superseded_before: i128,
     /// Whether that is also true of a missing store, because a database contains its data.
     is_migrated: bool,
+    /// The new store, if the sweep that clears these files has replaced the store. It holds the flock of
+    /// that file itself, as every commit does.
+    pub(crate) new_store: Option<Stat>,
     files: Vec<(PathBuf, TempName)>,
 }
 
@@ -105,6 +108,7 @@ pub(crate) fn find(
         store: store.to_owned(),
         superseded_before: written_at,
         is_migrated: false,
+        new_store: None,
         files: of_store.chain(of_lock).collect(),
     }
 }
@@ -224,6 +228,7 @@ impl Leftovers {
             system,
             superseded_before: self.superseded_before,
             is_migrated: self.is_migrated,
+            new_store: self.new_store.as_ref(),
             store,
             store_path: &self.store,
         })
@@ -281,6 +286,7 @@ struct Classifier<'a, S> {
     /// See [`Leftovers`], as for the next field.
     superseded_before: i128,
     is_migrated: bool,
+    new_store: Option<&'a Stat>,
 }
 
 impl<S: System> Classifier<'_, S> {
@@ -333,6 +339,9 @@ impl<S: System> Classifier<'_, S> {
         let Some(store) = &self.store else {
             return Ok(Action::Keep);
         };
+        if self.new_store.is_some_and(|it| it.same_file(store)) {
+            return Ok(Action::Keep);
+        }
         match self.is_unheld(self.store_path, store) {
             Ok(false) => Ok(Action::Leave),
             Ok(true) => Ok(Action::Keep),
