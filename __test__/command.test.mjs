@@ -945,6 +945,11 @@ describe("the command line", () => {
         ["--archive-retention", "30"],
         "--archive-retention 30: add a unit; do you mean 30d or 30h?",
       ],
+      [
+        ["--retention", "1M"],
+        "--retention 1M: M counts minutes, not months; write 1m, or a number",
+      ],
+      [["--archive-retention", "6M"], "--archive-retention 6M: M counts minutes, not months"],
       [["--retention", "0"], "--retention 0: write at least 1m"],
       [["--retention", "59s"], "--retention 59s: write at least 1m"],
       [["--archive-retention", "0h"], "--archive-retention 0h: write at least 1m"],

@@ -369,6 +369,13 @@ function checkRetention(name, text, hint) {
   if (number) {
     throw new UsageError(`${name} ${number}: add a unit; do you mean ${number}d or ${number}h?`);
   }
+  // Elsewhere, for example in ISO 8601, M stands for months.
+  const [, minutes] = /([\d.]+)M(?!s)/.exec(text) ?? [];
+  if (minutes) {
+    throw new UsageError(
+      `${name} ${text}: M counts minutes, not months; write ${minutes}m, or a number of days such as 30d`,
+    );
+  }
 }
 
 /** Returns why a configured retention is not used, if that is so. */
