@@ -392,7 +392,9 @@ fn an_absolute_link_that_names_the_folder_as_the_store_does_leads_inside() {
         tree.at("named/sub/../sub/a.jsonl").to_str().unwrap(),
     );
     let folder = Folder::of(&tree.at("named/sessions.json"));
+    // It needs no look-up outside the folder.
     let lookups = OutsideLookups::new();
+    lookups.end();
     let found = folder.transcripts(&Os, &lookups, Some("l"), None);
     assert_eq!(paths(&found), [tree.at("real/sub/a.jsonl")]);
     assert_eq!(found[0].links, [tree.at("real/l.jsonl")]);
